@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Machines: what provides hardware, chosen by a URI.
+ *
+ *	model:              models inside the process (the default)
+ *	qemu:q35?nvme=disk.img
+ *	vfio:0000:01:00.0
+ *
+ * Opening a machine finds its devices on all buses and binds drivers to them. Code above never asks which kind it is.
+ */
+#ifndef OUTBOARD_MACHINE_H
+#define OUTBOARD_MACHINE_H
+
+#include <outboard/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ob;
+struct ob_machine;
+struct ob_window;
+
+#define OB_MACHINE_NO_BIND 0x1u /* find the devices, bind no driver: ob_device_bind() does it later */
+
+struct ob_machine_options {
+	unsigned flags;
+	uint64_t timeout_ns;     /* for start and probe together; default 30 s */
+	const char *const *args; /* more arguments for the machine, NULL-terminated (qemu: its command line); or NULL */
+};
+
+/**
+ * ob_machine_open - open the machine named by @uri, find its devices, bind drivers
+ * @uri:     "scheme:rest"; docs in outboard-machine(7)
+ * @options: copied; NULL for the defaults
+ * @out:     the machine; ob_machine_close() ends it
+ *
+ * A device whose probe fails is logged and left unbound; that is no error of the open.
+ * Context: a plain thread (it turns CPU 0 when nobody else does).
+ * Return: 0; -EINVAL malformed URI; -ENOENT unknown scheme, or QEMU absent; -ENODEV it died; -ETIMEDOUT; the log says
+ * more.
+ */
+int ob_machine_open(struct ob *ob, const char *uri, const struct ob_machine_options *options, struct ob_machine **out);
+
+/** ob_machine_close - unbind all drivers (children first), then let the machine go. A plain thread. NULL is fine. */
+void ob_machine_close(struct ob_machine *machine);
+
+/** ob_machine_rescan - look for devices again and bind what is new; 0 or negative errno */
+int ob_machine_rescan(struct ob_machine *machine);
+
+struct ob *ob_machine_context(const struct ob_machine *machine);
+const char *ob_machine_uri(const struct ob_machine *machine);
+
+/**
+ * ob_machine_command - a command in the machine's own language (qemu: one QMP command as JSON), for faults and hot plug
+ * @command: e.g. {"execute":"query-status"}
+ * @reply:   the reply as text, to be freed with ob_free(); or NULL
+ *
+ * Context: a plain thread or a task. Return: 0; -EOPNOTSUPP; -EIO refused (the reply says why); -ENODEV; -ETIMEDOUT.
+ */
+int ob_machine_command(struct ob_machine *machine, const char *command, char **reply, uint64_t deadline_ns);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What core takes from the operating system. os_linux.c implements it; a simulated build brings its own (src/sim/).
+ * Nothing above core, and nothing in core outside of os_*.c, calls the system for these.
+ */
+#ifndef OB_CORE_OS_H
+#define OB_CORE_OS_H
+
+#include <outboard/types.h>
+
+uint64_t os_now_ns(void);
+
+void *os_alloc(size_t len_bytes, size_t align_bytes); /* zeroed; NULL: none */
+void os_free(void *memory);
+
+/* ---- readiness of descriptors; one poller per CPU ---- */
+struct os_poller;
+struct os_ready {
+	void *arg;
+};
+
+int os_poller_create(struct os_poller **out);
+void os_poller_destroy(struct os_poller *p);
+int os_poller_fd(struct os_poller *p);
+int os_poller_add(struct os_poller *p, int fd, void *arg); /* readable, level-triggered */
+void os_poller_remove(struct os_poller *p, int fd);
+/* At most @max ready ones; sleeps at most @timeout_ns. Returns how many, or negative errno. */
+int os_poller_wait(struct os_poller *p, struct os_ready *ready, unsigned max, uint64_t timeout_ns);
+/* Make os_poller_fd() readable at @when_ns too; UINT64_MAX: never. Skips the system call when nothing changes. */
+void os_poller_set_timer(struct os_poller *p, uint64_t when_ns);
+/* Make the poller return, from any thread. */
+void os_poller_wake(struct os_poller *p);
+
+/* An eventfd: returns whether it had fired, and clears it. */
+bool os_eventfd_take(int fd);
+
+/* ---- threads ---- */
+struct os_thread;
+int os_thread_create(struct os_thread **out, const char *name, int host_cpu, void (*fn)(void *arg), void *arg);
+void os_thread_join(struct os_thread *t);
+/* Sleep while *word == value, at most until deadline_ns; wake all sleepers. */
+void os_futex_wait(unsigned *word, unsigned value, uint64_t deadline_ns);
+void os_futex_wake(unsigned *word);
+
+/* ---- stackful contexts ---- */
+struct os_fiber;
+/* A fiber that starts in fn(arg) at its first switch; stack_bytes plus a guard page. fn must not return. */
+int os_fiber_create(struct os_fiber **out, size_t stack_bytes, void (*fn)(void *arg), void *arg);
+/* One for the thread's own stack. */
+int os_fiber_adopt_thread(struct os_fiber **out);
+void os_fiber_destroy(struct os_fiber *f);
+/* Leave @from, continue @to. @last: @from will never run again. */
+void os_fiber_switch(struct os_fiber *from, struct os_fiber *to, bool last);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one interface below core: what a machine provides.
+ *
+ * A machine yields buses; src/bus/ finds devices on them. It gives register access, DMA memory and interrupts, and it
+ * owns all that is particular to how the hardware is reached. Nothing above this interface asks which machine it is.
+ *
+ * A PCI machine comes in two kinds: a host bridge whose firmware is us (QEMU without a guest, the model): bus/pci
+ * enumerates, sizes and assigns; or functions that somebody else configured (VFIO, vfio-user): it only reads. The flag
+ * `assigned` tells them apart.
+ */
+#ifndef OB_MACHINE_MACHINE_H
+#define OB_MACHINE_MACHINE_H
+
+#include <outboard/machine.h>
+#include <outboard/mmio.h>
+#include <outboard/types.h>
+
+struct ob_device;
+struct machine;
+
+enum machine_space {
+	MACHINE_SPACE_MEMORY, /* physical addresses */
+	MACHINE_SPACE_PORT,   /* x86 I/O ports */
+};
+
+enum machine_bus_kind {
+	MACHINE_BUS_END,
+	MACHINE_BUS_PCI,
+	MACHINE_BUS_DT,
+	MACHINE_BUS_ACPI,
+	MACHINE_BUS_VIRTIO,
+};
+
+/* An address range that a PCI host bridge forwards to its bus, from which BARs are assigned. */
+struct machine_range {
+	uint64_t base, len_bytes;
+};
+
+struct machine_pci_host {
+	uint16_t segment;
+	uint8_t bus_first, bus_last;
+	bool assigned;      /* buses and BARs are set already and must not be changed */
+	uint64_t ecam_base; /* in MACHINE_SPACE_MEMORY; 0: none */
+	bool has_cf8;       /* ports 0xcf8/0xcfc */
+	/* Config access when there is neither; 0 or -ENODEV. bdf: bus << 8 | slot << 3 | function. */
+	int (*config_read)(struct machine *m, uint16_t bdf, unsigned offset, unsigned size_bytes, uint32_t *value);
+	int (*config_write)(struct machine *m, uint16_t bdf, unsigned offset, unsigned size_bytes, uint32_t value);
+	struct machine_range io, mem32, mem64; /* len 0: none */
+};
+
+struct machine_bus {
+	enum machine_bus_kind kind;
+	union {
+		struct machine_pci_host pci;
+		struct {
+			const void *blob;
+			size_t len_bytes;
+		} dt;
+	} u;
+};
+
+/* Where a message interrupt arrives. */
+struct machine_msi {
+	int fd;       /* an eventfd of the machine's; readable when it fired. Owned by the machine. */
+	bool program; /* bus/pci writes address and data into the device; false: the machine did it */
+	uint64_t address;
+	uint32_t data;
+};
+
+/* A level-triggered line. */
+struct machine_intx {
+	int fd; /* eventfd: readable when the line was raised */
+	void *cookie;
+};
+
+struct machine_dma_memory {
+	void *base;
+	uint64_t iova;
+	size_t len_bytes;
+	void *cookie;
+};
+
+/*
+ * All calls are thread-safe unless said otherwise. Every call ends: a machine has a deadline on what it talks to, and
+ * once that passed or the far side is dead everything answers -ENODEV, reads all ones.
+ */
+struct machine_ops {
+	void (*close)(struct machine *m);
+	/* The buses, ending with MACHINE_BUS_END; the machine's memory, for its life. */
+	const struct machine_bus *(*buses)(struct machine *m);
+
+	/* One access of 1, 2, 4 or 8 bytes. Reads order after earlier writes; writes may be posted. */
+	uint64_t (*read)(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes);
+	void (*write)(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes,
+		      uint64_t value);
+	/* Posted writes have arrived. 0 or -ENODEV. */
+	int (*flush)(struct machine *m);
+	/*
+	 * Fill @out for a register range of @dev: base when it can be mapped, ops and context otherwise.
+	 * 0; -ENODEV; -ENOMEM.
+	 */
+	int (*region_open)(struct machine *m, struct ob_device *dev, enum machine_space space, uint64_t address,
+			   uint64_t len_bytes, struct ob_region *out);
+	void (*region_close)(struct machine *m, struct ob_region *region);
+
+	/* Page-aligned zeroed memory that devices can reach at .iova; the same for all of its devices unless attach
+	 * says so. */
+	int (*dma_alloc)(struct machine *m, size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out);
+	void (*dma_free)(struct machine *m, struct machine_dma_memory *memory);
+	/* The program's memory as DMA memory; NULL or -EOPNOTSUPP where that cannot be. dma_free() ends it. */
+	int (*dma_import)(struct machine *m, void *base, size_t len_bytes, struct machine_dma_memory *out);
+	/* An IOMMU's view: map for one device with rights, giving the device's own address. NULL: .iova serves all. */
+	int (*dma_grant)(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory,
+			 unsigned rights, uint64_t *iova);
+	void (*dma_revoke)(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory,
+			   uint64_t iova);
+
+	/* Message interrupts: @count vectors for @dev (plain MSI: consecutive data, aligned). Return: 0; -ENOSPC;
+	 * -EOPNOTSUPP. */
+	int (*msi_alloc)(struct machine *m, struct ob_device *dev, unsigned count, bool contiguous,
+			 struct machine_msi *out);
+	void (*msi_free)(struct machine *m, struct ob_device *dev, unsigned count, struct machine_msi *msi);
+	/* The line behind pin 1..4 of the root-bus @slot that the device's interrupt swizzles to. 0; -EOPNOTSUPP;
+	 * -ENOSPC. */
+	int (*intx_open)(struct machine *m, struct ob_device *dev, unsigned slot, unsigned pin,
+			 struct machine_intx *out);
+	void (*intx_close)(struct machine *m, struct machine_intx *line);
+	/* Is the line still up, once all earlier writes arrived? */
+	bool (*intx_level)(struct machine *m, struct machine_intx *line);
+
+	int (*command)(struct machine *m, const char *command, char **reply, uint64_t deadline_ns);
+};
+
+/* A machine's implementation embeds this first; core's struct ob_machine points to it. */
+struct machine {
+	const struct machine_ops *ops;
+	struct ob *ob;
+	bool dead; /* OB_READ_ONCE: the far side is gone; everything answers -ENODEV */
+	/* core sets it: the machine died (any thread). */
+	void (*on_dead)(struct machine *m, const char *why);
+	void *core;
+};
+
+struct machine_type {
+	const char *scheme; /* "qemu" */
+	const char *help;   /* one line for --help */
+	/*
+	 * @rest: the URI after "scheme:". Waits at most until @deadline_ns. A plain thread or a task.
+	 * 0; -EINVAL; -ENOENT; -ENODEV; -ETIMEDOUT; each with a line in the log.
+	 */
+	int (*open)(struct ob *ob, const char *rest, const struct ob_machine_options *options, uint64_t deadline_ns,
+		    struct machine **out);
+};
+
+/* All machine types that are built in, NULL-terminated (src/machine/types.c). */
+extern const struct machine_type *const machine_types[];
+
+#endif
