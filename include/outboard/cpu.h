@@ -13,6 +13,11 @@
  * A plain thread is none of them; what it may call says so.
  *
  * Deadlines are absolute, in nanoseconds of ob_now_ns(). OB_FOREVER does not exist on purpose.
+ *
+ * A CPU has a home thread: the one that made the context, until ob_cpu_start() gives it a thread of its own or another
+ * thread turns it. A plain thread that waits (ob_event_wait and all that builds on it) meanwhile turns the CPUs whose
+ * home it is; for CPUs with another home it sleeps. So a program of one thread needs no loop at all, and a program of
+ * several starts its CPUs.
  */
 #ifndef OUTBOARD_CPU_H
 #define OUTBOARD_CPU_H
@@ -45,6 +50,18 @@ struct ob_cpu *ob_cpu_get(struct ob *ob, unsigned index);
 unsigned ob_cpu_count(const struct ob *ob);
 unsigned ob_cpu_index(const struct ob_cpu *cpu);
 struct ob *ob_cpu_context(const struct ob_cpu *cpu);
+
+/* Every CPU starts with this; it is read inline. Written by the CPU's own loop, but for trace_on. */
+struct ob_cpu_head {
+	bool trace_on;
+	uint64_t now_ns; /* ob_now_ns() at the start of the turn */
+};
+
+/** ob_cpu_time_ns - the time as the CPU's current turn began: no clock is read. For stamps on the I/O path. */
+static inline uint64_t ob_cpu_time_ns(const struct ob_cpu *cpu)
+{
+	return ((const struct ob_cpu_head *)(const void *)cpu)->now_ns;
+}
 
 /** ob_cpu_current - the CPU whose loop runs on this thread now, or NULL on a plain thread */
 struct ob_cpu *ob_cpu_current(void);
@@ -104,6 +121,14 @@ static inline void ob_work_init(struct ob_work *work, void (*fn)(struct ob_work 
  * Context: any, and any thread. The function sees all that the poster wrote before.
  */
 bool ob_cpu_post(struct ob_cpu *cpu, struct ob_work *work);
+
+/**
+ * ob_cpu_call - run @fn once on @cpu, in soft context, and wait until it returned
+ *
+ * Called on @cpu itself it is a plain call. Context: task, or a plain thread.
+ * Return: 0; -ETIMEDOUT: it did not run and will not; -ENOMEM.
+ */
+int ob_cpu_call(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uint64_t deadline_ns);
 
 /* ---- timers ---- */
 

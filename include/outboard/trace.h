@@ -7,6 +7,7 @@
 #ifndef OUTBOARD_TRACE_H
 #define OUTBOARD_TRACE_H
 
+#include <outboard/cpu.h>
 #include <outboard/types.h>
 
 #ifdef __cplusplus
@@ -48,17 +49,12 @@ struct ob_trace_event {
 	uint32_t cpu;
 };
 
-/* A CPU starts with this member, so that a trace point reads it inline. */
-struct ob_trace_head {
-	bool on;
-};
-
 /** ob_trace_emit - append an event to the CPU's ring. Owner CPU, any context. */
 void ob_trace_emit(struct ob_cpu *cpu, enum ob_trace_id id, uint64_t a, uint64_t b, uint64_t c);
 
 #define OB_TRACE(cpu, id, a, b, c)                                                               \
 	do {                                                                                     \
-		if (OB_UNLIKELY(OB_READ_ONCE(((struct ob_trace_head *)(void *)(cpu))->on)))      \
+		if (OB_UNLIKELY(OB_READ_ONCE(((struct ob_cpu_head *)(void *)(cpu))->trace_on)))  \
 			ob_trace_emit((cpu), (id), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c)); \
 	} while (0)
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The context: what hangs on it, by the part of core that owns it. */
+#ifndef OB_CORE_CONTEXT_H
+#define OB_CORE_CONTEXT_H
+
+#include <outboard/outboard.h>
+
+#include "base/list.h"
+#include "core/hooks.h"
+
+struct ob_driver;
+
+struct ob {
+	/* context.c: fixed after ob_create() */
+	struct ob_config config;
+	unsigned cpu_count;
+	struct ob_cpu *cpus[OB_CPU_MAX];
+	/* machine.c, device.c */
+	struct ob_lock lock;              /* the lists below, and every machine's list of devices */
+	struct list machines;             /* struct ob_machine.link */
+	const struct ob_driver **drivers; /* registered, the built-in ones first */
+	unsigned driver_count;
+	/* classes */
+	struct list blocks; /* struct ob_block.link; under lock */
+	/* hooks.c */
+	struct ob_hooks hooks;
+};
+
+/* device.c: called by ob_create() and ob_destroy(). */
+int devices_init(struct ob *ob);
+void devices_fini(struct ob *ob);
+
+#endif
