@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The front door. meson and ninja do the work; each target installs what it needs first (tools/packages.txt).
+BUILD   ?= build
+MACHINE ?= qemu:q35
+PREFIX  ?= /usr/local
+MESON   ?= meson
+export MACHINE
+
+.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format bench install docs clean help
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@tools/install-packages build
+	@$(MESON) setup $(BUILD) --prefix $(PREFIX) >$(BUILD).log 2>&1 || { cat $(BUILD).log >&2; exit 1; }
+	@mv $(BUILD).log $(BUILD)/setup.log
+
+run: ## the main job: a driver brings up a disk, and serves it to programs that know nothing of us
+	@tools/install-packages build run
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tools/run
+
+test: ## all checks: lint, gcc, clang, ASan and UBSan, arm64 under qemu-user, systems on QEMU
+	@tools/install-packages build run test bench
+	@tools/test
+
+test-quick: all ## unit tests only, one build
+	@$(MESON) test -C $(BUILD) --suite unit --print-errorlogs
+
+lint: ## format, include direction, banned calls, headers that compile alone, lengths
+	@tools/lint/all
+
+format: ## let clang-format have its way
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+bench: ## instructions per request, and IOPS beside what you would otherwise use
+	@tools/install-packages build run bench
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) bench/run
+
+install: all ## library, headers, command, plugin, man pages (PREFIX, DESTDIR)
+	@$(MESON) install -C $(BUILD)
+
+docs: ## check the man pages, and print where things are written
+	@tools/install-packages test
+	@tools/docs
+
+clean: ## remove the build directories
+	@rm -rf build build-asan build-clang build-arm64
+
+help: ## this list
+	@echo "make TARGET [MACHINE=uri] [BUILD=dir] [PREFIX=dir]"
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
