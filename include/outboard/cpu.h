@@ -208,7 +208,9 @@ struct ob_lock {
 	const char *name;
 };
 
+/** ob_lock_init - @name: its class, for reports; static */
 void ob_lock_init(struct ob_lock *lock, const char *name);
+/** ob_lock, ob_unlock - soft or task context, or a plain thread */
 void ob_lock(struct ob_lock *lock);
 void ob_unlock(struct ob_lock *lock);
 
@@ -219,6 +221,7 @@ struct ob_mutex {
 	const char *name;
 };
 
+/** ob_mutex_init - @name: its class, for reports; static */
 void ob_mutex_init(struct ob_mutex *mutex, const char *name);
 /** ob_mutex_lock - Task context. Return: 0; -ETIMEDOUT. */
 int ob_mutex_lock(struct ob_mutex *mutex, uint64_t deadline_ns);

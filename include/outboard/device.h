@@ -34,6 +34,7 @@ struct ob_device *ob_device_next(struct ob_machine *machine, struct ob_device *p
 /** ob_device_find - the device named @name ("0000:00:04.0"), held; or NULL */
 struct ob_device *ob_device_find(struct ob_machine *machine, const char *name);
 
+/** ob_device_get, ob_device_put - hold the memory; any context. Returns @dev. */
 struct ob_device *ob_device_get(struct ob_device *dev);
 void ob_device_put(struct ob_device *dev);
 
@@ -42,6 +43,7 @@ bool ob_device_get_online(struct ob_device *dev);
 /** ob_device_put_online - give the use back */
 void ob_device_put_online(struct ob_device *dev);
 
+/* What a device is; valid while it is held. Any context. */
 const char *ob_device_name(const struct ob_device *dev);
 const char *ob_device_bus_name(const struct ob_device *dev); /* "pci" */
 struct ob_device *ob_device_parent(const struct ob_device *dev);

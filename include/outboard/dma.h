@@ -70,6 +70,7 @@ int ob_window_create(struct ob_machine *machine, size_t len_bytes, struct ob_win
  */
 int ob_window_import(struct ob_machine *machine, void *base, size_t len_bytes, struct ob_window **out);
 
+/** ob_window_get - hold it once more; returns @window */
 struct ob_window *ob_window_get(struct ob_window *window);
 /** ob_window_put - at the last put the grants are revoked and the memory goes. No transfer may be under way. */
 void ob_window_put(struct ob_window *window);
@@ -155,6 +156,7 @@ struct ob_dma_stats {
 	uint64_t bounced_bytes;
 };
 
+/** ob_dma_stats - what the device's DMA has cost so far. Any thread; may lag. */
 void ob_dma_stats(const struct ob_device *dev, struct ob_dma_stats *out);
 /** ob_dma_count_bounce - a class layer that bounces on its own counts it here */
 void ob_dma_count_bounce(struct ob_device *dev, size_t len_bytes);

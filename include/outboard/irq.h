@@ -79,6 +79,7 @@ void ob_irq_free(struct ob_irq *irq);
 void ob_irq_mask(struct ob_irq *irq);
 void ob_irq_unmask(struct ob_irq *irq);
 
+/** ob_irq_stats - any thread; may lag while the vector's CPU runs */
 void ob_irq_stats(const struct ob_irq *irq, struct ob_irq_stats *out);
 const char *ob_irq_name(const struct ob_irq *irq);
 

@@ -48,6 +48,7 @@ void ob_machine_close(struct ob_machine *machine);
 /** ob_machine_rescan - look for devices again and bind what is new; 0 or negative errno */
 int ob_machine_rescan(struct ob_machine *machine);
 
+/** ob_machine_context, ob_machine_uri - fixed for the machine's life; any context */
 struct ob *ob_machine_context(const struct ob_machine *machine);
 const char *ob_machine_uri(const struct ob_machine *machine);
 

@@ -128,6 +128,7 @@ static inline void ob_mmio_rmb(void)
 #endif
 
 #if defined(OB_SIMULATED)
+/* Through the simulator, which orders, delays and checks them. */
 uint64_t ob_region_read(const struct ob_region *region, uint64_t offset, unsigned size_bytes);
 void ob_region_write(const struct ob_region *region, uint64_t offset, unsigned size_bytes, uint64_t value);
 #define OB_REGION_MAPPED(region) false

@@ -50,7 +50,9 @@ struct ob_nvme_admin {
 	uint16_t status;  /* out */
 };
 
+/** ob_nvme_controller - what the controller said at bring-up, checked; no command is sent */
 int ob_nvme_controller(struct ob_block *block, struct ob_nvme_controller *out);
+/** ob_nvme_smart - log page 2; counters that do not fit 64 bits are saturated (NVMe 1.4 §5.14.1.2) */
 int ob_nvme_smart(struct ob_block *block, struct ob_nvme_smart *out);
 /** ob_nvme_log - read @len_bytes (a multiple of 4) of log page @page from @offset */
 int ob_nvme_log(struct ob_block *block, uint8_t page, uint32_t nsid, uint64_t offset, void *buffer, size_t len_bytes,
