@@ -61,6 +61,16 @@ const char *ob_machine_uri(const struct ob_machine *machine);
  */
 int ob_machine_command(struct ob_machine *machine, const char *command, char **reply, uint64_t deadline_ns);
 
+/**
+ * ob_machine_attach_help - what a user must start, so that ob_machine_open() of the same @uri can attach to it
+ * @uri:  e.g. qemu:q35?attach=DIR&nvme=disk.img
+ * @text: shell commands, to be freed with ob_free()
+ *
+ * Return: 0; -EINVAL malformed URI; -ENOENT unknown scheme; -EOPNOTSUPP nothing to attach to in this kind of machine;
+ * -ENOMEM.
+ */
+int ob_machine_attach_help(const char *uri, char **text);
+
 #ifdef __cplusplus
 }
 #endif

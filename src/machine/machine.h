@@ -47,6 +47,9 @@ struct machine_pci_host {
 	int (*config_read)(struct machine *m, uint16_t bdf, unsigned offset, unsigned size_bytes, uint32_t *value);
 	int (*config_write)(struct machine *m, uint16_t bdf, unsigned offset, unsigned size_bytes, uint32_t value);
 	struct machine_range io, mem32, mem64; /* len 0: none */
+	/* The machine's own functions, at root-bus addresses: bus/pci neither lists nor writes to them. */
+	const uint16_t *hidden;
+	unsigned hidden_count;
 };
 
 struct machine_bus {
@@ -151,9 +154,14 @@ struct machine_type {
 	 */
 	int (*open)(struct ob *ob, const char *rest, const struct ob_machine_options *options, uint64_t deadline_ns,
 		    struct machine **out);
+	/* What a user must start so that open() with the same @rest can attach to it; text for ob_free(). Or NULL. */
+	int (*attach_help)(const char *rest, char **text);
 };
 
 /* All machine types that are built in, NULL-terminated (src/machine/types.c). */
 extern const struct machine_type *const machine_types[];
+
+/** machine_type_find - the type of "scheme:rest", and where rest starts (after the colon, or the end); or NULL */
+const struct machine_type *machine_type_find(const char *uri, const char **rest);
 
 #endif
