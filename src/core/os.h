@@ -28,8 +28,14 @@ void os_poller_remove(struct os_poller *p, int fd);
 int os_poller_wait(struct os_poller *p, struct os_ready *ready, unsigned max, uint64_t timeout_ns);
 /* Make os_poller_fd() readable at @when_ns too; UINT64_MAX: never. Skips the system call when nothing changes. */
 void os_poller_set_timer(struct os_poller *p, uint64_t when_ns);
-/* Make the poller return, from any thread. */
+/*
+ * Make the poller return and os_poller_fd() readable, from any thread, until os_poller_clear(). Waking it again
+ * meanwhile makes no system call; nor does clearing it when nothing woke it.
+ */
 void os_poller_wake(struct os_poller *p);
+void os_poller_clear(struct os_poller *p);
+/* Sleep until one of @count (at most 64) descriptors of os_poller_fd() is readable, or @timeout_ns passed. */
+void os_fds_wait(const int *fds, unsigned count, uint64_t timeout_ns);
 
 /* An eventfd: returns whether it had fired, and clears it. */
 bool os_eventfd_take(int fd);
@@ -38,6 +44,18 @@ bool os_eventfd_take(int fd);
 struct os_thread;
 int os_thread_create(struct os_thread **out, const char *name, int host_cpu, void (*fn)(void *arg), void *arg);
 void os_thread_join(struct os_thread *t);
+/*
+ * What core keeps of each thread; zero at first, but for the id, which is unique and never used again. A pointer to it
+ * must not be kept across a switch of fibers: a task may go on on another thread.
+ */
+struct os_thread_data {
+	uint64_t id;
+	void *cpu;
+	unsigned context;
+};
+
+struct os_thread_data *os_thread_data(void);
+
 /* Sleep while *word == value, at most until deadline_ns; wake all sleepers. */
 void os_futex_wait(unsigned *word, unsigned value, uint64_t deadline_ns);
 void os_futex_wake(unsigned *word);
