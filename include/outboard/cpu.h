@@ -85,7 +85,7 @@ void ob_cpu_stop(struct ob_cpu *cpu);
  *
  * While some channel is polled a turn makes no system call, except a look at the CPU's descriptors once per
  * millisecond. Context: a plain thread. Return: the number of things done, 0 when idle; -EBUSY another thread is in its
- * loop.
+ * loop; -EDEADLK called from inside a loop.
  */
 int ob_cpu_turn(struct ob_cpu *cpu, uint64_t timeout_ns);
 
@@ -177,13 +177,17 @@ void ob_task_yield(void);
 
 /* ---- events: something that happens, and who waits for it ---- */
 
-/* A counting event of one CPU. Put it on the stack or into an object; it must outlive the last signal. */
+/*
+ * A counting event of one CPU. Put it on the stack or into an object. A signal that a wait consumed has let go of the
+ * event: it may be freed when as many waits returned 0 as there were signals. After a wait that timed out see to it
+ * first that nobody signals any more, then call ob_event_reset(), which takes back what is on its way.
+ */
 struct ob_event {
+	/* private */
 	struct ob_cpu *cpu;
-	unsigned count; /* signals not yet consumed */
+	unsigned count; /* signals not yet consumed, and who waits: event.c */
 	struct ob_task *waiter;
 	struct ob_work work;
-	unsigned remote; /* signals on their way from other threads */
 };
 
 /** ob_event_init - an event of @cpu: only tasks of that CPU, or plain threads, wait for it, one at a time */
@@ -197,7 +201,7 @@ void ob_event_signal(struct ob_event *event);
  * otherwise. Return: 0; -ETIMEDOUT; -EDEADLK called in soft or hard context.
  */
 int ob_event_wait(struct ob_event *event, uint64_t deadline_ns);
-/** ob_event_reset - forget the signals that were not consumed */
+/** ob_event_reset - forget the signals that were not consumed. Tasks of the event's CPU, or a plain thread. */
 void ob_event_reset(struct ob_event *event);
 
 /* ---- locks ---- */

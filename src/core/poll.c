@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Polling, interrupts, and both. A CPU keeps a circular list of what it polls at each turn; an interrupt puts a source
+ * there, and a poll that took less than its budget takes it out again, by arming.
+ *
+ * The arming race: a completion that arrives between the last poll and the arming would interrupt nobody. arm() looks
+ * again after it armed, and says so; the source then simply stays in the list.
+ */
+#include "core/loop.h"
+
+#define BUDGET_DEFAULT    64
+#define WINDOW_DEFAULT_NS (50 * OB_NS_PER_US)
+
+enum poll_state {
+	POLL_STOPPED,
+	POLL_ARMED, /* its interrupt will tell */
+	POLL_LISTED,
+};
+
+static bool is_busy(const struct ob_poll *poll)
+{
+	return poll->config.mode != OB_COMPLETION_INTERRUPT;
+}
+
+static void poll_list(struct ob_cpu *cpu, struct ob_poll *poll)
+{
+	if (cpu->polls) {
+		poll->next = cpu->polls;
+		poll->prev = cpu->polls->prev;
+		poll->prev->next = poll;
+		poll->next->prev = poll;
+	} else {
+		cpu->polls = poll->next = poll->prev = poll;
+	}
+	cpu->poll_count++;
+	if (is_busy(poll))
+		cpu->busy_count++;
+	cpu->poll_new = true;
+	poll->state = POLL_LISTED;
+	poll->idle_since_ns = cpu->head.now_ns;
+	cpu_touch(cpu);
+}
+
+static void poll_unlist(struct ob_cpu *cpu, struct ob_poll *poll, enum poll_state state)
+{
+	poll->state = (int)state;
+	cpu->poll_count--;
+	if (is_busy(poll))
+		cpu->busy_count--;
+	if (cpu->poll_next == poll)
+		cpu->poll_next = poll->next;
+	if (poll->next == poll) {
+		cpu->polls = cpu->poll_next = NULL;
+	} else {
+		poll->prev->next = poll->next;
+		poll->next->prev = poll->prev;
+		if (cpu->polls == poll)
+			cpu->polls = poll->next;
+	}
+	poll->next = poll->prev = NULL;
+}
+
+/* Back to interrupts, unless something came meanwhile. */
+static void poll_arm(struct ob_cpu *cpu, struct ob_poll *poll)
+{
+	poll->stats.arms++;
+	if (poll->ops->arm(poll->arg)) {
+		poll->stats.arm_races++;
+		poll->ops->disarm(poll->arg);
+		if (poll->state != POLL_LISTED)
+			poll_list(cpu, poll);
+	} else if (poll->state == POLL_LISTED) {
+		poll_unlist(cpu, poll, POLL_ARMED);
+	} else {
+		poll->state = POLL_ARMED;
+	}
+}
+
+void ob_poll_start(struct ob_poll *poll, struct ob_cpu *cpu, const struct ob_poll_ops *ops, void *arg,
+		   const struct ob_poll_config *config)
+{
+	assert(cpu_is_owned(cpu));
+	*poll = (struct ob_poll){.ops = ops, .arg = arg, .cpu = cpu, .config = *config};
+	if (poll->config.budget == 0)
+		poll->config.budget = BUDGET_DEFAULT;
+	if (poll->config.window_ns == 0)
+		poll->config.window_ns = WINDOW_DEFAULT_NS;
+	if (config->mode != OB_COMPLETION_POLLED) {
+		poll_arm(cpu, poll);
+		return;
+	}
+	ops->disarm(arg);
+	poll_list(cpu, poll);
+}
+
+void ob_poll_stop(struct ob_poll *poll)
+{
+	struct ob_cpu *cpu = poll->cpu;
+
+	if (poll->state == POLL_STOPPED)
+		return;
+	assert(cpu_is_owned(cpu));
+	poll->ops->disarm(poll->arg);
+	if (poll->state == POLL_LISTED)
+		poll_unlist(cpu, poll, POLL_STOPPED);
+	poll->state = POLL_STOPPED;
+	/* Stopped from within its own completions: it may be gone when they return. */
+	if (cpu->poll_running == poll)
+		cpu->poll_running = NULL;
+}
+
+void ob_poll_schedule(struct ob_poll *poll)
+{
+	if (poll->state != POLL_ARMED)
+		return;
+	poll->ops->disarm(poll->arg);
+	poll->stats.schedules++;
+	poll_list(poll->cpu, poll);
+}
+
+static unsigned poll_run(struct ob_cpu *cpu, struct ob_poll *poll)
+{
+	unsigned budget = poll->config.budget;
+	unsigned done;
+
+	cpu->poll_running = poll;
+	done = poll->ops->poll(poll->arg, budget);
+	if (OB_UNLIKELY(cpu->poll_running != poll))
+		return done;
+	cpu->poll_running = NULL;
+	poll->stats.polls++;
+	poll->stats.completions += done;
+	if (done > 0)
+		OB_TRACE(cpu, OB_TRACE_POLL, (uintptr_t)poll, done, 0);
+	else
+		poll->stats.empty_polls++;
+	switch (poll->config.mode) {
+	case OB_COMPLETION_POLLED:
+		break;
+	case OB_COMPLETION_INTERRUPT:
+		if (done < budget)
+			poll_arm(cpu, poll);
+		break;
+	case OB_COMPLETION_HYBRID:
+		if (done > 0)
+			poll->idle_since_ns = cpu->head.now_ns;
+		else if (cpu->head.now_ns - poll->idle_since_ns >= poll->config.window_ns)
+			poll_arm(cpu, poll);
+		break;
+	}
+	return done;
+}
+
+unsigned polls_run(struct ob_cpu *cpu, bool all)
+{
+	/* Those that come to the list on the way wait for the next pass: it ends. */
+	unsigned count = cpu->poll_count;
+	unsigned done = 0;
+
+	cpu->poll_next = cpu->polls;
+	while (count-- > 0 && cpu->poll_next) {
+		struct ob_poll *poll = cpu->poll_next;
+
+		cpu->poll_next = poll->next;
+		if (all || poll->config.mode != OB_COMPLETION_POLLED)
+			done += poll_run(cpu, poll);
+	}
+	return done;
+}
