@@ -48,15 +48,16 @@ struct bus_ops {
 
 struct ob_device {
 	struct list link; /* machine's devices, parents first */
+	uint64_t serial;  /* its place in the list, also once it is out of it */
 	const struct bus_ops *ops;
 	struct ob_machine *machine;
 	struct ob_device *parent; /* held; NULL at the root */
 	char name[32];
 	unsigned refs;   /* __atomic: memory */
-	uint32_t online; /* __atomic: bit 31 offline, low bits: uses */
+	uint32_t online; /* __atomic: bit 31 offline, bit 30 gone for good, low bits: uses */
 	int state;       /* enum ob_device_state; CPU 0 writes */
 	int error;
-	int dma_index; /* -1: none yet */
+	int dma_index; /* -1: not bound */
 	const struct ob_driver *driver;
 	void *driver_data;
 	struct bus_irq_vectors vectors;
@@ -64,6 +65,7 @@ struct ob_device {
 	struct list dma;      /* coherent allocations, for the leak check */
 	struct ob_dma_stats dma_stats;
 	struct ob_work gone_work;
+	bool bind_tried;      /* a rescan binds only what is new */
 	struct ob_mutex lock; /* bind, unbind, reset: one at a time; tasks of CPU 0 */
 };
 

@@ -89,6 +89,13 @@ struct machine_dma_memory {
  * once that passed or the far side is dead everything answers -ENODEV, reads all ones.
  */
 struct machine_ops {
+	/*
+	 * The far side goes now: stop and reap it, close what leads to it. Only dma_free(), dma_revoke() and close()
+	 * come after it, with the memory that is still allocated: the program may hold windows. NULL: close does it
+	 * all.
+	 */
+	void (*shutdown)(struct machine *m);
+	/* Free everything. May come when the context is gone already (windows that were held), so it logs nothing. */
 	void (*close)(struct machine *m);
 	/* The buses, ending with MACHINE_BUS_END; the machine's memory, for its life. */
 	const struct machine_bus *(*buses)(struct machine *m);
@@ -113,7 +120,10 @@ struct machine_ops {
 	void (*dma_free)(struct machine *m, struct machine_dma_memory *memory);
 	/* The program's memory as DMA memory; NULL or -EOPNOTSUPP where that cannot be. dma_free() ends it. */
 	int (*dma_import)(struct machine *m, void *base, size_t len_bytes, struct machine_dma_memory *out);
-	/* An IOMMU's view: map for one device with rights, giving the device's own address. NULL: .iova serves all. */
+	/*
+	 * An IOMMU's view: map for one device with rights, giving the device's own address; again for the same memory:
+	 * widen the rights, keep the address. NULL: .iova serves all.
+	 */
 	int (*dma_grant)(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory,
 			 unsigned rights, uint64_t *iova);
 	void (*dma_revoke)(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory,

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Binding: the best driver's probe, its removal, and what is tidied up after either.
+ *
+ * All of it runs in tasks of CPU 0, one at a time for each device (dev->lock). Order of death: no new uses, uses have
+ * drained, the driver has quiesced the device, interrupts are given back, the bus has cut bus mastering, and only then
+ * is memory freed that the driver may have leaked.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/context.h"
+#include "core/cpu.h"
+#include "core/device.h"
+#include "core/machine_core.h"
+#include "core/match.h"
+
+#define DRAIN_SLEEP_MIN_NS (10 * OB_NS_PER_US)
+#define DRAIN_SLEEP_MAX_NS OB_NS_PER_MS
+
+static void device_set_state(struct ob_device *dev, enum ob_device_state state)
+{
+	__atomic_store_n(&dev->state, (int)state, __ATOMIC_RELEASE);
+}
+
+/* Wait until nobody uses the device; it is offline. 0; -ETIMEDOUT. */
+static int device_drain(struct ob_device *dev, uint64_t deadline_ns)
+{
+	uint64_t sleep_ns = DRAIN_SLEEP_MIN_NS;
+
+	while (device_uses(dev) != 0) {
+		uint64_t now = ob_now_ns();
+
+		if (now >= deadline_ns)
+			return -ETIMEDOUT;
+		ob_task_sleep(now + sleep_ns);
+		sleep_ns = sleep_ns * 2 < DRAIN_SLEEP_MAX_NS ? sleep_ns * 2 : DRAIN_SLEEP_MAX_NS;
+	}
+	return 0;
+}
+
+/* The driver is done with the device, for better or worse: leave nothing of it. */
+static void device_tidy(struct ob_device *dev, enum ob_device_state state)
+{
+	device_irq_cleanup(dev);
+	if (dev->ops->disable != NULL)
+		dev->ops->disable(dev);
+	device_dma_detach(dev);
+	dev->driver_data = NULL;
+	__atomic_store_n(&dev->driver, NULL, __ATOMIC_RELEASE);
+	device_set_state(dev, device_is_gone(dev) ? OB_DEVICE_GONE : state);
+}
+
+/* Under dev->lock. */
+static int device_probe(struct ob_device *dev, const struct ob_driver *driver, const struct ob_match *row)
+{
+	struct ob *ob = dev->machine->ob;
+	int rc;
+
+	device_set_state(dev, OB_DEVICE_PROBING);
+	__atomic_store_n(&dev->driver, driver, __ATOMIC_RELEASE);
+	rc = device_dma_attach(dev);
+	if (rc != 0)
+		goto none;
+	rc = dev->ops->enable != NULL ? dev->ops->enable(dev) : 0;
+	if (rc != 0)
+		goto tidy;
+	device_set_online(dev);
+	rc = driver->probe(dev, row);
+	if (rc != 0)
+		goto offline;
+	OB_WRITE_ONCE(dev->error, 0);
+	device_set_state(dev, OB_DEVICE_BOUND);
+	ob_info(ob, "%s: bound to %s", dev->name, driver->name);
+	return 0;
+
+offline:
+	device_set_offline(dev);
+	if (device_drain(dev, ob_deadline(DEVICE_DRAIN_TIMEOUT_NS)) != 0)
+		ob_err(ob, "%s: %u uses still held after a failed probe", dev->name, device_uses(dev));
+tidy:
+	device_tidy(dev, OB_DEVICE_FAILED);
+	goto failed;
+none:
+	__atomic_store_n(&dev->driver, NULL, __ATOMIC_RELEASE);
+	device_set_state(dev, OB_DEVICE_FAILED);
+failed:
+	OB_WRITE_ONCE(dev->error, rc);
+	ob_err(ob, "%s: %s cannot drive it: %s", dev->name, driver->name, strerror(-rc));
+	return rc;
+}
+
+int device_bind(struct ob_device *dev, uint64_t deadline_ns)
+{
+	const struct ob_match *row = NULL;
+	const struct ob_driver *driver;
+	int rc = ob_mutex_lock(&dev->lock, deadline_ns);
+
+	if (rc != 0)
+		return rc;
+	dev->bind_tried = true;
+	if (device_is_gone(dev)) {
+		rc = -ENODEV;
+	} else if (dev->driver == NULL) {
+		driver = match_driver(dev, &row);
+		rc = driver != NULL ? device_probe(dev, driver, row) : -ENOENT;
+	}
+	ob_mutex_unlock(&dev->lock);
+	return rc;
+}
+
+int device_unbind(struct ob_device *dev, uint64_t deadline_ns)
+{
+	struct ob *ob = dev->machine->ob;
+	uint64_t drain_ns = ob_deadline(DEVICE_DRAIN_TIMEOUT_NS);
+	int rc = ob_mutex_lock(&dev->lock, deadline_ns);
+
+	if (rc != 0)
+		return rc;
+	if (dev->driver == NULL)
+		goto unlock;
+	device_set_offline(dev);
+	rc = device_drain(dev, drain_ns < deadline_ns ? drain_ns : deadline_ns);
+	if (rc != 0) {
+		/* To go on would pull the driver away under its users: it stays, online again unless it is gone. */
+		ob_err(ob, "%s: still used (%u times), %s stays bound", dev->name, device_uses(dev), dev->driver->name);
+		device_set_online(dev);
+		goto unlock;
+	}
+	ob_info(ob, "%s: removing %s", dev->name, dev->driver->name);
+	device_set_state(dev, OB_DEVICE_REMOVING);
+	dev->driver->remove(dev);
+	device_tidy(dev, OB_DEVICE_FOUND);
+unlock:
+	if (rc == 0 && device_is_gone(dev))
+		device_set_state(dev, OB_DEVICE_GONE);
+	ob_mutex_unlock(&dev->lock);
+	return rc;
+}
+
+/* ---- removal of a device that is gone ---- */
+
+static void gone_task(void *arg)
+{
+	struct ob_device *dev = arg;
+	struct ob_machine *machine = dev->machine;
+	int rc = device_unbind(dev, ob_deadline(DEVICE_BIND_TIMEOUT_NS));
+
+	if (rc != 0)
+		ob_err(machine->ob, "%s: gone, but it cannot be taken away: %s", dev->name, strerror(-rc));
+	ob_device_put(dev);
+	machine_job_end(machine);
+}
+
+void device_gone_work(struct ob_work *work)
+{
+	struct ob_device *dev = container_of(work, struct ob_device, gone_work);
+
+	/* The reference and the job of ob_device_mark_gone() go to the task. Without memory for one: again in the next
+	 * turn. */
+	if (ob_task_spawn(ob_device_cpu(dev), "device-gone", gone_task, dev, NULL) != 0)
+		ob_cpu_post(ob_device_cpu(dev), work);
+}
+
+/* ---- from outside ---- */
+
+static int bind_task(struct ob_machine *machine, struct ob_device *dev, uint64_t deadline_ns)
+{
+	return device_bind(dev, deadline_ns);
+}
+
+static int unbind_task(struct ob_machine *machine, struct ob_device *dev, uint64_t deadline_ns)
+{
+	return device_unbind(dev, deadline_ns);
+}
+
+int ob_device_bind(struct ob_device *dev)
+{
+	return machine_run_task(dev->machine, dev, "device-bind", bind_task, ob_deadline(DEVICE_BIND_TIMEOUT_NS));
+}
+
+int ob_device_unbind(struct ob_device *dev)
+{
+	return machine_run_task(dev->machine, dev, "device-unbind", unbind_task, ob_deadline(DEVICE_BIND_TIMEOUT_NS));
+}
