@@ -142,11 +142,12 @@ enum ob_completion_mode ob_block_channel_mode(const struct ob_block_channel *cha
  * ob_block_submit - hand one request to the device; it may start at once or at the next kick
  * @request: the caller's until it ends
  *
- * A request larger than the device takes is split, one in memory that the device cannot reach is bounced.
- * Context: soft or task of the channel's CPU, or the thread that turns it; the I/O path.
- * Return: 0, the request will end exactly once; or it never started: -EAGAIN full, -ENODEV gone,
- * -EINVAL unaligned, unknown operation or segments that do not add up, -ERANGE beyond the end, -E2BIG too many
- * segments, -EROFS, -EOPNOTSUPP, -EACCES no grant, -EFAULT outside the window.
+ * A request larger than the device takes is split, one in memory that the device cannot reach is bounced. Requests in
+ * flight have no order among them; a flush covers the writes that had ended when it was submitted. No done function
+ * runs inside submit, kick or cancel: what ends in there is handed out by the next poll or turn. Context: soft or task
+ * of the channel's CPU, or the thread that turns it; the I/O path. Return: 0, the request will end exactly once; or it
+ * never started: -EAGAIN full, -ENODEV gone, -EINVAL unaligned, unknown operation or segments that do not add up,
+ * -ERANGE beyond the end, -E2BIG too many segments, -EROFS, -EOPNOTSUPP, -EACCES no grant, -EFAULT outside the window.
  */
 int ob_block_submit(struct ob_block_channel *channel, struct ob_block_request *request);
 /** ob_block_kick - tell the device of all that was submitted. Same context. */
@@ -155,7 +156,7 @@ void ob_block_kick(struct ob_block_channel *channel);
  * ob_block_poll - look for completions now, at most @budget; runs done functions
  *
  * No lock, no allocation, no system call. Timers, resets and messages need turns of the CPU as well: call ob_cpu_turn()
- * now and then (each 10 ms does). Return: how many requests ended.
+ * now and then (each 10 ms does). Not from a done function. Return: how many requests ended.
  */
 unsigned ob_block_poll(struct ob_block_channel *channel, unsigned budget);
 /** ob_block_reap - take requests that ended and have no done function; returns how many. Owner CPU. */

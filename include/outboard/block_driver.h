@@ -23,9 +23,12 @@ struct ob_block_ops {
 	 * channel->cpu. Return: 0; -ENOSPC; -ENOMEM; -ENODEV; -ETIMEDOUT.
 	 */
 	int (*channel_open)(struct ob_block *block, struct ob_block_channel *channel);
-	/* channel_close - end what is in flight with -ECANCELED, free all. Task on CPU 0. */
+	/* channel_close - end what is in flight with -ECANCELED, on channel->cpu; free all. Task on CPU 0. */
 	void (*channel_close)(struct ob_block_channel *channel);
-	/* submit - 0, or -EAGAIN full (kick was not needed to make room), -ENODEV. Owner CPU. */
+	/*
+	 * submit - 0, or -EAGAIN full (kick was not needed to make room), -ENODEV. Owner CPU.
+	 * Until its end the request's tag and next are the driver's; its other members are not.
+	 */
 	int (*submit)(struct ob_block_channel *channel, struct ob_block_request *request);
 	void (*kick)(struct ob_block_channel *channel);
 	unsigned (*poll)(struct ob_block_channel *channel, unsigned budget);
@@ -74,7 +77,8 @@ void *ob_block_driver_data(const struct ob_block *block);
  * @status:          0 or negative errno
  * @protocol_status: of the device
  *
- * Calls done, which may submit again. Owner CPU, soft.
+ * Calls done, which may submit again; later, when the driver is inside its submit, kick, cancel or channel_close.
+ * Owner CPU, soft.
  */
 void ob_block_end(struct ob_block_channel *channel, struct ob_block_request *request, int status,
 		  uint16_t protocol_status);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between block.c and channel.c: the life of a device and of its channels. */
+#ifndef OB_BLOCK_OBJECT_H
+#define OB_BLOCK_OBJECT_H
+
+#include "block/block.h"
+
+static inline bool block_online(const struct ob_block *block)
+{
+	return __atomic_load_n(&block->online, __ATOMIC_ACQUIRE);
+}
+
+/* Tasks of CPU 0. */
+void block_mutex_lock(struct ob_block *block);
+
+/*
+ * End all that is in flight, have the driver close its side, and let go of what belongs to the CPU. @gone: the device
+ * was removed, -ENODEV rather than -ECANCELED. Task on CPU 0, block->mutex held.
+ */
+void block_channel_detach(struct block_channel *c, bool gone);
+/* Call @fn on the channel's CPU; here when that does not answer, which is logged. Task on CPU 0. */
+void block_channel_call(struct block_channel *c, void (*fn)(void *arg), void *arg);
+
+#endif
