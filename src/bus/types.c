@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The bus types that are built in. */
-#include "core/device.h"
+#include "bus/pci/pci.h"
 
 const struct bus_type *const bus_types[] = {
+	&pci_bus_type,
 	NULL,
 };

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Function-level reset: PCIe 4.0 §6.6.2, and the same by the Advanced Features capability.
+ *
+ * It takes away everything that software set up, so what the bus set up comes back afterwards: BARs, command, the
+ * express controls, interrupts. The driver's own registers are its own business.
+ */
+#include <errno.h>
+
+#include "bus/pci/pci.h"
+#include "core/machine_core.h"
+
+#define PENDING_WAIT_NS (500 * OB_NS_PER_MS)
+#define POLL_NS         (5 * OB_NS_PER_MS)
+
+struct saved {
+	uint16_t command, device_control, link_control, device_control2, link_control2;
+	uint8_t cache_line, latency_timer, interrupt_line;
+};
+
+static bool has_v2(const struct pci_function *fn)
+{
+	return fn->express != 0 && fn->express + PCIE_CAP_LEN_V2 <= PCI_CONFIG_LEN &&
+	       FIELD_GET(PCIE_FLAGS_VERSION, (unsigned)pci_read16(fn, fn->express + PCIE_FLAGS)) >= 2;
+}
+
+static void save(struct pci_function *fn, struct saved *s)
+{
+	s->command = pci_read16(fn, PCI_COMMAND);
+	s->cache_line = pci_read8(fn, PCI_CACHE_LINE);
+	s->latency_timer = pci_read8(fn, PCI_LATENCY_TIMER);
+	s->interrupt_line = pci_read8(fn, PCI_INTERRUPT_LINE);
+	if (fn->express != 0) {
+		s->device_control = pci_read16(fn, fn->express + PCIE_DEVCTL) & ~PCIE_DEVCTL_FLR;
+		s->link_control = pci_read16(fn, fn->express + PCIE_LNKCTL);
+	}
+	if (has_v2(fn)) {
+		s->device_control2 = pci_read16(fn, fn->express + PCIE_DEVCTL2);
+		s->link_control2 = pci_read16(fn, fn->express + PCIE_LNKCTL2);
+	}
+}
+
+static void restore(struct pci_function *fn, const struct saved *s)
+{
+	pci_write(fn, PCI_CACHE_LINE, 1, s->cache_line);
+	pci_write(fn, PCI_LATENCY_TIMER, 1, s->latency_timer);
+	pci_write(fn, PCI_INTERRUPT_LINE, 1, s->interrupt_line);
+	if (fn->express != 0) {
+		pci_write(fn, fn->express + PCIE_DEVCTL, 2, s->device_control);
+		pci_write(fn, fn->express + PCIE_LNKCTL, 2, s->link_control);
+	}
+	if (has_v2(fn)) {
+		pci_write(fn, fn->express + PCIE_DEVCTL2, 2, s->device_control2);
+		pci_write(fn, fn->express + PCIE_LNKCTL2, 2, s->link_control2);
+	}
+	pci_bars_write(fn);
+	/* Not yet a master: the vectors come first, or an early message would go where the reset left them. */
+	pci_write(fn, PCI_COMMAND, 2, s->command & ~PCI_COMMAND_MASTER);
+	pci_irq_restore(fn);
+	pci_write(fn, PCI_COMMAND, 2, s->command);
+}
+
+static void wait_not_pending(struct pci_function *fn)
+{
+	uint64_t deadline = ob_deadline(PENDING_WAIT_NS);
+
+	while (ob_now_ns() < deadline) {
+		bool pending = fn->express != 0 ? pci_read16(fn, fn->express + PCIE_DEVSTA) & PCIE_DEVSTA_PENDING
+						: pci_read8(fn, fn->af + PCI_AF_STATUS) & PCI_AF_STATUS_TP;
+
+		if (!pending)
+			return;
+		ob_task_sleep(ob_now_ns() + POLL_NS);
+	}
+	ob_warn(fn->host->ob, "pci %s: transactions are still pending, reset all the same", fn->dev.name);
+}
+
+int pci_wait_ready(struct pci_function *fn, uint64_t deadline_ns)
+{
+	for (;;) {
+		uint16_t vendor = pci_read16(fn, PCI_VENDOR_ID);
+
+		if (vendor == fn->info.vendor)
+			return 0;
+		if (device_is_gone(&fn->dev))
+			return -ENODEV;
+		if (ob_now_ns() >= deadline_ns)
+			return vendor == PCI_VENDOR_NONE ? -ENODEV : -ETIMEDOUT;
+		ob_task_sleep(ob_now_ns() + POLL_NS);
+	}
+}
+
+int pci_reset(struct ob_device *dev)
+{
+	struct pci_function *fn = pci_function_of(dev);
+	bool by_express;
+	struct saved saved = {0};
+	int rc;
+
+	if (!fn->info.flr || fn->is_bridge || fn->untouchable)
+		return -EOPNOTSUPP;
+	if (pci_read16(fn, PCI_VENDOR_ID) != fn->info.vendor)
+		return -ENODEV;
+	by_express = fn->express != 0 && (pci_read32(fn, fn->express + PCIE_DEVCAP) & PCIE_DEVCAP_FLR);
+	save(fn, &saved);
+	/* No new transactions, and the old ones answered: a completion that comes after the reset has no owner. */
+	pci_write(fn, PCI_COMMAND, 2, PCI_COMMAND_INTX_OFF);
+	wait_not_pending(fn);
+	if (by_express)
+		pci_write(fn, fn->express + PCIE_DEVCTL, 2, saved.device_control | PCIE_DEVCTL_FLR);
+	else
+		pci_write(fn, fn->af + PCI_AF_CONTROL, 1, PCI_AF_CTL_FLR);
+	ob_task_sleep(ob_deadline(PCIE_FLR_WAIT_NS));
+	rc = pci_wait_ready(fn, ob_deadline(PCIE_RESET_CRS_WAIT_NS));
+	if (rc != 0) {
+		ob_err(fn->host->ob, "pci %s: does not answer after its reset", dev->name);
+		return rc;
+	}
+	restore(fn, &saved);
+	return 0;
+}
