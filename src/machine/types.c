@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "machine/machine.h"
+#include "machine/qemu/qemu.h"
 
 const struct machine_type *const machine_types[] = {
+	&qemu_machine_type,
 	NULL,
 };
 

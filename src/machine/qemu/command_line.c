@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* QEMU's command line. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "machine/qemu/command_line.h"
+
+void qemu_rom(uint8_t rom[QEMU_ROM_BYTES])
+{
+	/* The ROM ends at 4 GiB; the CPU starts 16 bytes below (SDM vol. 3 §10.1.4). */
+	static const uint8_t halt[] = {0xfa, 0xf4, 0xeb, 0xfd}; /* cli; 1: hlt; jmp 1b */
+
+	memset(rom, 0, QEMU_ROM_BYTES);
+	memcpy(rom + QEMU_ROM_BYTES - 16, halt, sizeof(halt));
+}
+
+void qemu_command_line(const struct qemu_uri *uri, const struct qemu_wiring *wiring, const char *const *extra,
+		       struct strings *out)
+{
+	unsigned long long mem_mib = uri->mem_bytes / OB_MIB;
+
+	strings_add(out, "%s", uri->binary != NULL ? uri->binary : QEMU_BINARY);
+	strings_add(out, "-name");
+	strings_add(out, "outboard");
+	strings_add(out, "-nodefaults");
+	strings_add(out, "-no-user-config");
+	strings_add(out, "-display");
+	strings_add(out, "none");
+	/* The timers of an idle PC would send interrupt lines all the time. */
+	strings_add(out, "-machine");
+	strings_add(out, "q35,accel=tcg,memory-backend=ob-ram,pit=off,hpet=off");
+	strings_add(out, "-object");
+	strings_add(out, "memory-backend-file,id=ob-ram,size=%lluM,mem-path=%s,share=on", mem_mib, wiring->ram);
+	strings_add(out, "-m");
+	strings_add(out, "%lluM", mem_mib);
+	strings_add(out, "-bios");
+	strings_add(out, "%s", wiring->rom);
+	if (wiring->ivshmem[0] != '\0') {
+		strings_add(out, "-chardev");
+		strings_add(out, "socket,id=ob-ivshmem,%s", wiring->ivshmem);
+		strings_add(out, "-device");
+		strings_add(out, "ivshmem-doorbell,id=ob-doorbell,chardev=ob-ivshmem,vectors=256,bus=pcie.0,addr=%x",
+			    QEMU_DOORBELL_SLOT);
+	}
+	strings_add(out, "-chardev");
+	strings_add(out, "socket,id=ob-qmp,%s", wiring->qmp);
+	strings_add(out, "-mon");
+	strings_add(out, "chardev=ob-qmp,mode=control");
+	strings_add(out, "-chardev");
+	strings_add(out, "socket,id=ob-qtest,%s", wiring->qtest);
+	strings_add(out, "-object");
+	strings_add(out, "qtest,id=ob-qtest-server,chardev=ob-qtest,log=none");
+	for (size_t i = 0; i < uri->args.count; i++)
+		strings_add(out, "%s", uri->args.v[i]);
+	for (size_t i = 0; extra != NULL && extra[i] != NULL; i++)
+		strings_add(out, "%s", extra[i]);
+}
+
+int qemu_check_disks(const struct qemu_uri *uri, char *why, size_t why_bytes)
+{
+	for (size_t i = 0; i < uri->disk_count; i++) {
+		const struct qemu_disk *disk = &uri->disks[i];
+		struct stat st;
+
+		if (stat(disk->file, &st) < 0) {
+			int error = errno;
+
+			snprintf(why, why_bytes, "nvme=%s: %s", disk->file, strerror(error));
+			return -error;
+		}
+		if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+			snprintf(why, why_bytes, "nvme=%s: neither a file nor a block device", disk->file);
+			return -EINVAL;
+		}
+		if (access(disk->file, R_OK) < 0) {
+			snprintf(why, why_bytes, "nvme=%s: not readable", disk->file);
+			return -EACCES;
+		}
+		if (!disk->readonly && access(disk->file, W_OK) < 0) {
+			snprintf(why, why_bytes, "nvme=%s: not writable (add ,readonly=on to only read it)",
+				 disk->file);
+			return -EACCES;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* QEMU's command line: a q35 without a guest, whose CPU halts at reset, so that all that happens is ours. */
+#ifndef OB_MACHINE_QEMU_COMMAND_LINE_H
+#define OB_MACHINE_QEMU_COMMAND_LINE_H
+
+#include "machine/qemu/uri.h"
+
+#define QEMU_BINARY        "qemu-system-x86_64"
+#define QEMU_ROM_BYTES     65536
+#define QEMU_DOORBELL_SLOT 0x1e /* free on q35, and out of the way of slots that QEMU gives out from 1 on */
+
+/* How QEMU reaches what we share with it: files by name, sockets as options of -chardev. */
+struct qemu_wiring {
+	char ram[256], rom[256];
+	char qtest[256], qmp[256], ivshmem[256]; /* ivshmem empty: no message interrupts */
+};
+
+/* The firmware: CLI, HLT, and back, at the reset vector. */
+void qemu_rom(uint8_t rom[QEMU_ROM_BYTES]);
+
+/* @extra: more arguments, NULL-terminated, or NULL. out->failed: no memory. */
+void qemu_command_line(const struct qemu_uri *uri, const struct qemu_wiring *wiring, const char *const *extra,
+		       struct strings *out);
+
+/* The files of nvme=... are there and can be opened as asked. 0; -ENOENT, -EACCES, -EINVAL with the reason in @why. */
+int qemu_check_disks(const struct qemu_uri *uri, char *why, size_t why_bytes);
+
+#endif

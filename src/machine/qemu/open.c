@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The QEMU machine's bring-up and end. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <outboard/cpu.h>
+#include <outboard/log.h>
+
+#include "base/bits.h"
+#include "machine/qemu/attach.h"
+#include "machine/qemu/command_line.h"
+#include "machine/qemu/host.h"
+#include "machine/qemu/io.h"
+#include "machine/qemu/qemu.h"
+
+#define LAST_WORDS_NS (2 * OB_NS_PER_S) /* for a QEMU that closed its sockets to end */
+
+/* What QEMU gets from us under descriptor numbers; all of it anonymous, so nothing is left behind however we end. */
+enum {
+	PASS_RAM,
+	PASS_ROM,
+	PASS_QTEST,
+	PASS_QMP,
+	PASS_IVSHMEM,
+	PASS_COUNT
+};
+
+static int make_rom(int *fd)
+{
+	uint8_t *rom = malloc(QEMU_ROM_BYTES);
+	int ret = rom != NULL ? qemu_io_memory_file("ob-rom", 0, fd) : -ENOMEM;
+
+	if (ret == 0) {
+		qemu_rom(rom);
+		if (write(*fd, rom, QEMU_ROM_BYTES) != QEMU_ROM_BYTES)
+			ret = -ENOSPC;
+	}
+	free(rom);
+	return ret;
+}
+
+/* Memory, firmware and sockets for a QEMU to be started. @pass gets its ends. */
+static int make_wiring(struct qemu *q, int pass[PASS_COUNT], struct qemu_wiring *w)
+{
+	int ram_fd, ret;
+
+	ret = qemu_io_memory_file("ob-ram", q->uri.mem_bytes, &ram_fd);
+	if (ret < 0)
+		return ret;
+	pass[PASS_RAM] = ram_fd; /* closed by q->ram */
+	ret = qemu_ram_init(&q->ram, ram_fd, q->uri.mem_bytes);
+	if (ret < 0)
+		return ret;
+	q->has_ram = true;
+	ret = make_rom(&pass[PASS_ROM]);
+	if (ret == 0)
+		ret = qemu_io_pair(&q->qtest_fd, &pass[PASS_QTEST]);
+	if (ret == 0)
+		ret = qemu_io_pair(&q->qmp_fd, &pass[PASS_QMP]);
+	if (ret == 0 && q->uri.msi)
+		ret = qemu_io_pair(&q->ivshmem_fd, &pass[PASS_IVSHMEM]);
+	if (ret < 0)
+		return ret;
+	snprintf(w->ram, sizeof(w->ram), "/proc/self/fd/%d", ram_fd);
+	snprintf(w->rom, sizeof(w->rom), "/proc/self/fd/%d", pass[PASS_ROM]);
+	snprintf(w->qtest, sizeof(w->qtest), "fd=%d", pass[PASS_QTEST]);
+	snprintf(w->qmp, sizeof(w->qmp), "fd=%d", pass[PASS_QMP]);
+	if (q->uri.msi)
+		snprintf(w->ivshmem, sizeof(w->ivshmem), "fd=%d", pass[PASS_IVSHMEM]);
+	return 0;
+}
+
+static int find_binary(struct qemu *q, char *path, size_t path_bytes)
+{
+	const char *name = q->uri.binary != NULL ? q->uri.binary : QEMU_BINARY;
+	int ret = qemu_process_find(name, path, path_bytes);
+
+	if (ret == -ENOENT)
+		ob_err(q->machine.ob, "qemu: %s is not installed%s", name,
+		       q->uri.binary == NULL ? "; on Debian it is in the package qemu-system-x86" : "");
+	else if (ret < 0)
+		ob_err(q->machine.ob, "qemu: %s: %s", name, strerror(-ret));
+	return ret;
+}
+
+static int start_qemu(struct qemu *q, const char *const *extra, uint64_t deadline_ns)
+{
+	int pass[PASS_COUNT] = {-1, -1, -1, -1, -1}, ret;
+	struct qemu_wiring wiring = {.ivshmem = ""};
+	struct strings line = {0};
+	char path[512], why[512];
+
+	ret = find_binary(q, path, sizeof(path));
+	if (ret < 0)
+		return ret;
+	ret = qemu_check_disks(&q->uri, why, sizeof(why));
+	if (ret < 0) {
+		ob_err(q->machine.ob, "qemu: %s", why);
+		return ret;
+	}
+	ret = make_wiring(q, pass, &wiring);
+	if (ret == 0) {
+		qemu_command_line(&q->uri, &wiring, extra, &line);
+		ret = line.failed ? -ENOMEM : 0;
+	}
+	if (ret == 0 && q->uri.msi)
+		ret = ivshmem_greet(q->ivshmem_fd, deadline_ns);
+	if (ret == 0)
+		ret = qemu_supervisor_start(&q->supervisor, &q->life,
+					    &(struct qemu_supervisor_config){
+						    .path = path,
+						    .argv = line.v,
+						    .pass_fds = pass,
+						    .pass_count = PASS_COUNT,
+						    .sockets = {q->qtest_fd, q->qmp_fd},
+					    },
+					    deadline_ns);
+	if (ret < 0)
+		ob_err(q->machine.ob, "qemu: cannot start %s: %s", path, strerror(-ret));
+	q->has_supervisor = ret == 0;
+	strings_fini(&line);
+	/* Ours would keep the sockets open when QEMU is gone. */
+	for (unsigned i = PASS_ROM; i < PASS_COUNT; i++)
+		qemu_io_close(&pass[i]);
+	return ret;
+}
+
+static int attach_qemu(struct qemu *q, uint64_t deadline_ns)
+{
+	struct qemu_attachment a;
+	char why[512];
+	int ret;
+
+	ret = qemu_attach(&q->uri, &a, deadline_ns, why, sizeof(why));
+	if (ret < 0) {
+		ob_err(q->machine.ob, "qemu: %s", why);
+		return ret;
+	}
+	q->qtest_fd = a.qtest_fd;
+	q->qmp_fd = a.qmp_fd;
+	q->ivshmem_fd = a.ivshmem_fd;
+	ret = qemu_supervisor_start(&q->supervisor, &q->life,
+				    &(struct qemu_supervisor_config){.sockets = {q->qtest_fd, q->qmp_fd}}, deadline_ns);
+	q->has_supervisor = ret == 0;
+	return ret;
+}
+
+static int map_attached_ram(struct qemu *q)
+{
+	uint64_t len_bytes;
+	char why[512];
+	int fd, ret;
+
+	ret = qemu_attach_ram(&q->uri, &fd, &len_bytes, why, sizeof(why));
+	if (ret < 0) {
+		ob_err(q->machine.ob, "qemu: %s", why);
+		return ret;
+	}
+	ret = qemu_ram_init(&q->ram, fd, len_bytes);
+	q->has_ram = ret == 0;
+	return ret;
+}
+
+static int init_parts(struct qemu *q)
+{
+	int ret = qtest_init(&q->qtest, q->qtest_fd, &q->life);
+
+	q->has_qtest = ret == 0;
+	if (ret == 0) {
+		ret = qmp_init(&q->qmp, q->qmp_fd, &q->life);
+		q->has_qmp = ret == 0;
+	}
+	if (ret == 0) {
+		ret = ivshmem_init(&q->ivshmem, q->ivshmem_fd, &q->qtest);
+		q->has_ivshmem = ret == 0;
+	}
+	if (ret == 0) {
+		ret = qemu_intx_init(&q->intx, &q->qtest);
+		q->has_intx = ret == 0;
+	}
+	return ret;
+}
+
+/* QEMU answers; set its chipset up. */
+static int set_up(struct qemu *q)
+{
+	bool attached = q->uri.attach_dir != NULL, doorbell = q->ivshmem_fd >= 0;
+	uint64_t bar;
+	int ret = qemu_host_init(&q->qtest);
+
+	if (ret == -EINVAL)
+		ob_err(q->machine.ob, "qemu: this QEMU's machine is not a q35");
+	if (ret == 0 && doorbell) {
+		ret = qemu_host_map_doorbell(&q->qtest, &bar);
+		if (ret == 0)
+			ivshmem_start(&q->ivshmem, bar);
+		else if (ret == -ENOENT)
+			ob_err(q->machine.ob, "qemu: no ivshmem-doorbell in slot %#x", QEMU_DOORBELL_SLOT);
+	}
+	if (ret < 0)
+		return ret;
+	if (attached && q->uri.msi && !doorbell)
+		ob_warn(q->machine.ob, "qemu: this QEMU has no ivshmem.sock: no message interrupts");
+	q->buses[0].kind = MACHINE_BUS_PCI;
+	qemu_host_describe(&q->buses[0].u.pci, doorbell);
+	q->buses[1].kind = MACHINE_BUS_END;
+	return q->uri.intx_now ? qemu_intx_start(&q->intx) : 0;
+}
+
+/* Why QEMU did not come up, from what it left behind. Its arguments are ours to answer for: -EINVAL. */
+static int explain(struct qemu *q, int error)
+{
+	struct qemu_supervisor *s = &q->supervisor;
+	struct ob *ob = q->machine.ob;
+
+	if (error == -ETIMEDOUT) {
+		ob_err(ob, "qemu: QEMU does not answer%s",
+		       q->uri.attach_dir != NULL ? "; is another program attached to it?" : " in time");
+		return error;
+	}
+	if (error != -ENODEV) {
+		if (error != -EINVAL && error != -ENOENT)
+			ob_err(ob, "qemu: cannot set QEMU up: %s", strerror(-error));
+		return error == -EPROTO || error == -EIO ? -ENODEV : error;
+	}
+	if (q->uri.attach_dir != NULL || qemu_supervisor_wait(s, ob_deadline(LAST_WORDS_NS)) < 0) {
+		ob_err(ob, "qemu: %s", q->life.why);
+		return error;
+	}
+	if (s->first_line[0] != '\0') {
+		ob_err(ob, "qemu: QEMU refused its arguments: %s", s->first_line);
+		return -EINVAL;
+	}
+	ob_err(ob, "qemu: QEMU ended as it started: %s", s->how[0] != '\0' ? s->how : q->life.why);
+	return error;
+}
+
+static int bring_up(struct qemu *q, const struct ob_machine_options *options, uint64_t deadline_ns)
+{
+	bool attach = q->uri.attach_dir != NULL;
+	int ret;
+
+	if (attach)
+		ret = attach_qemu(q, deadline_ns);
+	else
+		ret = start_qemu(q, options != NULL ? options->args : NULL, deadline_ns);
+	if (ret < 0)
+		return ret;
+	ret = init_parts(q);
+	if (ret < 0)
+		return ret;
+	/* QEMU's main loop takes the first command once all devices are made. */
+	ret = qmp_greet(&q->qmp, deadline_ns);
+	if (ret == 0 && attach) {
+		ret = map_attached_ram(q);
+		if (ret < 0)
+			return ret;
+	}
+	if (ret == 0)
+		ret = set_up(q);
+	return ret < 0 ? explain(q, ret) : 0;
+}
+
+static void qemu_free(struct qemu *q)
+{
+	uint64_t left_bytes = 0;
+
+	if (q->has_intx)
+		qemu_intx_fini(&q->intx);
+	if (q->has_supervisor)
+		qemu_supervisor_stop(&q->supervisor, q->has_qmp ? &q->qmp : NULL);
+	if (q->has_ivshmem)
+		ivshmem_fini(&q->ivshmem);
+	if (q->has_qmp)
+		qmp_fini(&q->qmp);
+	if (q->has_qtest)
+		qtest_fini(&q->qtest);
+	qemu_io_close(&q->qtest_fd);
+	qemu_io_close(&q->qmp_fd);
+	qemu_io_close(&q->ivshmem_fd);
+	/* Last: until here devices may write to it. */
+	if (q->has_ram)
+		left_bytes = qemu_ram_fini(&q->ram);
+	if (left_bytes > 0)
+		ob_warn(q->machine.ob, "qemu: %llu bytes of DMA memory were not freed", (unsigned long long)left_bytes);
+	qemu_io_close(&q->life.fd);
+	qemu_uri_fini(&q->uri);
+	free(q);
+}
+
+void qemu_close(struct machine *m)
+{
+	qemu_free((struct qemu *)(void *)m);
+}
+
+int qemu_open(struct ob *ob, const char *rest, const struct ob_machine_options *options, uint64_t deadline_ns,
+	      struct machine **out)
+{
+	struct qemu *q = calloc(1, sizeof(*q));
+	char why[512];
+	int ret;
+
+	if (q == NULL)
+		return -ENOMEM;
+	q->machine.ops = &qemu_machine_ops;
+	q->machine.ob = ob;
+	q->qtest_fd = q->qmp_fd = q->ivshmem_fd = -1;
+	ret = qemu_uri_parse(rest, &q->uri, why, sizeof(why));
+	if (ret < 0) {
+		ob_err(ob, "qemu: %s", why);
+		free(q);
+		return ret;
+	}
+	q->life.machine = &q->machine;
+	q->life.wait_ns = q->uri.wait_ns;
+	q->life.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ret = q->life.fd >= 0 ? bring_up(q, options, deadline_ns) : -errno;
+	if (ret < 0) {
+		qemu_free(q);
+		return ret;
+	}
+	*out = &q->machine;
+	return 0;
+}

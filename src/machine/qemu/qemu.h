@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The QEMU machine: what its parts hang on. */
+#ifndef OB_MACHINE_QEMU_QEMU_H
+#define OB_MACHINE_QEMU_QEMU_H
+
+#include "machine/qemu/intx.h"
+#include "machine/qemu/ivshmem.h"
+#include "machine/qemu/life.h"
+#include "machine/qemu/qmp.h"
+#include "machine/qemu/qtest.h"
+#include "machine/qemu/ram.h"
+#include "machine/qemu/supervisor.h"
+#include "machine/qemu/uri.h"
+
+struct qemu {
+	struct machine machine;
+	struct qemu_life life;
+	struct qemu_uri uri;
+	int qtest_fd, qmp_fd, ivshmem_fd; /* our ends */
+	struct qemu_ram ram;
+	struct qemu_supervisor supervisor;
+	struct qtest qtest;
+	struct qmp qmp;
+	struct ivshmem ivshmem;
+	struct qemu_intx intx;
+	struct machine_bus buses[2];
+	/* What there is to undo. */
+	bool has_ram, has_supervisor, has_qtest, has_qmp, has_ivshmem, has_intx;
+};
+
+extern const struct machine_ops qemu_machine_ops;
+extern const struct machine_type qemu_machine_type;
+
+/* open.c */
+int qemu_open(struct ob *ob, const char *rest, const struct ob_machine_options *options, uint64_t deadline_ns,
+	      struct machine **out);
+void qemu_close(struct machine *m);
+
+#endif

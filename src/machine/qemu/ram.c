@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The machine's memory. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bits.h"
+#include "machine/qemu/io.h"
+#include "machine/qemu/ram.h"
+
+#define PAGE_BYTES       4096ull
+#define FIRST_USED_BYTE  OB_MIB
+#define PUNCH_FROM_BYTES (256 * OB_KIB) /* from here on, giving pages back beats clearing them */
+
+/* q35 keeps room for PCI below 4 GiB: QEMU's pc_q35_init(), max-ram-below-4g at its default. */
+#define LOW_MAX_BYTES   0xb0000000ull
+#define LOW_SPLIT_BYTES 0x80000000ull
+#define HIGH_BASE       (4 * OB_GIB)
+
+int qemu_ram_init(struct qemu_ram *ram, int fd, uint64_t len_bytes)
+{
+	void *base;
+	int ret;
+
+	*ram = (struct qemu_ram){.fd = fd, .len_bytes = len_bytes};
+	ram->low_bytes = len_bytes >= LOW_MAX_BYTES ? LOW_SPLIT_BYTES : len_bytes;
+	base = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (base == MAP_FAILED) {
+		ret = -errno;
+		goto close_fd;
+	}
+	ram->base = base;
+	/* A fork of the program (to start a helper) must not slow our writes down by copying page tables. */
+	(void)madvise(base, len_bytes, MADV_DONTFORK);
+	ret = -pthread_mutex_init(&ram->lock, NULL);
+	if (ret < 0)
+		goto unmap;
+	ret = qemu_arena_add(&ram->arena, FIRST_USED_BYTE, ram->low_bytes - FIRST_USED_BYTE);
+	if (ret == 0)
+		ret = qemu_arena_add(&ram->arena, HIGH_BASE, len_bytes - ram->low_bytes);
+	if (ret < 0)
+		goto destroy_lock;
+	return 0;
+
+destroy_lock:
+	qemu_arena_fini(&ram->arena);
+	pthread_mutex_destroy(&ram->lock);
+unmap:
+	munmap(base, len_bytes);
+close_fd:
+	qemu_io_close(&ram->fd);
+	return ret;
+}
+
+uint64_t qemu_ram_fini(struct qemu_ram *ram)
+{
+	uint64_t left_bytes = ram->arena.allocated_bytes;
+
+	qemu_arena_fini(&ram->arena);
+	pthread_mutex_destroy(&ram->lock);
+	munmap(ram->base, ram->len_bytes);
+	qemu_io_close(&ram->fd);
+	return left_bytes;
+}
+
+/* Fresh pages are zero and cost nothing until they are touched; a large piece gets fresh ones. */
+static void clear(uint8_t *base, size_t len_bytes)
+{
+	if (len_bytes < PUNCH_FROM_BYTES || madvise(base, len_bytes, MADV_REMOVE) < 0)
+		memset(base, 0, len_bytes);
+}
+
+int qemu_ram_alloc(struct qemu_ram *ram, size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out)
+{
+	uint64_t iova;
+	int ret;
+
+	if (len_bytes == 0 || (align_bytes != 0 && !IS_POWER_OF_2(align_bytes)))
+		return -EINVAL;
+	if (len_bytes > ram->len_bytes)
+		return -ENOMEM;
+	len_bytes = ALIGN_UP(len_bytes, (size_t)PAGE_BYTES);
+	pthread_mutex_lock(&ram->lock);
+	ret = qemu_arena_alloc(&ram->arena, len_bytes, MAX(align_bytes, PAGE_BYTES), &iova);
+	pthread_mutex_unlock(&ram->lock);
+	if (ret < 0)
+		return ret;
+	*out = (struct machine_dma_memory){
+		.base = ram->base + (iova < HIGH_BASE ? iova : iova - HIGH_BASE + ram->low_bytes),
+		.iova = iova,
+		.len_bytes = len_bytes,
+		.cookie = ram,
+	};
+	clear(out->base, len_bytes);
+	return 0;
+}
+
+void qemu_ram_free(struct qemu_ram *ram, struct machine_dma_memory *memory)
+{
+	pthread_mutex_lock(&ram->lock);
+	qemu_arena_free(&ram->arena, memory->iova, memory->len_bytes);
+	pthread_mutex_unlock(&ram->lock);
+	*memory = (struct machine_dma_memory){0};
+}

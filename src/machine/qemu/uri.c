@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a "qemu:" URI asks for: qemu:q35?key=value&key=value, with percent-encoding (RFC 3986 §2.1) in keys and values.
+ *
+ * nvme=FILE[,property=value...] is short for a -blockdev over FILE and a -device nvme on it; the properties are the
+ * device's, but for readonly=on, which is for both.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/bits.h"
+#include "machine/qemu/ram.h"
+#include "machine/qemu/uri.h"
+
+struct parser {
+	struct qemu_uri *uri;
+	char *why;
+	size_t why_bytes;
+};
+
+static int refuse(struct parser *p, const char *format, ...) OB_PRINTF(2, 3);
+static int refuse(struct parser *p, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(p->why, p->why_bytes, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static int hex_digit(char c)
+{
+	const char *digits = "0123456789abcdef", *d;
+
+	d = c != '\0' ? strchr(digits, tolower((unsigned char)c)) : NULL;
+	return d != NULL ? (int)(d - digits) : -1;
+}
+
+/* In place. -EINVAL: a percent sign without two hex digits, or a NUL. */
+static int decode(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from != '\0'; from++) {
+		int high, low;
+
+		if (*from != '%') {
+			*to++ = *from;
+			continue;
+		}
+		high = hex_digit(from[1]);
+		low = high >= 0 ? hex_digit(from[2]) : -1;
+		if (low < 0 || (high | low) == 0)
+			return -EINVAL;
+		*to++ = (char)(high << 4 | low);
+		from += 2;
+	}
+	*to = '\0';
+	return 0;
+}
+
+/* "256M"; bytes without a unit. */
+static int parse_size(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+	unsigned shift = 0;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	*bytes = strtoull(text, &end, 10);
+	if (errno != 0)
+		return -EINVAL;
+	if (*end != '\0') {
+		unit = strchr(units, toupper((unsigned char)*end));
+		if (unit == NULL || end[1] != '\0')
+			return -EINVAL;
+		shift = 10 * (unsigned)(unit - units + 1);
+	}
+	if (*bytes > UINT64_MAX >> shift)
+		return -EINVAL;
+	*bytes <<= shift;
+	return 0;
+}
+
+static int set_mem(struct parser *p, const char *value)
+{
+	uint64_t bytes;
+
+	if (parse_size(value, &bytes) < 0)
+		return refuse(p, "mem=%s is not a size like 256M", value);
+	if (bytes < QEMU_MEM_MIN_BYTES || bytes > QEMU_RAM_MAX_BYTES || !IS_ALIGNED(bytes, OB_MIB))
+		return refuse(p, "mem=%s is not a multiple of 1M from 16M to 64G", value);
+	p->uri->mem_bytes = bytes;
+	return 0;
+}
+
+static int set_timeout(struct parser *p, const char *value)
+{
+	uint64_t seconds;
+
+	if (parse_size(value, &seconds) < 0 || seconds < 1 || seconds > QEMU_WAIT_MAX_NS / OB_NS_PER_S)
+		return refuse(p, "timeout=%s is not a number of seconds from 1 to 3600", value);
+	p->uri->wait_ns = seconds * OB_NS_PER_S;
+	return 0;
+}
+
+static int parse_switch(struct parser *p, const char *key, const char *value, bool *out)
+{
+	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+		return refuse(p, "%s=%s is neither on nor off", key, value);
+	*out = strcmp(value, "on") == 0;
+	return 0;
+}
+
+static int set_msi(struct parser *p, const char *value)
+{
+	return parse_switch(p, "msi", value, &p->uri->msi);
+}
+
+static int set_intx(struct parser *p, const char *value)
+{
+	int ret = parse_switch(p, "intx", value, &p->uri->intx);
+
+	p->uri->intx_now = p->uri->intx;
+	return ret;
+}
+
+static int set_text(struct parser *p, const char *key, const char *value, char **out)
+{
+	if (value[0] == '\0')
+		return refuse(p, "%s= needs a value", key);
+	free(*out);
+	*out = strdup(value);
+	return *out != NULL ? 0 : -ENOMEM;
+}
+
+static int set_binary(struct parser *p, const char *value)
+{
+	return set_text(p, "binary", value, &p->uri->binary);
+}
+
+static int set_attach(struct parser *p, const char *value)
+{
+	return set_text(p, "attach", value, &p->uri->attach_dir);
+}
+
+static int add_option(struct parser *p, const char *key, const char *value)
+{
+	if (value[0] == '\0')
+		return refuse(p, "%s= needs a value", key);
+	strings_add(&p->uri->args, "-%s", key);
+	strings_add(&p->uri->args, "%s", value);
+	return 0;
+}
+
+static int add_device(struct parser *p, const char *value)
+{
+	return add_option(p, "device", value);
+}
+
+static int add_blockdev(struct parser *p, const char *value)
+{
+	return add_option(p, "blockdev", value);
+}
+
+static int add_drive(struct parser *p, const char *value)
+{
+	return add_option(p, "drive", value);
+}
+
+static int add_object(struct parser *p, const char *value)
+{
+	return add_option(p, "object", value);
+}
+
+static int add_global(struct parser *p, const char *value)
+{
+	return add_option(p, "global", value);
+}
+
+static int add_arg(struct parser *p, const char *value)
+{
+	strings_add(&p->uri->args, "%s", value);
+	return 0;
+}
+
+/* The file name ends at a comma that is not doubled, as in QEMU's own options. In place; the rest, or NULL. */
+static char *cut_file(char *value)
+{
+	char *to = value, *from = value;
+
+	while (*from != '\0' && (*from != ',' || from[1] == ',')) {
+		from += *from == ',';
+		*to++ = *from++;
+	}
+	if (*from == '\0')
+		from = NULL;
+	*to = '\0';
+	return from != NULL ? from + 1 : NULL;
+}
+
+/* Take readonly=... out of the properties; note which of our defaults the user sets himself. */
+static int scan_properties(struct parser *p, char *properties, bool *readonly, bool *has_id, bool *has_serial)
+{
+	char *to = properties, *next;
+	int ret;
+
+	for (char *property = properties; property != NULL; property = next) {
+		size_t len = strcspn(property, ",");
+
+		next = property[len] == ',' ? property + len + 1 : NULL;
+		property[len] = '\0';
+		*has_id = *has_id || strncmp(property, "id=", 3) == 0;
+		*has_serial = *has_serial || strncmp(property, "serial=", 7) == 0;
+		if (strncmp(property, "readonly=", 9) == 0) {
+			ret = parse_switch(p, "readonly", property + 9, readonly);
+			if (ret < 0)
+				return ret;
+			continue;
+		}
+		memmove(to, property, len);
+		to += len;
+		if (next != NULL)
+			*to++ = ',';
+	}
+	if (to > properties && to[-1] == ',')
+		to--;
+	*to = '\0';
+	return 0;
+}
+
+static int add_blockdev_json(struct parser *p, const char *file, bool readonly, size_t index)
+{
+	char node[32], *text;
+	json_t *json;
+
+	snprintf(node, sizeof(node), "disk%zu", index);
+	json = json_pack("{s:s, s:s, s:s, s:b, s:{s:s, s:s, s:s, s:b}}", "driver", "raw", "node-name", node, "discard",
+			 "unmap", "read-only", readonly, "file", "driver", "file", "filename", file, "discard", "unmap",
+			 "read-only", readonly);
+	if (json == NULL)
+		return refuse(p, "nvme=: the file's name is not UTF-8");
+	text = json_dumps(json, JSON_COMPACT);
+	json_decref(json);
+	if (text == NULL)
+		return -ENOMEM;
+	strings_add(&p->uri->args, "-blockdev");
+	strings_add(&p->uri->args, "%s", text);
+	free(text);
+	return 0;
+}
+
+static int add_nvme(struct parser *p, const char *value)
+{
+	bool readonly = false, has_id = false, has_serial = false;
+	size_t index = p->uri->disk_count;
+	char id[32] = "", serial[32] = "", *file = strdup(value), *properties;
+	struct qemu_disk *disks;
+	int ret = 0;
+
+	if (file == NULL)
+		return -ENOMEM;
+	properties = cut_file(file);
+	if (file[0] == '\0')
+		ret = refuse(p, "nvme= needs a file");
+	else if (index == QEMU_DISKS_MAX)
+		ret = refuse(p, "more than %u disks", QEMU_DISKS_MAX);
+	if (ret == 0 && properties != NULL)
+		ret = scan_properties(p, properties, &readonly, &has_id, &has_serial);
+	if (ret == 0)
+		ret = add_blockdev_json(p, file, readonly, index);
+	disks = ret == 0 ? realloc(p->uri->disks, (index + 1) * sizeof(*disks)) : NULL;
+	if (disks == NULL) {
+		free(file);
+		return ret < 0 ? ret : -ENOMEM;
+	}
+	if (!has_id)
+		snprintf(id, sizeof(id), ",id=nvme%zu", index);
+	if (!has_serial)
+		snprintf(serial, sizeof(serial), ",serial=outboard%zu", index);
+	strings_add(&p->uri->args, "-device");
+	strings_add(&p->uri->args, "nvme,drive=disk%zu%s%s%s%s", index, id, serial,
+		    properties != NULL && properties[0] != '\0' ? "," : "", properties != NULL ? properties : "");
+	p->uri->disks = disks;
+	disks[p->uri->disk_count++] = (struct qemu_disk){.file = file, .readonly = readonly};
+	return 0;
+}
+
+static const struct {
+	const char *key;
+	int (*set)(struct parser *p, const char *value);
+} keys[] = {
+	{"arg", add_arg},         {"attach", set_attach}, {"binary", set_binary}, {"blockdev", add_blockdev},
+	{"device", add_device},   {"drive", add_drive},   {"global", add_global}, {"intx", set_intx},
+	{"mem", set_mem},         {"msi", set_msi},       {"nvme", add_nvme},     {"object", add_object},
+	{"timeout", set_timeout},
+};
+
+static int unknown_key(struct parser *p, const char *key)
+{
+	char known[256] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i > 0 ? ", " : "", keys[i].key);
+	return refuse(p, "unknown key '%s'; known: %s", key, known);
+}
+
+static int parse_pair(struct parser *p, char *pair)
+{
+	char *value = strchr(pair, '=');
+
+	if (value == NULL)
+		return refuse(p, "'%s' has no '=value'", pair);
+	*value++ = '\0';
+	if (decode(pair) < 0 || decode(value) < 0)
+		return refuse(p, "'%s=%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)",
+			      pair, value);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strcmp(keys[i].key, pair) == 0)
+			return keys[i].set(p, value);
+	return unknown_key(p, pair);
+}
+
+int qemu_uri_parse(const char *rest, struct qemu_uri *out, char *why, size_t why_bytes)
+{
+	struct parser p = {.uri = out, .why = why, .why_bytes = why_bytes};
+	size_t name_len = strcspn(rest, "?");
+	char *text, *pair, *next;
+	int ret = 0;
+
+	*out = (struct qemu_uri){
+		.mem_bytes = QEMU_MEM_DEFAULT_BYTES,
+		.msi = true,
+		.intx = true,
+		.wait_ns = QEMU_WAIT_DEFAULT_NS,
+	};
+	snprintf(why, why_bytes, "out of memory");
+	if (name_len != 0 && (name_len != 3 || strncmp(rest, "q35", 3) != 0))
+		return refuse(&p, "unknown machine '%.*s'; known: q35", (int)name_len, rest);
+	text = strdup(rest[name_len] == '?' ? rest + name_len + 1 : "");
+	if (text == NULL)
+		return -ENOMEM;
+	for (pair = text; ret == 0 && pair != NULL; pair = next) {
+		next = strchr(pair, '&');
+		if (next != NULL)
+			*next++ = '\0';
+		if (pair[0] != '\0')
+			ret = parse_pair(&p, pair);
+	}
+	free(text);
+	if (ret == 0 && out->args.failed)
+		ret = -ENOMEM;
+	if (ret < 0)
+		qemu_uri_fini(out);
+	return ret;
+}
+
+void qemu_uri_fini(struct qemu_uri *uri)
+{
+	for (size_t i = 0; i < uri->disk_count; i++)
+		free(uri->disks[i].file);
+	free(uri->disks);
+	free(uri->binary);
+	free(uri->attach_dir);
+	strings_fini(&uri->args);
+	*uri = (struct qemu_uri){0};
+}
