@@ -61,6 +61,8 @@ void device_remove(struct ob_device *dev)
 	if (rc != 0)
 		ob_err(ob, "%s: its driver cannot be taken away: %s", dev->name, strerror(-rc));
 	device_set_gone(dev);
+	if (rc == 0)
+		__atomic_store_n(&dev->state, (int)OB_DEVICE_GONE, __ATOMIC_RELEASE);
 	ob_lock(&ob->lock);
 	list_del(&dev->link);
 	ob_unlock(&ob->lock);

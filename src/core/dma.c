@@ -179,10 +179,13 @@ struct ob_window *ob_window_get(struct ob_window *pub)
 
 void ob_window_put(struct ob_window *pub)
 {
-	struct window *window = container_of(pub, struct window, pub);
+	struct window *window;
 	struct ob_machine *machine;
 
-	if (pub == NULL || __atomic_fetch_sub(&window->refs, 1, __ATOMIC_ACQ_REL) != 1)
+	if (pub == NULL)
+		return;
+	window = container_of(pub, struct window, pub);
+	if (__atomic_fetch_sub(&window->refs, 1, __ATOMIC_ACQ_REL) != 1)
 		return;
 	machine = pub->machine;
 	ob_lock(&machine->dma_lock);
