@@ -126,7 +126,8 @@ struct ob_block_channel_config {
  * ob_block_channel_open - make a channel of @block for one CPU
  * @config: copied; NULL for the defaults
  *
- * Context: task, or a plain thread. Return: 0; -ENODEV; -ENOSPC no queue left; -ENOMEM; -ETIMEDOUT; -EINVAL.
+ * Context: task, or a plain thread.
+ * Return: 0; -ENODEV; -ENOSPC no queue left; -ENOMEM; -ETIMEDOUT; -EINVAL.
  */
 int ob_block_channel_open(struct ob_block *block, const struct ob_block_channel_config *config,
 			  struct ob_block_channel **out);
@@ -144,10 +145,13 @@ enum ob_completion_mode ob_block_channel_mode(const struct ob_block_channel *cha
  *
  * A request larger than the device takes is split, one in memory that the device cannot reach is bounced. Requests in
  * flight have no order among them; a flush covers the writes that had ended when it was submitted. No done function
- * runs inside submit, kick or cancel: what ends in there is handed out by the next poll or turn. Context: soft or task
- * of the channel's CPU, or the thread that turns it; the I/O path. Return: 0, the request will end exactly once; or it
- * never started: -EAGAIN full, -ENODEV gone, -EINVAL unaligned, unknown operation or segments that do not add up,
- * -ERANGE beyond the end, -E2BIG too many segments, -EROFS, -EOPNOTSUPP, -EACCES no grant, -EFAULT outside the window.
+ * runs inside submit, kick or cancel: what ends in there is handed out by the next poll or turn.
+ *
+ * Context: soft or task of the channel's CPU, or the thread that turns it; the I/O path.
+ *
+ * Return: 0, the request will end exactly once; or it never started: -EAGAIN full, -ENODEV gone,
+ * -EINVAL unaligned, unknown operation or segments that do not add up, -ERANGE beyond the end, -E2BIG too many
+ * segments, -EROFS, -EOPNOTSUPP, -EACCES no grant, -EFAULT outside the window.
  */
 int ob_block_submit(struct ob_block_channel *channel, struct ob_block_request *request);
 /** ob_block_kick - tell the device of all that was submitted. Same context. */
@@ -156,7 +160,8 @@ void ob_block_kick(struct ob_block_channel *channel);
  * ob_block_poll - look for completions now, at most @budget; runs done functions
  *
  * No lock, no allocation, no system call. Timers, resets and messages need turns of the CPU as well: call ob_cpu_turn()
- * now and then (each 10 ms does). Not from a done function. Return: how many requests ended.
+ * now and then (each 10 ms does). Not from a done function.
+ * Return: how many requests ended.
  */
 unsigned ob_block_poll(struct ob_block_channel *channel, unsigned budget);
 /** ob_block_reap - take requests that ended and have no done function; returns how many. Owner CPU. */
@@ -164,7 +169,8 @@ unsigned ob_block_reap(struct ob_block_channel *channel, struct ob_block_request
 /**
  * ob_block_cancel - try to end a request early
  *
- * It ends once all the same: with -ECANCELED, or as it would have. Return: 0 asked; -ENOENT not in flight here.
+ * It ends once all the same: with -ECANCELED, or as it would have.
+ * Return: 0 asked; -ENOENT not in flight here.
  */
 int ob_block_cancel(struct ob_block_channel *channel, struct ob_block_request *request);
 
@@ -174,7 +180,8 @@ int ob_block_cancel(struct ob_block_channel *channel, struct ob_block_request *r
  * ob_block_do - submit one request and wait for its end
  * @request: its done function and argument are used by the helper
  *
- * Context: a task of the channel's CPU, or any plain thread. Return: the status.
+ * Context: a task of the channel's CPU, or any plain thread.
+ * Return: the status.
  */
 int ob_block_do(struct ob_block_channel *channel, struct ob_block_request *request, uint64_t deadline_ns);
 

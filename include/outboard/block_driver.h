@@ -77,8 +77,8 @@ void *ob_block_driver_data(const struct ob_block *block);
  * @status:          0 or negative errno
  * @protocol_status: of the device
  *
- * Calls done, which may submit again; later, when the driver is inside its submit, kick, cancel or channel_close.
- * Owner CPU, soft.
+ * Calls done, which may submit again; later, when the driver is inside its submit, kick, cancel or channel_close. Owner
+ * CPU, soft.
  */
 void ob_block_end(struct ob_block_channel *channel, struct ob_block_request *request, int status,
 		  uint16_t protocol_status);

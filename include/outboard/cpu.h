@@ -84,8 +84,10 @@ void ob_cpu_stop(struct ob_cpu *cpu);
  * @timeout_ns: how long the turn may sleep when there is nothing to do; 0 never sleeps
  *
  * While some channel is polled a turn makes no system call, except a look at the CPU's descriptors once per
- * millisecond. Context: a plain thread. Return: the number of things done, 0 when idle; -EBUSY another thread is in its
- * loop; -EDEADLK called from inside a loop.
+ * millisecond.
+ * Context: a plain thread.
+ * Return: the number of things done, 0 when idle; -EBUSY another thread is in its loop; -EDEADLK called from inside a
+ * loop.
  */
 int ob_cpu_turn(struct ob_cpu *cpu, uint64_t timeout_ns);
 
@@ -125,7 +127,8 @@ bool ob_cpu_post(struct ob_cpu *cpu, struct ob_work *work);
 /**
  * ob_cpu_call - run @fn once on @cpu, in soft context, and wait until it returned
  *
- * Called on @cpu itself it is a plain call. Context: task, or a plain thread.
+ * Called on @cpu itself it is a plain call.
+ * Context: task, or a plain thread.
  * Return: 0; -ETIMEDOUT: it did not run and will not; -ENOMEM.
  */
 int ob_cpu_call(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uint64_t deadline_ns);
@@ -164,7 +167,8 @@ int ob_task_spawn(struct ob_cpu *cpu, const char *name, void (*fn)(void *arg), v
 /**
  * ob_task_join - wait for the task's end and free it
  *
- * Context: task, or a plain thread. Return: 0; -ETIMEDOUT, the task goes on and must be joined again.
+ * Context: task, or a plain thread.
+ * Return: 0; -ETIMEDOUT, the task goes on and must be joined again.
  */
 int ob_task_join(struct ob_task *task, uint64_t deadline_ns);
 
@@ -198,7 +202,8 @@ void ob_event_signal(struct ob_event *event);
  * ob_event_wait - consume one signal, waiting for it
  *
  * In a task it suspends the task. On a plain thread it turns the CPU's loop when nobody else does, and sleeps
- * otherwise. Return: 0; -ETIMEDOUT; -EDEADLK called in soft or hard context.
+ * otherwise.
+ * Return: 0; -ETIMEDOUT; -EDEADLK called in soft or hard context.
  */
 int ob_event_wait(struct ob_event *event, uint64_t deadline_ns);
 /** ob_event_reset - forget the signals that were not consumed. Tasks of the event's CPU, or a plain thread. */

@@ -90,7 +90,8 @@ unsigned ob_device_dma_index(const struct ob_device *dev);
  * @rights:    what the transfer does
  * @out:       the address
  *
- * Context: any; the I/O path. Return: 0; -EACCES no grant with these rights; -EFAULT not inside the window.
+ * Context: any; the I/O path.
+ * Return: 0; -EACCES no grant with these rights; -EFAULT not inside the window.
  */
 static inline int ob_window_iova(const struct ob_window *window, unsigned dma_index, const void *buffer,
 				 size_t len_bytes, enum ob_dma_rights rights, ob_iova *out)
@@ -120,7 +121,8 @@ struct ob_dma {
  * @align_bytes: a power of two; 0 for a cache line
  * @out:         the driver's; ob_dma_free() after the device is quiet
  *
- * Context: task. Return: 0; -ENOMEM; -ENODEV; -EINVAL.
+ * Context: task.
+ * Return: 0; -ENOMEM; -ENODEV; -EINVAL.
  */
 int ob_dma_alloc(struct ob_device *dev, size_t len_bytes, size_t align_bytes, struct ob_dma *out);
 /** ob_dma_free - the device must be quiet. An empty @dma is fine; it is emptied. */

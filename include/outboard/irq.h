@@ -60,7 +60,8 @@ struct ob_irq_stats {
  * @kinds:     ob_irq_kind bits that will do; the best that the device and the machine have is taken
  * @kind:      which it became, or NULL
  *
- * Context: task, before the device is enabled. Return: the number of vectors, at least @min; -ENOSPC; -ENODEV; -EBUSY.
+ * Context: task, before the device is enabled.
+ * Return: the number of vectors, at least @min; -ENOSPC; -ENODEV; -EBUSY.
  */
 int ob_irq_alloc(struct ob_device *dev, unsigned min, unsigned max, unsigned kinds, enum ob_irq_kind *kind);
 /** ob_irq_release - give all vectors back; every ob_irq was freed before */
@@ -69,7 +70,8 @@ void ob_irq_release(struct ob_device *dev);
 /**
  * ob_irq_request - bind handlers to @vector of the device and enable it
  *
- * Context: task. Return: 0; -EINVAL; -EBUSY taken; -ENOMEM; -ENODEV.
+ * Context: task.
+ * Return: 0; -EINVAL; -EBUSY taken; -ENOMEM; -ENODEV.
  */
 int ob_irq_request(struct ob_device *dev, unsigned vector, const struct ob_irq_config *config, struct ob_irq **out);
 /** ob_irq_free - disable the vector; when it returns no handler runs or will run. Task. NULL is fine. */

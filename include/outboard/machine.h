@@ -57,7 +57,8 @@ const char *ob_machine_uri(const struct ob_machine *machine);
  * @command: e.g. {"execute":"query-status"}
  * @reply:   the reply as text, to be freed with ob_free(); or NULL
  *
- * Context: a plain thread or a task. Return: 0; -EOPNOTSUPP; -EIO refused (the reply says why); -ENODEV; -ETIMEDOUT.
+ * Context: a plain thread or a task.
+ * Return: 0; -EOPNOTSUPP; -EIO refused (the reply says why); -ENODEV; -ETIMEDOUT.
  */
 int ob_machine_command(struct ob_machine *machine, const char *command, char **reply, uint64_t deadline_ns);
 

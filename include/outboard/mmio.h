@@ -192,7 +192,8 @@ static inline void ob_mmio_flush(const struct ob_region *region)
  * @value: the last value read, or NULL
  *
  * Polls with growing sleeps. All ones, confirmed by ob_device_is_present(), ends it.
- * Context: task. Return: 0; -ETIMEDOUT; -ENODEV the device is gone, and marked so.
+ * Context: task.
+ * Return: 0; -ETIMEDOUT; -ENODEV the device is gone, and marked so.
  */
 int ob_mmio_wait32(const struct ob_region *region, uint64_t offset, uint32_t mask, uint32_t want, uint64_t deadline_ns,
 		   uint32_t *value);

@@ -66,7 +66,8 @@ void ob_trace_enable(struct ob *ob, bool on);
  * @events: @max of them
  * @lost:   how many were overwritten, or NULL
  *
- * Context: a plain thread, while tracing is off or the CPUs do not run. Return: the number copied.
+ * Context: a plain thread, while tracing is off or the CPUs do not run.
+ * Return: the number copied.
  */
 size_t ob_trace_read(struct ob *ob, struct ob_trace_event *events, size_t max, uint64_t *lost);
 
