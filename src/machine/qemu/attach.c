@@ -20,6 +20,14 @@
 
 #define RETRY_NS (10 * OB_NS_PER_MS)
 
+/* In the machine's memory, for who attaches next. */
+struct peer_note {
+	ob_le32 magic;
+	ob_le32 last_peer;
+};
+#define PEER_NOTE_OFFSET 0x1000
+#define PEER_NOTE_MAGIC  0x5245504f
+
 static int connect_to(const char *dir, const char *name, int *fd)
 {
 	char path[512];
@@ -45,7 +53,7 @@ static int await_socket(const char *dir, const char *name, int *fd, uint64_t dea
 
 /*
  * A QEMU with the doorbell device makes its qtest socket only after the first client of ivshmem.sock has come, and then
- * waits for that one's greeting; who comes later replaces the earlier one's vectors. So whether qtest.sock answers
+ * waits for that one's greeting; who comes later must not greet again. So whether qtest.sock answers
  * before anything else tells the two cases apart.
  */
 static int connect_doorbell(const struct qemu_uri *uri, struct qemu_attachment *a, uint64_t deadline_ns)
@@ -53,13 +61,12 @@ static int connect_doorbell(const struct qemu_uri *uri, struct qemu_attachment *
 	int ret;
 
 	for (;;) {
-		bool running = connect_to(uri->attach_dir, "qtest.sock", &a->qtest_fd) == 0;
+		a->again = connect_to(uri->attach_dir, "qtest.sock", &a->qtest_fd) == 0;
 
 		ret = connect_to(uri->attach_dir, "ivshmem.sock", &a->ivshmem_fd);
 		if (ret == 0)
-			return running ? ivshmem_take_over(a->ivshmem_fd, deadline_ns)
-				       : ivshmem_greet(a->ivshmem_fd, deadline_ns);
-		if (running) /* it has no doorbell */
+			return a->again ? 0 : ivshmem_greet(a->ivshmem_fd, deadline_ns);
+		if (a->again) /* it has no doorbell */
 			return ret == -ENOENT || ret == -ECONNREFUSED ? 0 : ret;
 		if (ob_now_ns() >= deadline_ns)
 			return -ETIMEDOUT;
@@ -73,7 +80,13 @@ int qemu_attach(const struct qemu_uri *uri, struct qemu_attachment *out, uint64_
 	const char *name = "ivshmem.sock or qtest.sock";
 	int ret = 0;
 
-	*out = (struct qemu_attachment){-1, -1, -1};
+	*out = (struct qemu_attachment){.qtest_fd = -1, .qmp_fd = -1, .ivshmem_fd = -1};
+	deadline_ns = MIN(deadline_ns, ob_deadline(uri->wait_ns));
+	if (access(uri->attach_dir, X_OK) < 0) {
+		ret = -errno;
+		snprintf(why, why_bytes, "attach=%s: %s", uri->attach_dir, strerror(-ret));
+		return ret;
+	}
 	if (uri->msi)
 		ret = connect_doorbell(uri, out, deadline_ns);
 	if (ret == 0 && out->qtest_fd < 0) {
@@ -114,6 +127,23 @@ int qemu_attach_ram(const struct qemu_uri *uri, int *fd, uint64_t *len_bytes, ch
 	snprintf(why, why_bytes, "attach=%s: ram: %s", uri->attach_dir,
 		 ret == -EINVAL ? "not a machine's memory" : strerror(-ret));
 	qemu_io_close(fd);
+	return ret;
+}
+
+int qemu_attach_peer(const struct qemu_attachment *a, uint8_t *ram, unsigned *peer, uint64_t deadline_ns)
+{
+	struct peer_note *note = (struct peer_note *)(void *)(ram + PEER_NOTE_OFFSET);
+	unsigned last = ob_le32_load(&note->last_peer);
+	int ret = 0;
+
+	*peer = IVSHMEM_PEER_FIRST;
+	/* Without a note the one before us did not get as far as having vectors. */
+	if (a->again && ob_le32_load(&note->magic) == PEER_NOTE_MAGIC && last < IVSHMEM_PEER_MAX) {
+		*peer = last > IVSHMEM_PEER_QEMU ? last + 1 : IVSHMEM_PEER_QEMU + 1;
+		ret = ivshmem_succeed(a->ivshmem_fd, last, deadline_ns);
+	}
+	ob_le32_store(&note->last_peer, *peer);
+	ob_le32_store(&note->magic, PEER_NOTE_MAGIC);
 	return ret;
 }
 

@@ -11,6 +11,7 @@
 struct qemu_attachment {
 	int qtest_fd, qmp_fd;
 	int ivshmem_fd; /* -1: no message interrupts */
+	bool again;     /* somebody was attached before */
 };
 
 /* Connect, also while QEMU is starting. 0; -ETIMEDOUT nobody there; negative errno; with the reason in @why. */
@@ -18,6 +19,11 @@ int qemu_attach(const struct qemu_uri *uri, struct qemu_attachment *out, uint64_
 		size_t why_bytes);
 /* The memory file, once QEMU runs. 0; negative errno with the reason in @why. */
 int qemu_attach_ram(const struct qemu_uri *uri, int *fd, uint64_t *len_bytes, char *why, size_t why_bytes);
+/*
+ * Which peer of the doorbell we are, now that its memory is mapped: it keeps the number of the last one, in the first
+ * MiB, which is not DMA memory. 0; -ENODEV; -ETIMEDOUT.
+ */
+int qemu_attach_peer(const struct qemu_attachment *a, uint8_t *ram, unsigned *peer, uint64_t deadline_ns);
 /* See ob_machine_attach_help(). */
 int qemu_attach_help(const char *rest, char **text);
 

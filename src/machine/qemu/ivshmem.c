@@ -16,8 +16,6 @@
 #include "machine/qemu/ivshmem.h"
 
 #define PROTOCOL_VERSION 0
-#define PEER_US          0
-#define PEER_QEMU        1
 #define SHARED_MEMORY    (-1) /* instead of a peer's number */
 #define DOORBELL_OFFSET  12   /* WO 4B: peer << 16 | vector */
 #define GROW_COUNT       16   /* vectors are made known in groups: each costs a descriptor here and in QEMU */
@@ -39,17 +37,17 @@ int ivshmem_greet(int fd, uint64_t deadline_ns)
 		return ret;
 	ret = say(fd, PROTOCOL_VERSION, -1, deadline_ns);
 	if (ret == 0)
-		ret = say(fd, PEER_QEMU, -1, deadline_ns);
+		ret = say(fd, IVSHMEM_PEER_QEMU, -1, deadline_ns);
 	if (ret == 0)
 		ret = say(fd, SHARED_MEMORY, memory_fd, deadline_ns);
 	qemu_io_close(&memory_fd);
 	return ret;
 }
 
-int ivshmem_take_over(int fd, uint64_t deadline_ns)
+int ivshmem_succeed(int fd, unsigned peer, uint64_t deadline_ns)
 {
 	/* A peer's number without a descriptor: that peer has left. */
-	return say(fd, PEER_US, -1, deadline_ns);
+	return say(fd, peer, -1, deadline_ns);
 }
 
 int ivshmem_init(struct ivshmem *iv, int fd, struct qtest *qtest)
@@ -67,8 +65,9 @@ void ivshmem_fini(struct ivshmem *iv)
 	pthread_mutex_destroy(&iv->lock);
 }
 
-void ivshmem_start(struct ivshmem *iv, uint64_t bar)
+void ivshmem_start(struct ivshmem *iv, uint64_t bar, unsigned peer)
 {
+	iv->peer = peer;
 	iv->doorbell = bar + DOORBELL_OFFSET;
 }
 
@@ -82,7 +81,7 @@ static int prove(struct ivshmem *iv, unsigned vector)
 	int ret;
 
 	for (;;) {
-		qtest_write(iv->qtest, MACHINE_SPACE_MEMORY, iv->doorbell, 4, PEER_US << 16 | vector);
+		qtest_write(iv->qtest, MACHINE_SPACE_MEMORY, iv->doorbell, 4, iv->peer << 16 | vector);
 		ret = qtest_flush(iv->qtest);
 		if (ret < 0)
 			return ret;
@@ -109,7 +108,7 @@ static int grow(struct ivshmem *iv, unsigned count)
 			ret = -errno;
 			break;
 		}
-		ret = say(iv->fd, PEER_US, *fd, deadline_ns);
+		ret = say(iv->fd, iv->peer, *fd, deadline_ns);
 		if (ret < 0) {
 			qemu_io_close(fd);
 			break;
@@ -166,7 +165,7 @@ int ivshmem_alloc(struct ivshmem *iv, unsigned count, bool contiguous, struct ma
 	unsigned chosen[IVSHMEM_VECTORS];
 	int ret;
 
-	if (iv->fd < 0)
+	if (iv->fd < 0 || (contiguous && iv->peer != 0))
 		return -EOPNOTSUPP;
 	if (count == 0 || count > IVSHMEM_VECTORS)
 		return -ENOSPC;
@@ -181,7 +180,7 @@ int ivshmem_alloc(struct ivshmem *iv, unsigned count, bool contiguous, struct ma
 			.fd = iv->vector_fd[chosen[i]],
 			.program = true,
 			.address = iv->doorbell,
-			.data = PEER_US << 16 | chosen[i],
+			.data = iv->peer << 16 | chosen[i],
 		};
 	}
 	pthread_mutex_unlock(&iv->lock);

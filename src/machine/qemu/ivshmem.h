@@ -13,12 +13,16 @@
 
 #include "machine/qemu/qtest.h"
 
-#define IVSHMEM_VECTORS 256 /* the doorbell takes 8 bits of vector */
+#define IVSHMEM_VECTORS    256 /* the doorbell takes 8 bits of vector */
+#define IVSHMEM_PEER_FIRST 0
+#define IVSHMEM_PEER_QEMU  1
+#define IVSHMEM_PEER_MAX   0xfffe
 
 struct ivshmem {
 	struct qtest *qtest;
 	int fd;            /* the server's connection; -1: no message interrupts */
 	uint64_t doorbell; /* address of the register */
+	unsigned peer;     /* which one we are */
 	pthread_mutex_t lock;
 	unsigned count; /* vectors that QEMU knows of */
 	int vector_fd[IVSHMEM_VECTORS];
@@ -30,11 +34,15 @@ int ivshmem_init(struct ivshmem *iv, int fd, struct qtest *qtest);
 void ivshmem_fini(struct ivshmem *iv);
 /* What a server says first; QEMU's device waits for it as it comes up. 0; -ENODEV; -ETIMEDOUT; -EMFILE. */
 int ivshmem_greet(int fd, uint64_t deadline_ns);
-/* Make a QEMU that was greeted before, by another process, forget that one's vectors. */
-int ivshmem_take_over(int fd, uint64_t deadline_ns);
-/* From here on vectors can be had: the device's registers are at @bar. */
-void ivshmem_start(struct ivshmem *iv, uint64_t bar);
-/* @contiguous: consecutive, and aligned as plain MSI asks. 0; -ENOSPC; -EOPNOTSUPP; -ENODEV; -EMFILE. */
+/*
+ * To a QEMU that was greeted before, by a process that has left: forget that one's vectors. QEMU 7.2 crashes when a peer
+ * returns, so each one needs a number of its own.
+ */
+int ivshmem_succeed(int fd, unsigned peer, uint64_t deadline_ns);
+/* From here on vectors can be had: the device's registers are at @bar, and we are @peer. */
+void ivshmem_start(struct ivshmem *iv, uint64_t bar, unsigned peer);
+/* @contiguous: consecutive, and aligned as plain MSI asks, which -EOPNOTSUPP is about, too. 0; -ENOSPC; -EOPNOTSUPP;
+ * -ENODEV; -EMFILE. */
 int ivshmem_alloc(struct ivshmem *iv, unsigned count, bool contiguous, struct machine_msi *out);
 void ivshmem_free(struct ivshmem *iv, unsigned count, struct machine_msi *msi);
 

@@ -131,25 +131,25 @@ static int start_qemu(struct qemu *q, const char *const *extra, uint64_t deadlin
 
 static int attach_qemu(struct qemu *q, uint64_t deadline_ns)
 {
-	struct qemu_attachment a;
+	struct qemu_attachment *a = &q->attachment;
 	char why[512];
 	int ret;
 
-	ret = qemu_attach(&q->uri, &a, deadline_ns, why, sizeof(why));
+	ret = qemu_attach(&q->uri, a, deadline_ns, why, sizeof(why));
 	if (ret < 0) {
 		ob_err(q->machine.ob, "qemu: %s", why);
 		return ret;
 	}
-	q->qtest_fd = a.qtest_fd;
-	q->qmp_fd = a.qmp_fd;
-	q->ivshmem_fd = a.ivshmem_fd;
+	q->qtest_fd = a->qtest_fd;
+	q->qmp_fd = a->qmp_fd;
+	q->ivshmem_fd = a->ivshmem_fd;
 	ret = qemu_supervisor_start(&q->supervisor, &q->life,
 				    &(struct qemu_supervisor_config){.sockets = {q->qtest_fd, q->qmp_fd}}, deadline_ns);
 	q->has_supervisor = ret == 0;
 	return ret;
 }
 
-static int map_attached_ram(struct qemu *q)
+static int map_attached_ram(struct qemu *q, uint64_t deadline_ns)
 {
 	uint64_t len_bytes;
 	char why[512];
@@ -162,6 +162,8 @@ static int map_attached_ram(struct qemu *q)
 	}
 	ret = qemu_ram_init(&q->ram, fd, len_bytes);
 	q->has_ram = ret == 0;
+	if (ret == 0 && q->ivshmem_fd >= 0)
+		ret = qemu_attach_peer(&q->attachment, q->ram.base, &q->peer, deadline_ns);
 	return ret;
 }
 
@@ -197,7 +199,7 @@ static int set_up(struct qemu *q)
 	if (ret == 0 && doorbell) {
 		ret = qemu_host_map_doorbell(&q->qtest, &bar);
 		if (ret == 0)
-			ivshmem_start(&q->ivshmem, bar);
+			ivshmem_start(&q->ivshmem, bar, q->peer);
 		else if (ret == -ENOENT)
 			ob_err(q->machine.ob, "qemu: no ivshmem-doorbell in slot %#x", QEMU_DOORBELL_SLOT);
 	}
@@ -256,7 +258,7 @@ static int bring_up(struct qemu *q, const struct ob_machine_options *options, ui
 	/* QEMU's main loop takes the first command once all devices are made. */
 	ret = qmp_greet(&q->qmp, deadline_ns);
 	if (ret == 0 && attach) {
-		ret = map_attached_ram(q);
+		ret = map_attached_ram(q, deadline_ns);
 		if (ret < 0)
 			return ret;
 	}
@@ -265,9 +267,9 @@ static int bring_up(struct qemu *q, const struct ob_machine_options *options, ui
 	return ret < 0 ? explain(q, ret) : 0;
 }
 
-static void qemu_free(struct qemu *q)
+void qemu_shutdown(struct machine *m)
 {
-	uint64_t left_bytes = 0;
+	struct qemu *q = (struct qemu *)(void *)m;
 
 	if (q->has_intx)
 		qemu_intx_fini(&q->intx);
@@ -279,22 +281,22 @@ static void qemu_free(struct qemu *q)
 		qmp_fini(&q->qmp);
 	if (q->has_qtest)
 		qtest_fini(&q->qtest);
+	q->has_intx = q->has_supervisor = q->has_ivshmem = q->has_qmp = q->has_qtest = false;
 	qemu_io_close(&q->qtest_fd);
 	qemu_io_close(&q->qmp_fd);
 	qemu_io_close(&q->ivshmem_fd);
-	/* Last: until here devices may write to it. */
-	if (q->has_ram)
-		left_bytes = qemu_ram_fini(&q->ram);
-	if (left_bytes > 0)
-		ob_warn(q->machine.ob, "qemu: %llu bytes of DMA memory were not freed", (unsigned long long)left_bytes);
 	qemu_io_close(&q->life.fd);
 	qemu_uri_fini(&q->uri);
-	free(q);
 }
 
 void qemu_close(struct machine *m)
 {
-	qemu_free((struct qemu *)(void *)m);
+	struct qemu *q = (struct qemu *)(void *)m;
+
+	qemu_shutdown(m);
+	if (q->has_ram)
+		qemu_ram_fini(&q->ram);
+	free(q);
 }
 
 int qemu_open(struct ob *ob, const char *rest, const struct ob_machine_options *options, uint64_t deadline_ns,
@@ -320,7 +322,7 @@ int qemu_open(struct ob *ob, const char *rest, const struct ob_machine_options *
 	q->life.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret = q->life.fd >= 0 ? bring_up(q, options, deadline_ns) : -errno;
 	if (ret < 0) {
-		qemu_free(q);
+		qemu_close(&q->machine);
 		return ret;
 	}
 	*out = &q->machine;

@@ -148,6 +148,7 @@ static int qemu_command(struct machine *m, const char *command, char **reply, ui
 }
 
 const struct machine_ops qemu_machine_ops = {
+	.shutdown = qemu_shutdown,
 	.close = qemu_close,
 	.buses = qemu_buses,
 	.read = qemu_read,

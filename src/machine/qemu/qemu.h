@@ -3,6 +3,7 @@
 #ifndef OB_MACHINE_QEMU_QEMU_H
 #define OB_MACHINE_QEMU_QEMU_H
 
+#include "machine/qemu/attach.h"
 #include "machine/qemu/intx.h"
 #include "machine/qemu/ivshmem.h"
 #include "machine/qemu/life.h"
@@ -16,7 +17,9 @@ struct qemu {
 	struct machine machine;
 	struct qemu_life life;
 	struct qemu_uri uri;
-	int qtest_fd, qmp_fd, ivshmem_fd; /* our ends */
+	struct qemu_attachment attachment; /* to somebody else's QEMU */
+	int qtest_fd, qmp_fd, ivshmem_fd;  /* our ends */
+	unsigned peer;                     /* of the doorbell */
 	struct qemu_ram ram;
 	struct qemu_supervisor supervisor;
 	struct qtest qtest;
@@ -34,6 +37,7 @@ extern const struct machine_type qemu_machine_type;
 /* open.c */
 int qemu_open(struct ob *ob, const char *rest, const struct ob_machine_options *options, uint64_t deadline_ns,
 	      struct machine **out);
+void qemu_shutdown(struct machine *m);
 void qemu_close(struct machine *m);
 
 #endif

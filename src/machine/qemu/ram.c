@@ -52,15 +52,12 @@ close_fd:
 	return ret;
 }
 
-uint64_t qemu_ram_fini(struct qemu_ram *ram)
+void qemu_ram_fini(struct qemu_ram *ram)
 {
-	uint64_t left_bytes = ram->arena.allocated_bytes;
-
 	qemu_arena_fini(&ram->arena);
 	pthread_mutex_destroy(&ram->lock);
 	munmap(ram->base, ram->len_bytes);
 	qemu_io_close(&ram->fd);
-	return left_bytes;
 }
 
 /* Fresh pages are zero and cost nothing until they are touched; a large piece gets fresh ones. */

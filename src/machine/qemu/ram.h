@@ -23,8 +23,8 @@ struct qemu_ram {
 
 /* Takes over @fd, a file of @len_bytes, also when it fails. 0; negative errno. */
 int qemu_ram_init(struct qemu_ram *ram, int fd, uint64_t len_bytes);
-/* Returns how many bytes were still allocated. */
-uint64_t qemu_ram_fini(struct qemu_ram *ram);
+/* What is still allocated goes, too. */
+void qemu_ram_fini(struct qemu_ram *ram);
 /* 0; -EINVAL; -ENOMEM. */
 int qemu_ram_alloc(struct qemu_ram *ram, size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out);
 void qemu_ram_free(struct qemu_ram *ram, struct machine_dma_memory *memory);
