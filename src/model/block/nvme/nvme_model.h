@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A model of an NVMe 1.4 controller: what its host sees of it.
+ *
+ * It works commands off when it is run: a doorbell or a due time makes it ask for that by the host's kick and schedule.
+ * One thread at a time may be inside. Without delays a command is fetched, executed and completed in one go.
+ */
+#ifndef OB_MODEL_BLOCK_NVME_MODEL_H
+#define OB_MODEL_BLOCK_NVME_MODEL_H
+
+#include <outboard/types.h>
+
+#include "model/block/backing.h"
+#include "model/host.h"
+#include "spec/nvme.h"
+
+#define NVME_MODEL_QUEUES_MAX   255  /* I/O queue pairs */
+#define NVME_MODEL_NAMESPACES   1024 /* NN at most */
+#define NVME_MODEL_FW_SLOTS     7
+#define NVME_MODEL_BAR_BYTES    0x4000u
+#define NVME_MODEL_MSIX_TABLE   0x2000u
+#define NVME_MODEL_MSIX_PBA     0x3000u
+#define NVME_MODEL_MSIX_MAX     256
+#define NVME_MODEL_CAPACITY_MAX (1ull << 50)
+
+struct nvme_model;
+
+/* One command as the hooks see it. */
+struct nvme_model_command {
+	uint16_t sqid, cid;
+	uint8_t opcode;
+	uint32_t nsid;
+	uint64_t lba; /* of I/O commands that have one */
+	uint32_t block_count;
+};
+
+/* A world's way to be cruel. Any member may be NULL. */
+struct nvme_model_hooks {
+	void *arg;
+	/* How long the command takes; MODEL_NEVER: it hangs until it is aborted or the controller reset. */
+	uint64_t (*delay_ns)(void *arg, const struct nvme_model_command *command);
+	/* End it with this status, not executed; 0: execute it. As in the completion entry without the phase bit. */
+	uint16_t (*fail)(void *arg, const struct nvme_model_command *command);
+	/* Change the completion entry at will before it is written. */
+	void (*completion)(void *arg, const struct nvme_model_command *command, struct nvme_cqe *cqe);
+};
+
+struct nvme_model_config {
+	char serial[21], model[41], firmware[9];
+	uint16_t vendor, subvendor;
+	uint16_t queue_pairs_max;       /* I/O queues, 1 to NVME_MODEL_QUEUES_MAX */
+	uint32_t queue_entries_max;     /* 2 to 65536 */
+	uint16_t msix_vectors;          /* that the function has; 0: the pin only */
+	uint8_t mdts;                   /* as in identify; 0: no limit */
+	uint8_t doorbell_stride;        /* CAP.DSTRD, 0 to 2 */
+	uint8_t page_shift_max;         /* 12 to 16 */
+	uint8_t firmware_slots;         /* 1 to 7 */
+	uint8_t abort_limit, aer_limit; /* 0's based, as in identify */
+	uint32_t namespaces_max;        /* NN */
+	uint32_t lba_shift;             /* of namespaces that are created by command, when they ask for format 0 or 1 */
+	bool sgl, shadow_doorbells, volatile_cache, namespace_management, compare, write_zeroes, dataset_management;
+	uint64_t capacity_bytes; /* of the subsystem, for namespace management */
+	uint64_t latency_ns;     /* of each I/O command */
+	uint64_t ready_ns, shutdown_ns;
+	/* Storage for a namespace that is created by command. NULL: there is none to be had. */
+	int (*backing_create)(void *arg, uint64_t len_bytes, struct backing **out);
+	void *backing_arg;
+};
+
+/* Sensible values, one I/O queue pair per likely CPU. */
+void nvme_model_config_default(struct nvme_model_config *config);
+
+/* 0; -EINVAL; -ENOMEM. */
+int nvme_model_create(struct model_host *host, const struct nvme_model_config *config, struct nvme_model **out);
+/* The namespaces' backings go too. */
+void nvme_model_destroy(struct nvme_model *n);
+
+/* Add a namespace; it owns @backing when it succeeds. 0; -EINVAL id or size; -EEXIST. */
+int nvme_model_namespace_add(struct nvme_model *n, uint32_t nsid, struct backing *backing, unsigned lba_shift,
+			     bool attached, bool read_only);
+/* What happens to a namespace from outside, with its event. 0; -ENOENT; errors of the backing. */
+int nvme_model_namespace_resize(struct nvme_model *n, uint32_t nsid, uint64_t len_bytes);
+int nvme_model_namespace_attach(struct nvme_model *n, uint32_t nsid, bool attached);
+struct backing *nvme_model_namespace_backing(struct nvme_model *n, uint32_t nsid);
+
+/* Register access. */
+uint64_t nvme_model_read(struct nvme_model *n, uint64_t offset, unsigned size_bytes);
+void nvme_model_write(struct nvme_model *n, uint64_t offset, unsigned size_bytes, uint64_t value);
+/* Work, at most @budget commands; true when there is more. */
+bool nvme_model_run(struct nvme_model *n, unsigned budget);
+/* The scheduled time has come. */
+void nvme_model_event(struct nvme_model *n);
+/* Function-level reset; power stays. */
+void nvme_model_reset(struct nvme_model *n);
+/* MSI-X was switched on or off. */
+void nvme_model_interrupts_changed(struct nvme_model *n);
+/*
+ * Power goes and comes back: what the volatile caches held is lost, but for what keep() says (see
+ * backing_cache_power_cut()).
+ */
+void nvme_model_power_cut(struct nvme_model *n, bool (*keep)(void *arg, uint64_t offset), void *arg);
+
+void nvme_model_set_hooks(struct nvme_model *n, const struct nvme_model_hooks *hooks);
+void nvme_model_set_latency(struct nvme_model *n, uint64_t latency_ns);
+/* Health: raises the events that belong to it. */
+void nvme_model_set_temperature(struct nvme_model *n, uint16_t kelvin);
+void nvme_model_set_warning(struct nvme_model *n, uint8_t critical_warning);
+/* The controller dies: CSTS.CFS. */
+void nvme_model_fail(struct nvme_model *n, const char *why);
+
+struct nvme_model_stats {
+	uint64_t commands, completions, interrupts, doorbells, dma_refused;
+	unsigned in_flight;
+};
+
+void nvme_model_stats(const struct nvme_model *n, struct nvme_model_stats *out);
+
+#endif
