@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "machine/machine.h"
+#include "machine/model/model_machine.h"
 #include "machine/qemu/qemu.h"
 
 const struct machine_type *const machine_types[] = {
+	&model_machine_type,
 	&qemu_machine_type,
 	NULL,
 };

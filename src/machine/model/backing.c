@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the system gives a modelled disk to keep its data in: sparse memory, a raw image file, nothing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "machine/model/model_machine.h"
+
+struct backing_file {
+	struct backing base;
+	int fd;
+	bool read_only;
+};
+
+/* ---- memory ---- */
+
+static int memory_read(struct backing *b, uint64_t offset, void *to, size_t len_bytes)
+{
+	memcpy(to, b->memory + offset, len_bytes);
+	return 0;
+}
+
+static int memory_write(struct backing *b, uint64_t offset, const void *from, size_t len_bytes)
+{
+	memcpy(b->memory + offset, from, len_bytes);
+	return 0;
+}
+
+static int nothing_to_flush(struct backing *b)
+{
+	return 0;
+}
+
+static int memory_zero(struct backing *b, uint64_t offset, uint64_t len_bytes, bool deallocate)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t first = ALIGN_UP(offset, page), last = ALIGN_DOWN(offset + len_bytes, page);
+
+	if (!deallocate || first >= last || madvise(b->memory + first, last - first, MADV_DONTNEED) != 0) {
+		memset(b->memory + offset, 0, len_bytes);
+		return 0;
+	}
+	memset(b->memory + offset, 0, first - offset);
+	memset(b->memory + last, 0, offset + len_bytes - last);
+	return 0;
+}
+
+/* Private anonymous pages: they cost nothing until they are written, and read as zeroes. */
+static uint8_t *memory_map(uint64_t len_bytes)
+{
+	void *memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			    0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int memory_resize(struct backing *b, uint64_t len_bytes)
+{
+	void *memory;
+
+	if (len_bytes == 0)
+		return -EINVAL;
+	memory = mremap(b->memory, b->len_bytes, len_bytes, MREMAP_MAYMOVE);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	b->memory = memory;
+	b->len_bytes = len_bytes;
+	return 0;
+}
+
+static void memory_destroy(struct backing *b)
+{
+	munmap(b->memory, b->len_bytes);
+	free(b);
+}
+
+static const struct backing_ops memory_ops = {
+	.read = memory_read,
+	.write = memory_write,
+	.flush = nothing_to_flush,
+	.zero = memory_zero,
+	.resize = memory_resize,
+	.destroy = memory_destroy,
+};
+
+int backing_memory_create(uint64_t len_bytes, struct backing **out)
+{
+	struct backing *b;
+
+	if (len_bytes == 0 || len_bytes > SIZE_MAX / 2)
+		return -EINVAL;
+	b = calloc(1, sizeof(*b));
+	if (b == NULL)
+		return -ENOMEM;
+	b->ops = &memory_ops;
+	b->len_bytes = len_bytes;
+	b->memory = memory_map(len_bytes);
+	if (b->memory == NULL) {
+		free(b);
+		return -ENOMEM;
+	}
+	*out = b;
+	return 0;
+}
+
+/* ---- file ---- */
+
+static int file_read(struct backing *b, uint64_t offset, void *to, size_t len_bytes)
+{
+	struct backing_file *f = (struct backing_file *)b;
+	size_t done = 0;
+
+	while (done < len_bytes) {
+		ssize_t n = pread(f->fd, (uint8_t *)to + done, len_bytes - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -EIO;
+		if (n == 0) {
+			/* Somebody cut the file short behind our back: what is missing reads as zeroes. */
+			memset((uint8_t *)to + done, 0, len_bytes - done);
+			return 0;
+		}
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static int file_write(struct backing *b, uint64_t offset, const void *from, size_t len_bytes)
+{
+	struct backing_file *f = (struct backing_file *)b;
+	size_t done = 0;
+
+	while (done < len_bytes) {
+		ssize_t n = pwrite(f->fd, (const uint8_t *)from + done, len_bytes - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 && (errno == ENOSPC || errno == EDQUOT) ? -ENOSPC : -EIO;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static int file_flush(struct backing *b)
+{
+	struct backing_file *f = (struct backing_file *)b;
+
+	return f->read_only || fdatasync(f->fd) == 0 ? 0 : -EIO;
+}
+
+static int file_zero(struct backing *b, uint64_t offset, uint64_t len_bytes, bool deallocate)
+{
+	struct backing_file *f = (struct backing_file *)b;
+	static const uint8_t zeroes[64 * 1024];
+	int mode = FALLOC_FL_KEEP_SIZE | (deallocate ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+
+	if (len_bytes == 0 || fallocate(f->fd, mode, (off_t)offset, (off_t)len_bytes) == 0)
+		return 0;
+	if (errno != EOPNOTSUPP && errno != ENOSYS)
+		return errno == ENOSPC || errno == EDQUOT ? -ENOSPC : -EIO;
+	while (len_bytes != 0) {
+		size_t part = (size_t)MIN(len_bytes, (uint64_t)sizeof(zeroes));
+		int ret = file_write(b, offset, zeroes, part);
+
+		if (ret != 0)
+			return ret;
+		offset += part;
+		len_bytes -= part;
+	}
+	return 0;
+}
+
+static int file_resize(struct backing *b, uint64_t len_bytes)
+{
+	struct backing_file *f = (struct backing_file *)b;
+
+	if (len_bytes == 0 || f->read_only)
+		return -EINVAL;
+	if (ftruncate(f->fd, (off_t)len_bytes) != 0)
+		return errno == ENOSPC || errno == EFBIG ? -ENOSPC : -EIO;
+	b->len_bytes = len_bytes;
+	return 0;
+}
+
+static void file_destroy(struct backing *b)
+{
+	struct backing_file *f = (struct backing_file *)b;
+
+	close(f->fd);
+	free(f);
+}
+
+static const struct backing_ops file_ops = {
+	.read = file_read,
+	.write = file_write,
+	.flush = file_flush,
+	.zero = file_zero,
+	.resize = file_resize,
+	.destroy = file_destroy,
+};
+
+static int file_open(const char *path, uint64_t len_bytes, bool read_only, uint64_t *len_out)
+{
+	int flags = (read_only ? O_RDONLY : O_RDWR) | (len_bytes != 0 && !read_only ? O_CREAT : 0);
+	int fd = open(path, flags | O_CLOEXEC, 0666);
+	struct stat st;
+	off_t len;
+
+	if (fd < 0)
+		return -errno;
+	len = fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) ? lseek(fd, 0, SEEK_END) : -1;
+	if (len < 0)
+		goto invalid;
+	if (len_bytes > (uint64_t)len && (read_only || ftruncate(fd, (off_t)len_bytes) != 0))
+		goto invalid;
+	*len_out = len_bytes != 0 ? len_bytes : (uint64_t)len;
+	if (*len_out != 0)
+		return fd;
+invalid:
+	close(fd);
+	return -EINVAL;
+}
+
+int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, struct backing **out)
+{
+	struct backing_file *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return -ENOMEM;
+	f->base.ops = &file_ops;
+	f->read_only = read_only;
+	f->fd = file_open(path, len_bytes, read_only, &f->base.len_bytes);
+	if (f->fd < 0) {
+		int ret = f->fd;
+
+		free(f);
+		return ret;
+	}
+	*out = &f->base;
+	return 0;
+}
+
+/* ---- nothing ---- */
+
+static int null_read(struct backing *b, uint64_t offset, void *to, size_t len_bytes)
+{
+	memset(to, 0, len_bytes);
+	return 0;
+}
+
+static int null_write(struct backing *b, uint64_t offset, const void *from, size_t len_bytes)
+{
+	return 0;
+}
+
+static int null_zero(struct backing *b, uint64_t offset, uint64_t len_bytes, bool deallocate)
+{
+	return 0;
+}
+
+static int null_resize(struct backing *b, uint64_t len_bytes)
+{
+	b->len_bytes = len_bytes;
+	return len_bytes == 0 ? -EINVAL : 0;
+}
+
+static void null_destroy(struct backing *b)
+{
+	free(b);
+}
+
+static const struct backing_ops null_ops = {
+	.read = null_read,
+	.write = null_write,
+	.flush = nothing_to_flush,
+	.zero = null_zero,
+	.resize = null_resize,
+	.destroy = null_destroy,
+};
+
+int backing_null_create(uint64_t len_bytes, struct backing **out)
+{
+	struct backing *b;
+
+	if (len_bytes == 0)
+		return -EINVAL;
+	b = calloc(1, sizeof(*b));
+	if (b == NULL)
+		return -ENOMEM;
+	b->ops = &null_ops;
+	b->len_bytes = len_bytes;
+	b->discards = true;
+	*out = b;
+	return 0;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The model machine: device models in this process, with a PCI root complex, an IOMMU and interrupts around them.
+ *
+ * A device's work is done inline, by the thread whose register write asked for it, or on the machine's worker thread:
+ * the latter for what takes time, and for devices that are described as threaded.
+ *
+ * Locks, in this order: config (configuration space and presence), a device's (its model, its grants), then irq or
+ * worker, which are leaves.
+ */
+#ifndef OB_MACHINE_MODEL_MODEL_MACHINE_H
+#define OB_MACHINE_MODEL_MODEL_MACHINE_H
+
+#include <pthread.h>
+
+#include "base/list.h"
+#include "machine/machine.h"
+#include "model/block/nvme/nvme_model.h"
+#include "model/host.h"
+#include "model/pci/pci_model.h"
+
+#define MODEL_MSI_ADDRESS 0xfee00000ull
+#define MODEL_MSI_MAX     2048u
+#define MODEL_SLOTS_MAX   65536u /* of the address space that devices see: 4 GiB each */
+#define MODEL_FAULTS_MAX  16
+#define MODEL_RULES_MAX   16
+#define MODEL_NAME_LEN    32
+
+/* What a device may reach: by iova >> 32. */
+struct model_grant {
+	uint8_t *base;
+	uint64_t len_bytes; /* from here to the end of the memory, which may go on in the next slots */
+	unsigned rights;
+};
+
+/* A fault that is to happen to commands: how long they take, or what they end with. */
+struct model_rule {
+	int opcode; /* -1: any I/O command */
+	bool admin;
+	uint64_t lba_first, lba_last;
+	uint64_t delay_ns; /* 0: none; MODEL_NEVER: it hangs */
+	uint16_t status;   /* 0: none */
+	unsigned count;    /* left; 0: the rule is used up */
+};
+
+/* A root port, or a device; both are a function. */
+struct model_device {
+	struct model_host host; /* first */
+	struct model_pci pci;
+	struct model_machine *machine;
+	struct list link;
+	char name[MODEL_NAME_LEN];
+	pthread_mutex_t lock;
+	struct nvme_model *nvme; /* NULL: a port */
+	bool threaded;
+	bool kicked;      /* it has work: under lock */
+	uint64_t due_ns;  /* under the machine's worker_lock */
+	bool work_queued; /* … too: the worker is to run it */
+	struct model_grant *grants;
+	unsigned grant_count;
+	uint64_t dma_faults;
+	struct model_rule rules[MODEL_RULES_MAX];
+};
+
+struct model_memory {
+	uint8_t *base;
+	size_t len_bytes, map_bytes;
+	unsigned slot, slot_count;
+	bool imported;
+};
+
+struct model_dma_fault {
+	char device[MODEL_NAME_LEN];
+	uint64_t iova;
+	size_t len_bytes;
+	bool write;
+};
+
+struct model_machine {
+	struct machine machine; /* first */
+	struct model_pci_root root;
+	struct machine_bus buses[2];
+	struct list devices; /* ports too; fixed once the machine is open */
+	pthread_mutex_t config_lock;
+
+	/* dma.c */
+	pthread_mutex_t dma_lock;
+	uint8_t *slot_used;
+	unsigned slot_next;
+	struct model_dma_fault faults[MODEL_FAULTS_MAX];
+	uint64_t fault_count;
+
+	/* irq.c */
+	pthread_mutex_t irq_lock;
+	int *msi_fds; /* -1: free */
+	int intx_fds[PCI_SLOTS_PER_BUS][4];
+	unsigned intx_users[PCI_SLOTS_PER_BUS][4];
+	unsigned intx_level[PCI_SLOTS_PER_BUS][4]; /* how many hold the line */
+
+	/* worker.c */
+	pthread_t worker;
+	pthread_mutex_t worker_lock;
+	pthread_cond_t worker_wake;
+	uint64_t worker_until_ns; /* what it sleeps for */
+	bool worker_started, worker_stop;
+};
+
+extern const struct machine_type model_machine_type;
+
+static inline struct model_machine *model_of(struct machine *m)
+{
+	return (struct model_machine *)(void *)m;
+}
+
+static inline struct model_device *device_of_host(struct model_host *host)
+{
+	return (struct model_device *)(void *)host;
+}
+
+/* backing.c: what the system gives a namespace to keep its data in. */
+/* Sparse memory. */
+int backing_memory_create(uint64_t len_bytes, struct backing **out);
+/* A raw image. @len_bytes 0: as long as the file is; otherwise the file is made or grown to it. */
+int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, struct backing **out);
+/* For measuring everything but the data. */
+int backing_null_create(uint64_t len_bytes, struct backing **out);
+
+/* dma.c */
+int model_dma_init(struct model_machine *mm);
+void model_dma_fini(struct model_machine *mm);
+int model_dma_alloc(struct machine *m, size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out);
+void model_dma_free(struct machine *m, struct machine_dma_memory *memory);
+int model_dma_import(struct machine *m, void *base, size_t len_bytes, struct machine_dma_memory *out);
+int model_dma_grant(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory, unsigned rights,
+		    uint64_t *iova);
+void model_dma_revoke(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory, uint64_t iova);
+int model_host_dma_read(struct model_host *host, uint64_t iova, void *to, size_t len_bytes);
+int model_host_dma_write(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes);
+int model_host_dma_publish(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes);
+void model_host_dma_fence(struct model_host *host);
+
+/* irq.c */
+int model_irq_init(struct model_machine *mm);
+void model_irq_fini(struct model_machine *mm);
+int model_msi_alloc(struct machine *m, struct ob_device *dev, unsigned count, bool contiguous, struct machine_msi *out);
+void model_msi_free(struct machine *m, struct ob_device *dev, unsigned count, struct machine_msi *msi);
+int model_intx_open(struct machine *m, struct ob_device *dev, unsigned slot, unsigned pin, struct machine_intx *out);
+void model_intx_close(struct machine *m, struct machine_intx *line);
+bool model_intx_level(struct machine *m, struct machine_intx *line);
+void model_irq_message(struct model_pci_root *root, struct model_pci *from, uint64_t address, uint32_t data);
+void model_irq_line(struct model_pci_root *root, unsigned slot, unsigned pin, bool level);
+
+/* worker.c */
+int model_worker_start(struct model_machine *mm);
+void model_worker_stop(struct model_machine *mm);
+uint64_t model_host_now_ns(struct model_host *host);
+void model_host_schedule(struct model_host *host, uint64_t at_ns);
+/* Have the worker run @dev. */
+void model_worker_queue(struct model_device *dev);
+
+/* device.c */
+/* Do what the device was kicked for; device locked. */
+void model_device_work(struct model_device *dev);
+void model_device_expire(struct model_device *dev);
+int model_device_create_port(struct model_machine *mm, uint8_t devfn, uint16_t slot_number, const char *name,
+			     struct model_device **out);
+/* @config is completed with what the machine knows. The device is not there before model_device_ready(). */
+int model_device_create_nvme(struct model_machine *mm, struct model_pci_bus *bus, uint8_t devfn, const char *name,
+			     const struct nvme_model_config *config, struct model_device **out);
+void model_device_ready(struct model_device *dev, bool present);
+void model_device_destroy(struct model_device *dev);
+struct model_device *model_device_find(struct model_machine *mm, const char *name);
+struct model_device *model_device_of(struct model_machine *mm, struct ob_device *dev);
+int model_region_open(struct machine *m, struct ob_device *dev, enum machine_space space, uint64_t address,
+		      uint64_t len_bytes, struct ob_region *out);
+void model_region_close(struct machine *m, struct ob_region *region);
+uint64_t model_read(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes);
+void model_write(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes, uint64_t value);
+extern const struct model_pci_root_ops model_root_ops;
+
+/* describe.c, tree.c: make the devices that @rest of the URI asks for. */
+int model_describe(struct model_machine *mm, const char *rest, uint64_t deadline_ns);
+int model_tree(struct model_machine *mm, const char *path, uint64_t deadline_ns);
+/* "64M", "1G", "512"; "10us", "1ms", "5" (ns). 0 or -EINVAL. */
+int model_parse_size(const char *text, uint64_t *out);
+int model_parse_time(const char *text, uint64_t *out);
+
+struct model_namespace_desc {
+	uint32_t nsid;
+	const char *file; /* NULL: memory */
+	uint64_t len_bytes;
+	uint32_t block_bytes;
+	bool null, read_only, detached, lossy_cache;
+};
+
+int model_device_add_namespace(struct model_device *dev, const struct model_namespace_desc *desc);
+
+/* command.c */
+int model_command(struct machine *m, const char *command, char **reply, uint64_t deadline_ns);
+
+#endif
