@@ -92,6 +92,11 @@ void test_fire(struct test_device *td, unsigned vector)
 	pthread_mutex_unlock(&td->machine->lock);
 }
 
+void test_fire_past_mask(struct test_device *td, unsigned vector)
+{
+	fire_fd(td->fds[vector]);
+}
+
 /* Under the lock: a line is up while one of its devices asserts it unmasked; only its rise fires. */
 static void settle_line(struct test_machine *tm, unsigned index)
 {
@@ -453,6 +458,8 @@ static void set_granted(struct test_machine *tm, const struct machine_dma_memory
 static int tm_dma_grant(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory,
 			unsigned rights, uint64_t *iova)
 {
+	if (test_setup.grant_error != 0)
+		return test_setup.grant_error;
 	*iova = memory->iova + ((uint64_t)(dev->dma_index + 1) << 40);
 	set_granted(tm_of(m), memory, (unsigned)dev->dma_index, true);
 	return 0;

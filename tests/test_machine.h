@@ -33,7 +33,7 @@ struct test_setup {
 	bool iommu;       /* addresses per device, by grant */
 	bool importable;  /* takes the program's memory */
 	bool no_shutdown; /* the machine has no shutdown of its own */
-	int scan_error;
+	int scan_error, grant_error;
 	/* what happened; __atomic */
 	unsigned dma_live, grants_live, opens, shutdowns, closes, forgets;
 };
@@ -99,6 +99,8 @@ void test_machine_kill(struct ob_machine *machine, const char *why);
 void *test_device_view(struct test_device *td, uint64_t iova);
 /* A message interrupt. Any thread. */
 void test_fire(struct test_device *td, unsigned vector);
+/* One that passed the mask before it was set, or that knows no mask (plain MSI). */
+void test_fire_past_mask(struct test_device *td, unsigned vector);
 /* The device raises or lowers its INTx line. Any thread. */
 void test_level(struct test_device *td, bool up);
 

@@ -407,6 +407,39 @@ static void test_probe_each_nth_call_failing_leaks_nothing(void **state)
 	finish(ob);
 }
 
+/* What takes a driver down may want for memory too: then it waits for it, or never begins. */
+static void test_unbind_each_nth_call_failing_is_whole_or_not_begun(void **state)
+{
+	struct ob *ob = start(2);
+	struct nth nth = {0};
+	struct ob_hooks hooks = {.arg = &nth, .fail = fail_nth};
+	struct ob_machine *machine;
+	struct ob_device *dev;
+	unsigned n;
+
+	test_add("a", 0x1234, 1, 2);
+	assert_int_equal(test_open(ob, 0, &machine), 0);
+	dev = &test_device_of(machine, "a")->dev;
+	for (n = 1; n < 20; n++) {
+		int rc;
+
+		nth = (struct nth){.fail_at = n};
+		ob_set_hooks(ob, &hooks);
+		rc = ob_device_unbind(dev);
+		ob_set_hooks(ob, NULL);
+		if (nth.call[0] == '\0')
+			break;
+		if (rc != 0)
+			assert_int_equal(ob_device_state(dev), OB_DEVICE_BOUND);
+		else
+			assert_int_equal(ob_device_bind(dev), 0);
+		assert_false(test_logged("does not let go", NULL));
+	}
+	assert_in_range(n, 3, 19);
+	ob_machine_close(machine);
+	finish(ob);
+}
+
 static void test_enable_that_fails_is_undone(void **state)
 {
 	struct ob *ob = start(1);
@@ -746,6 +779,8 @@ static void test_close_right_after_death_is_clean(void **state)
 	test_add("a", 0x1234, 1, 2);
 	assert_int_equal(test_open(ob, 0, &machine), 0);
 	test_machine_kill(machine, "killed");
+	test_machine_kill(machine, "killed twice");
+	assert_false(test_logged("killed twice", NULL));
 	ob_device_mark_gone(&test_device_of(machine, "a")->dev, "as well");
 	ob_machine_close(machine);
 	assert_int_equal(seen.removes, 1);
@@ -765,6 +800,7 @@ int main(void)
 		cmocka_unit_test(test_rescan_binds_only_what_is_new),
 		cmocka_unit_test(test_probe_that_fails_and_leaks_is_cleaned_up_and_named),
 		cmocka_unit_test(test_probe_each_nth_call_failing_leaks_nothing),
+		cmocka_unit_test(test_unbind_each_nth_call_failing_is_whole_or_not_begun),
 		cmocka_unit_test(test_enable_that_fails_is_undone),
 		cmocka_unit_test(test_wait32_all_ones_confirmed_marks_gone),
 		cmocka_unit_test(test_wait32_ends_as_it_should),

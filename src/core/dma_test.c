@@ -232,6 +232,26 @@ static void test_coherent_memory_is_counted_and_freed(void **state)
 	finish(&f);
 }
 
+static void test_grant_that_the_machine_refuses_leaves_nothing(void **state)
+{
+	struct ob_dma_stats stats;
+	struct ob_window *w;
+	struct ob_dma dma;
+	struct fixture f;
+
+	start(&f, true);
+	assert_int_equal(ob_window_create(f.machine, 4096, &w), 0);
+	test_setup.grant_error = -ENOMEM;
+	assert_int_equal(ob_window_grant(w, f.a, OB_DMA_BOTH), -ENOMEM);
+	assert_int_equal(w->grant[ob_device_dma_index(f.a)].rights, 0);
+	assert_int_equal(ob_dma_alloc(f.a, 64, 0, &dma), -ENOMEM);
+	assert_int_equal(test_setup.dma_live, 1);
+	ob_dma_stats(f.a, &stats);
+	assert_int_equal(stats.coherent_bytes, 0);
+	ob_window_put(w);
+	finish(&f);
+}
+
 /* ---- streaming ---- */
 
 /* The device's view of a mapping. */
@@ -328,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_window_grant_does_not_pass_to_the_next_device),
 		cmocka_unit_test(test_dma_indexes_run_out_with_a_clear_error),
 		cmocka_unit_test(test_coherent_memory_is_counted_and_freed),
+		cmocka_unit_test(test_grant_that_the_machine_refuses_leaves_nothing),
 		cmocka_unit_test(test_map_without_window_bounces_in_its_direction),
 		cmocka_unit_test(test_map_in_a_window_needs_its_rights_and_does_not_bounce),
 		cmocka_unit_test(test_mapping_that_is_never_unmapped_is_named_at_removal),
