@@ -139,8 +139,6 @@ void pci_bridge_write(struct pci_function *fn)
 		[PCI_SPACE_MEMORY] = write_memory,
 		[PCI_SPACE_PREFETCH] = write_prefetch,
 	};
-	uint16_t command = pci_read16(fn, PCI_COMMAND);
-
 	for (unsigned i = 0; i < PCI_SPACE_COUNT; i++) {
 		const struct pci_range *w = &fn->window[i];
 
@@ -148,5 +146,5 @@ void pci_bridge_write(struct pci_function *fn)
 			write[i](fn, w->base, w->base + w->len_bytes - 1);
 	}
 	/* Bus master too: without it the bridge forwards nothing upwards, no DMA and no message (BR §3.2.4.3). */
-	pci_write(fn, PCI_COMMAND, 2, command | PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	pci_command_update(fn, 0, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }

@@ -71,3 +71,20 @@ void pci_host_write(struct pci_host *host, uint16_t bdf, unsigned offset, unsign
 		(void)host->desc.config_write(m, bdf, offset, size_bytes, value);
 	}
 }
+
+/*
+ * Masking an interrupt on one CPU and enabling DMA on another both change this register, and hard context may take no
+ * lock. Whoever finds after its write that the wish has changed meanwhile writes again, so the last wish arrives last.
+ */
+void pci_command_update(struct pci_function *fn, uint16_t clear, uint16_t set)
+{
+	uint32_t old = __atomic_load_n(&fn->command, __ATOMIC_RELAXED), now;
+
+	do {
+		now = (old & ~(uint32_t)clear) | set;
+	} while (!__atomic_compare_exchange_n(&fn->command, &old, now, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	do {
+		now = __atomic_load_n(&fn->command, __ATOMIC_SEQ_CST);
+		pci_write(fn, PCI_COMMAND, 2, now);
+	} while (__atomic_load_n(&fn->command, __ATOMIC_SEQ_CST) != now);
+}

@@ -43,16 +43,6 @@ static unsigned pci_match(struct ob_device *dev, const struct ob_match *match)
 
 /* ---- enabling ---- */
 
-static void command_update(struct pci_function *fn, uint16_t clear, uint16_t set)
-{
-	uint16_t command = pci_read16(fn, PCI_COMMAND);
-
-	/* Gone, or never answering: there is nothing to switch. */
-	if (command == 0xffff)
-		return;
-	pci_write(fn, PCI_COMMAND, 2, (command & ~clear) | set);
-}
-
 /* Decoding that the function's BARs need and can have; false: memory it needs has no address. */
 static bool decoding(const struct pci_function *fn, uint16_t *bits)
 {
@@ -86,7 +76,7 @@ static int pci_enable(struct ob_device *dev)
 		ob_err(fn->host->ob, "pci %s: a memory BAR has no address, it cannot be used", dev->name);
 		return -ENOSPC;
 	}
-	command_update(fn, 0, bits);
+	pci_command_update(fn, 0, bits);
 	return 0;
 }
 
@@ -102,7 +92,7 @@ static void pci_disable(struct ob_device *dev)
 	}
 	/* A bridge goes on forwarding for what is behind it. */
 	if (!fn->is_bridge && !fn->untouchable)
-		command_update(fn, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+		pci_command_update(fn, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
 }
 
 static int pci_region(struct ob_device *dev, unsigned index, struct ob_region *out)
@@ -136,7 +126,7 @@ static int pci_enable_dma(struct ob_device *dev, bool enable)
 	if (pci_read16(fn, PCI_VENDOR_ID) == PCI_VENDOR_NONE)
 		return enable ? -ENODEV : 0;
 	if (!fn->is_bridge)
-		command_update(fn, enable ? 0 : PCI_COMMAND_MASTER, enable ? PCI_COMMAND_MASTER : 0);
+		pci_command_update(fn, enable ? 0 : PCI_COMMAND_MASTER, enable ? PCI_COMMAND_MASTER : 0);
 	return 0;
 }
 
@@ -200,8 +190,11 @@ void ob_pci_write(struct ob_device *dev, unsigned offset, unsigned size_bytes, u
 {
 	struct pci_function *fn = pci_function_of(dev);
 
-	if (fn != NULL && !device_is_gone(dev))
-		pci_write(fn, offset, size_bytes, value);
+	if (fn == NULL || device_is_gone(dev))
+		return;
+	if (offset == PCI_COMMAND && size_bytes >= 2)
+		__atomic_store_n(&fn->command, value & 0xffff, __ATOMIC_SEQ_CST);
+	pci_write(fn, offset, size_bytes, value);
 }
 
 unsigned ob_pci_find_capability(struct ob_device *dev, uint8_t id, unsigned previous)

@@ -20,9 +20,9 @@ static bool disable_bit_works(struct pci_function *fn)
 	if (fn->quirks & PCI_QUIRK_NO_INTX_MASK)
 		return false;
 	/* Older than PCI 2.3: the bit does not exist and reads zero. */
-	pci_intx_disable(fn, true);
+	pci_command_update(fn, 0, PCI_COMMAND_INTX_OFF);
 	works = (pci_read16(fn, PCI_COMMAND) & PCI_COMMAND_INTX_OFF) != 0;
-	pci_intx_disable(fn, false);
+	pci_command_update(fn, PCI_COMMAND_INTX_OFF, 0);
 	return works;
 }
 
@@ -58,7 +58,7 @@ void pci_intx_release(struct pci_function *fn)
 {
 	struct machine *m = device_machine(&fn->dev);
 
-	pci_intx_disable(fn, true);
+	pci_command_update(fn, 0, PCI_COMMAND_INTX_OFF);
 	if (m->ops->intx_close != NULL)
 		m->ops->intx_close(m, &fn->irq.intx);
 }
@@ -66,5 +66,5 @@ void pci_intx_release(struct pci_function *fn)
 void pci_intx_mask(struct pci_function *fn, bool mask)
 {
 	if (fn->irq.intx_off_implemented)
-		pci_intx_disable(fn, mask);
+		pci_command_update(fn, mask ? 0 : PCI_COMMAND_INTX_OFF, mask ? PCI_COMMAND_INTX_OFF : 0);
 }

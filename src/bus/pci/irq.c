@@ -123,13 +123,3 @@ int pci_msi_take(struct pci_function *fn, unsigned min, unsigned *count, bool co
 	}
 	return rc;
 }
-
-void pci_intx_disable(struct pci_function *fn, bool disable)
-{
-	uint16_t command = pci_read16(fn, PCI_COMMAND);
-
-	if (command == 0xffff)
-		return;
-	command = disable ? command | PCI_COMMAND_INTX_OFF : command & ~PCI_COMMAND_INTX_OFF;
-	pci_write(fn, PCI_COMMAND, 2, command);
-}

@@ -34,7 +34,7 @@ static void program(struct pci_function *fn)
 		pci_write(fn, fn->msi + PCI_MSI_ADDRESS_HI, 4, (uint32_t)(msi->address >> 32));
 	pci_write(fn, fn->msi + (ctl & PCI_MSI_CTL_64 ? PCI_MSI_DATA_64 : PCI_MSI_DATA_32), 2, msi->data);
 	write_mask(fn);
-	pci_intx_disable(fn, true);
+	pci_command_update(fn, 0, PCI_COMMAND_INTX_OFF);
 	ctl |= FIELD_PREP(PCI_MSI_CTL_ENABLED, (unsigned)__builtin_ctz(fn->irq.count));
 	pci_write(fn, fn->msi + PCI_MSI_CONTROL, 2, ctl | PCI_MSI_CTL_ENABLE);
 }

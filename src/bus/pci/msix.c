@@ -38,7 +38,7 @@ static void program(struct pci_function *fn)
 		ob_mmio_write32(&fn->irq.table, (uint64_t)i * PCI_MSIX_ENTRY_LEN + PCI_MSIX_ENTRY_CONTROL,
 				PCI_MSIX_ENTRY_MASKED);
 	ob_mmio_flush(&fn->irq.table);
-	pci_intx_disable(fn, true);
+	pci_command_update(fn, 0, PCI_COMMAND_INTX_OFF);
 	control_update(fn, PCI_MSIX_CTL_MASK_ALL, 0);
 }
 

@@ -78,6 +78,7 @@ struct pci_function {
 	unsigned msix_max;                             /* a quirk's limit; 0: none */
 	uint64_t quirks;                               /* PCI_QUIRK_* */
 	struct ob_region region[PCI_BAR_COUNT_DEVICE]; /* len 0: not opened; closed at disable */
+	uint32_t command; /* __atomic: the command register as we want it; changed by pci_command_update() */
 	struct pci_irq_state irq;
 };
 
@@ -109,6 +110,8 @@ void pci_quirks_apply(struct pci_function *fn);
 uint32_t pci_host_read(struct pci_host *host, uint16_t bdf, unsigned offset, unsigned size_bytes);
 void pci_host_write(struct pci_host *host, uint16_t bdf, unsigned offset, unsigned size_bytes, uint32_t value);
 unsigned pci_host_config_len(const struct pci_host *host);
+/* Clear and set bits of the command register. Any CPU, hard context too: interrupts are masked by it. */
+void pci_command_update(struct pci_function *fn, uint16_t clear, uint16_t set);
 
 static inline uint32_t pci_read(const struct pci_function *fn, unsigned offset, unsigned size_bytes)
 {
@@ -195,8 +198,6 @@ void pci_intx_release(struct pci_function *fn);
 void pci_intx_mask(struct pci_function *fn, bool mask);
 /* Slot and pin at the root bus of the function's pin 1..4. */
 void pci_intx_swizzle(const struct pci_function *fn, unsigned *slot, unsigned *pin);
-/* The command register's interrupt-disable bit. */
-void pci_intx_disable(struct pci_function *fn, bool disable);
 
 /* ---- reset.c ---- */
 int pci_reset(struct ob_device *dev);

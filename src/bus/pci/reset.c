@@ -14,7 +14,7 @@
 #define POLL_NS         (5 * OB_NS_PER_MS)
 
 struct saved {
-	uint16_t command, device_control, link_control, device_control2, link_control2;
+	uint16_t device_control, link_control, device_control2, link_control2;
 	uint8_t cache_line, latency_timer, interrupt_line;
 };
 
@@ -26,7 +26,6 @@ static bool has_v2(const struct pci_function *fn)
 
 static void save(struct pci_function *fn, struct saved *s)
 {
-	s->command = pci_read16(fn, PCI_COMMAND);
 	s->cache_line = pci_read8(fn, PCI_CACHE_LINE);
 	s->latency_timer = pci_read8(fn, PCI_LATENCY_TIMER);
 	s->interrupt_line = pci_read8(fn, PCI_INTERRUPT_LINE);
@@ -55,9 +54,9 @@ static void restore(struct pci_function *fn, const struct saved *s)
 	}
 	pci_bars_write(fn);
 	/* Not yet a master: the vectors come first, or an early message would go where the reset left them. */
-	pci_write(fn, PCI_COMMAND, 2, s->command & ~PCI_COMMAND_MASTER);
+	pci_write(fn, PCI_COMMAND, 2, __atomic_load_n(&fn->command, __ATOMIC_RELAXED) & ~PCI_COMMAND_MASTER);
 	pci_irq_restore(fn);
-	pci_write(fn, PCI_COMMAND, 2, s->command);
+	pci_command_update(fn, 0, 0);
 }
 
 static void wait_not_pending(struct pci_function *fn)

@@ -237,12 +237,10 @@ static int function_create(struct pci_host *host, struct pci_function *bridge, u
 	pci_capabilities_read(fn);
 	read_subsystem(fn);
 	pci_quirks_apply(fn);
-	if (!host->desc.assigned && !fn->untouchable) {
-		uint16_t command = pci_read16(fn, PCI_COMMAND);
-
-		/* Quiet until a driver wants it: what ran before us may have left it decoding and doing DMA. */
-		pci_write(fn, PCI_COMMAND, 2, command & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER));
-	}
+	fn->command = pci_read16(fn, PCI_COMMAND);
+	/* Quiet until a driver wants it: what ran before us may have left it decoding and doing DMA. */
+	if (!host->desc.assigned && !fn->untouchable)
+		pci_command_update(fn, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
 	pci_bars_read(fn);
 	read_msix(fn);
 	if (fn->is_bridge) {
