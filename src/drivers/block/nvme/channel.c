@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Channels: one I/O queue pair each (NVM Express 1.4 §5.3 to §5.6), made in a task on CPU 0 and then handed to the
+ * channel's CPU, which alone touches it from there on until it is handed back.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "drivers/block/nvme/nvme.h"
+
+#define DEPTH_DEFAULT 128u
+#define TICK_MIN_NS   OB_NS_PER_MS
+#define CLOSE_TRIES   4u
+
+/* ---- completion: interrupt, polling ---- */
+
+static unsigned poll_take(void *arg, unsigned budget)
+{
+	const struct nvme_queue *q = arg;
+
+	return nvme_io_poll(q->channel, budget);
+}
+
+static bool poll_arm(void *arg)
+{
+	struct nvme_queue *q = arg;
+
+	/* Unmask, then look: what comes after the look interrupts. */
+	if (q->mask_irq)
+		ob_irq_unmask(q->irq);
+	return q->state == NVME_QUEUE_LIVE && nvme_ring_pending(&q->ring);
+}
+
+static void poll_disarm(void *arg)
+{
+	struct nvme_queue *q = arg;
+
+	if (q->mask_irq)
+		ob_irq_mask(q->irq);
+}
+
+static const struct ob_poll_ops poll_ops = {
+	.poll = poll_take,
+	.arm = poll_arm,
+	.disarm = poll_disarm,
+};
+
+static enum ob_irq_result queue_hard(void *arg)
+{
+	struct nvme_queue *q = arg;
+
+	if (OB_LIKELY(OB_READ_ONCE(q->polling)))
+		ob_poll_schedule(&q->poll);
+	return OB_IRQ_HANDLED;
+}
+
+/* ---- ids ---- */
+
+static int take_qid(struct nvme *n)
+{
+	for (unsigned qid = 1; qid <= n->queue_max; qid++) {
+		uint64_t *word = &n->qids_used[qid / 64];
+
+		if ((*word & BIT64(qid % 64)) == 0) {
+			*word |= BIT64(qid % 64);
+			return (int)qid;
+		}
+	}
+	return -ENOSPC;
+}
+
+static void give_qid(struct nvme *n, unsigned qid)
+{
+	n->qids_used[qid / 64] &= ~BIT64(qid % 64);
+}
+
+/* ---- memory ---- */
+
+uint32_t nvme_list_bytes(const struct nvme *n)
+{
+	uint32_t need = n->info.transfer_max_bytes / NVME_PAGE_BYTES * sizeof(ob_le64);
+	uint32_t bytes = n->info.sgl ? 1024 : 64;
+
+	while (bytes < need)
+		bytes *= 2;
+	return bytes;
+}
+
+static uint32_t ring_entries(const struct nvme *n, unsigned depth)
+{
+	uint32_t entries = NVME_QUEUE_MIN;
+
+	/* A ring holds one less than its entries (§4.1.1). */
+	while (entries < depth + 1 && entries < n->entries_max)
+		entries *= 2;
+	return entries;
+}
+
+static int queue_alloc(struct nvme *n, struct ob_block_channel *channel, unsigned qid, struct nvme_queue **out)
+{
+	const struct nvme_namespace *ns = ob_block_driver_data(channel->block);
+	uint32_t depth = MIN(channel->depth != 0 ? channel->depth : DEPTH_DEFAULT, NVME_DEPTH_MAX);
+	uint32_t entries = ring_entries(n, depth);
+	struct nvme_queue *q = nvme_alloc(n, sizeof(*q));
+	int ret = -ENOMEM;
+
+	if (q == NULL)
+		return -ENOMEM;
+	q->depth = MIN(depth, entries - 1);
+	q->list_bytes = nvme_list_bytes(n);
+	q->slots = nvme_alloc(n, q->depth * sizeof(*q->slots));
+	q->free_tags = nvme_alloc(n, q->depth * sizeof(*q->free_tags));
+	if (q->slots == NULL || q->free_tags == NULL)
+		goto free_memory;
+	ret = nvme_ring_init(n, &q->ring, qid, entries);
+	if (ret != 0)
+		goto free_memory;
+	ret = ob_dma_alloc(n->dev, (size_t)q->depth * q->list_bytes, NVME_PAGE_BYTES, &q->lists_dma);
+	if (ret != 0)
+		goto fini_ring;
+	for (unsigned i = 0; i < q->depth; i++) {
+		q->slots[i].expect = i | NVME_NOT_ISSUED;
+		q->free_tags[i] = (uint16_t)(q->depth - 1 - i);
+	}
+	q->free_count = q->depth;
+	q->lists = q->lists_dma.base;
+	q->lists_iova = q->lists_dma.iova;
+	q->nsid = ns->nsid;
+	q->dma_index = channel->dma_index;
+	q->sgl = n->info.sgl;
+	q->deallocate_zeroes = ns->info.deallocate_zeroes;
+	q->cpu = channel->cpu;
+	q->channel = channel;
+	q->nvme = n;
+	q->tick_ns = MAX((channel->timeout_ns != 0 ? channel->timeout_ns : NVME_IO_TIMEOUT_NS) / NVME_TICKS,
+			 TICK_MIN_NS);
+	list_init(&q->link);
+	*out = q;
+	return 0;
+
+fini_ring:
+	nvme_ring_fini(n, &q->ring);
+free_memory:
+	ob_free(q->free_tags);
+	ob_free(q->slots);
+	ob_free(q);
+	return ret;
+}
+
+void nvme_queue_free(struct nvme *n, struct nvme_queue *q)
+{
+	ob_dma_free(n->dev, &q->lists_dma);
+	nvme_ring_fini(n, &q->ring);
+	ob_free(q->free_tags);
+	ob_free(q->slots);
+	ob_free(q);
+}
+
+void nvme_graveyard_clear(struct nvme *n)
+{
+	struct list *node;
+
+	while ((node = list_pop(&n->graveyard)) != NULL) {
+		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
+
+		give_qid(n, q->ring.qid);
+		nvme_queue_free(n, q);
+	}
+}
+
+/* ---- vectors ---- */
+
+/* A vector of its own makes the channel interrupt-driven; without one it is polled. An INTx line is the admin queue's. */
+static int take_vector(struct nvme *n, struct nvme_queue *q, struct ob_block_channel *channel)
+{
+	struct ob_irq_config config = {.cpu = q->cpu, .hard = queue_hard, .arg = q};
+	char name[32];
+	unsigned vector = 1;
+	int ret;
+
+	if (channel->mode == OB_COMPLETION_POLLED)
+		return 0;
+	while (vector < n->vector_count && (n->vectors_used & BIT64(vector)) != 0)
+		vector++;
+	if (vector >= n->vector_count || n->irq_kind == OB_IRQ_INTX) {
+		ob_info(n->ob, "%s queue %u: no vector left, polled", n->name, q->ring.qid);
+		channel->mode = OB_COMPLETION_POLLED;
+		return 0;
+	}
+	snprintf(name, sizeof(name), "%s queue %u", n->name, q->ring.qid);
+	config.name = name;
+	ret = ob_irq_request(n->dev, vector, &config, &q->irq);
+	if (ret != 0)
+		return ret;
+	q->vector = vector;
+	q->mask_irq = channel->mode == OB_COMPLETION_HYBRID;
+	n->vectors_used |= BIT64(vector);
+	return 0;
+}
+
+static void give_vector(struct nvme *n, struct nvme_queue *q)
+{
+	ob_irq_free(q->irq);
+	q->irq = NULL;
+	if (q->vector != 0)
+		n->vectors_used &= ~BIT64(q->vector);
+	q->vector = 0;
+}
+
+/* ---- the controller's side ---- */
+
+static int create_cq(struct nvme *n, const struct nvme_queue *q)
+{
+	struct nvme_command cmd = {
+		.opcode = NVME_ADMIN_CREATE_CQ,
+		.prp1 = q->ring.cq_dma.iova.addr,
+		.cdw10 = FIELD_PREP(NVME_QUEUE_QID, q->ring.qid) | FIELD_PREP(NVME_QUEUE_QSIZE, q->ring.mask),
+		.cdw11 = NVME_CQ_PC | (q->vector != 0 ? NVME_CQ_IEN | FIELD_PREP(NVME_CQ_IV, q->vector) : 0),
+	};
+
+	return nvme_admin_do(n, &cmd, "creating a completion queue");
+}
+
+static int create_sq(struct nvme *n, const struct nvme_queue *q)
+{
+	struct nvme_command cmd = {
+		.opcode = NVME_ADMIN_CREATE_SQ,
+		.prp1 = q->ring.sq_dma.iova.addr,
+		.cdw10 = FIELD_PREP(NVME_QUEUE_QID, q->ring.qid) | FIELD_PREP(NVME_QUEUE_QSIZE, q->ring.mask),
+		.cdw11 = NVME_SQ_PC | FIELD_PREP(NVME_SQ_CQID, q->ring.qid),
+	};
+
+	return nvme_admin_do(n, &cmd, "creating a submission queue");
+}
+
+static int delete_one(struct nvme *n, const struct nvme_queue *q, uint8_t opcode)
+{
+	struct nvme_command cmd = {
+		.opcode = opcode,
+		.cdw10 = FIELD_PREP(NVME_QUEUE_QID, q->ring.qid),
+	};
+
+	return nvme_admin_do(n, &cmd, "deleting a queue");
+}
+
+int nvme_queue_create(struct nvme *n, struct nvme_queue *q)
+{
+	int ret = create_cq(n, q);
+
+	if (ret != 0)
+		return ret;
+	q->created = true; /* from here on the device may know its memory */
+	ret = create_sq(n, q);
+	if (ret != 0 && delete_one(n, q, NVME_ADMIN_DELETE_CQ) == 0)
+		q->created = false;
+	return ret;
+}
+
+/* The submission queue first: its completion queue must be without users (§5.5, §5.6). */
+int nvme_queue_delete(struct nvme *n, struct nvme_queue *q)
+{
+	int ret = delete_one(n, q, NVME_ADMIN_DELETE_SQ);
+
+	if (ret == 0)
+		ret = delete_one(n, q, NVME_ADMIN_DELETE_CQ);
+	if (ret == 0)
+		q->created = false;
+	return ret;
+}
+
+/* Under n->lock. The memory of a queue that the device may still use waits until the device is quiet. */
+static void queue_dispose(struct nvme *n, struct nvme_queue *q)
+{
+	list_del(&q->link);
+	give_vector(n, q);
+	if (q->created && !n->quiet && !nvme_is_gone(n)) {
+		list_add_tail(&n->graveyard, &q->link);
+		nvme_want_reset(n, "a queue could not be deleted");
+		/* Its id stays taken until then: the reset frees it. */
+		return;
+	}
+	give_qid(n, q->ring.qid);
+	nvme_queue_free(n, q);
+}
+
+/* ---- open and close: tasks on CPU 0 ---- */
+
+static void queue_start(void *arg)
+{
+	struct nvme_queue *q = arg;
+	struct ob_poll_config config = q->channel->poll;
+
+	config.mode = q->channel->mode;
+	ob_timer_init(&q->tick, q->cpu, nvme_queue_tick);
+	ob_timer_init(&q->retry, q->cpu, nvme_queue_retry);
+	q->state = NVME_QUEUE_LIVE;
+	ob_poll_start(&q->poll, q->cpu, &poll_ops, q, &config);
+	q->polling = true;
+}
+
+static void queue_stop(void *arg)
+{
+	struct nvme_queue *q = arg;
+
+	q->state = NVME_QUEUE_CLOSING;
+	if (q->polling) {
+		q->polling = false;
+		ob_poll_stop(&q->poll);
+	}
+	ob_timer_stop(&q->tick);
+	ob_timer_stop(&q->retry);
+}
+
+/* The device has let go of the queue: what it completed counts, the rest ends here. */
+static void queue_finish(void *arg)
+{
+	struct nvme_queue *q = arg;
+	int error = nvme_is_gone(q->nvme) ? -ENODEV : -ECANCELED;
+
+	nvme_queue_take(q, q->ring.mask + 1);
+	for (unsigned i = 0; i < q->depth; i++)
+		if (q->slots[i].request != NULL)
+			nvme_slot_end(q, i, error, 0);
+}
+
+static int channel_open(struct ob_block *block, struct ob_block_channel *channel)
+{
+	struct nvme_namespace *ns = ob_block_driver_data(block);
+	struct nvme *n = ns->nvme;
+	struct nvme_queue *q;
+	int ret = ob_mutex_lock(&n->lock, ob_deadline(NVME_LOCK_TIMEOUT_NS));
+	int qid;
+
+	if (ret != 0)
+		return ret;
+	ret = nvme_is_gone(n) || n->state == NVME_DEAD ? -ENODEV : 0;
+	if (ret != 0)
+		goto unlock;
+	ret = qid = take_qid(n);
+	if (ret < 0)
+		goto unlock;
+	ret = queue_alloc(n, channel, (unsigned)qid, &q);
+	if (ret != 0) {
+		give_qid(n, (unsigned)qid);
+		goto unlock;
+	}
+	ret = take_vector(n, q, channel);
+	if (ret != 0)
+		goto dispose;
+	nvme_ring_rewind(&q->ring);
+	nvme_ring_set_shadow(n, &q->ring);
+	ret = nvme_queue_create(n, q);
+	if (ret != 0)
+		goto dispose;
+	ret = ob_cpu_call(q->cpu, queue_start, q, ob_deadline(NVME_CALL_TIMEOUT_NS));
+	if (ret != 0) {
+		nvme_queue_delete(n, q);
+		goto dispose;
+	}
+	channel->driver_data = q;
+	channel->depth = q->depth;
+	list_add_tail(&n->queues, &q->link);
+	/* The watch begins with the first channel. */
+	ob_event_signal(&n->service_event);
+	goto unlock;
+
+dispose:
+	queue_dispose(n, q);
+unlock:
+	ob_mutex_unlock(&n->lock);
+	return ret;
+}
+
+/* A call that must not be lost: the queue's memory depends on it. */
+static int call_firmly(struct nvme_queue *q, void (*fn)(void *arg))
+{
+	int ret = -ETIMEDOUT;
+
+	for (unsigned i = 0; i < CLOSE_TRIES && ret != 0; i++)
+		ret = ob_cpu_call(q->cpu, fn, q, ob_deadline(NVME_CALL_TIMEOUT_NS));
+	if (ret != 0)
+		ob_err(q->nvme->ob, "%s queue %u: CPU %u does not answer while the channel closes", q->nvme->name,
+		       q->ring.qid, ob_cpu_index(q->cpu));
+	return ret;
+}
+
+/* Whoever holds it has deadlines. */
+static void lock_firmly(struct nvme *n, const struct nvme_queue *q)
+{
+	while (ob_mutex_lock(&n->lock, ob_deadline(NVME_LOCK_TIMEOUT_NS)) != 0)
+		ob_err(n->ob, "%s queue %u: still waiting to be closed", n->name, q->ring.qid);
+}
+
+static void channel_close(struct ob_block_channel *channel)
+{
+	struct nvme_queue *q = channel->driver_data;
+	struct nvme *n = q->nvme;
+	int ret;
+
+	q->closing = true;
+	ret = call_firmly(q, queue_stop);
+	lock_firmly(n, q);
+	if (q->created && !nvme_is_gone(n) && n->state != NVME_DEAD && nvme_queue_delete(n, q) != 0) {
+		/* The device may still be at the requests' memory. A reset, or the end of the controller, stops it. */
+		ob_mutex_unlock(&n->lock);
+		nvme_reset(n, "a queue could not be deleted", ob_deadline(NVME_RESET_TIMEOUT_NS));
+		lock_firmly(n, q);
+	}
+	if (ret == 0)
+		ret = call_firmly(q, queue_finish);
+	if (ret == 0) {
+		queue_dispose(n, q);
+	} else {
+		/* The CPU may come back and find its timers and polls in there: better lost than used after its end. */
+		list_del(&q->link);
+	}
+	ob_mutex_unlock(&n->lock);
+}
+
+const struct ob_block_ops nvme_block_ops = {
+	.channel_open = channel_open,
+	.channel_close = channel_close,
+	.submit = nvme_io_submit,
+	.kick = nvme_io_kick,
+	.poll = nvme_io_poll,
+	.cancel = nvme_io_cancel,
+};

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Controller reset (NVM Express 1.4 §7.3.2) with everything that hangs on it, and giving a controller up.
+ *
+ * Queues are frozen on their own CPUs, the controller is disabled, what it had completed by then is taken, the rest waits
+ * in its slots; the controller and its queues are made anew and what waits is issued again. It may be: until a request
+ * has ended, it was in flight together with all that could touch the same blocks since, and NVMe gives no order among
+ * such commands (§6.1). Reading, writing the same data, zeroing, deallocating and flushing twice do what once does, and
+ * a compare that is repeated compares with data that it might have met the first time.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "drivers/block/nvme/nvme.h"
+
+enum step {
+	STEP_FREEZE = 1,
+	STEP_DISABLE,
+	STEP_REWIND,
+	STEP_ENABLE,
+	STEP_QUEUES,
+	STEP_THAW,
+	STEP_DONE,
+};
+
+/* ---- on the queue's CPU ---- */
+
+static void timers_stop(struct nvme_queue *q)
+{
+	ob_timer_stop(&q->tick);
+	ob_timer_stop(&q->retry);
+	q->ticking = false;
+	q->retrying = false;
+}
+
+static void freeze(void *arg)
+{
+	struct nvme_queue *q = arg;
+
+	q->progress = q->completed != q->completed_seen;
+	q->completed_seen = q->completed;
+	if (q->state != NVME_QUEUE_LIVE && q->state != NVME_QUEUE_BROKEN)
+		return;
+	q->broken = q->state == NVME_QUEUE_BROKEN;
+	q->state = NVME_QUEUE_FROZEN;
+	timers_stop(q);
+}
+
+/* The controller is quiet: what it completed counts, what it did not goes back to waiting. */
+static void rewind_queue(void *arg)
+{
+	struct nvme_queue *q = arg;
+
+	if (q->state == NVME_QUEUE_DEAD)
+		return;
+	if (!q->broken)
+		nvme_queue_take(q, q->ring.mask + 1);
+	q->broken = false;
+	if (q->state == NVME_QUEUE_BROKEN)
+		q->state = NVME_QUEUE_FROZEN; /* what it left at the end was nonsense; it is over now */
+	for (unsigned i = 0; i < q->depth; i++) {
+		struct nvme_slot *slot = &q->slots[i];
+
+		if (slot->request == NULL || (slot->expect & NVME_NOT_ISSUED) != 0)
+			continue;
+		slot->expect = ((slot->expect + NVME_CID_STEP) & NVME_CID) | NVME_NOT_ISSUED;
+		slot->attempts++;
+		q->channel->stats.reissues++;
+	}
+	nvme_ring_rewind(&q->ring);
+	nvme_ring_set_shadow(q->nvme, &q->ring);
+}
+
+static void thaw(void *arg)
+{
+	struct nvme_queue *q = arg;
+
+	if (q->state != NVME_QUEUE_FROZEN)
+		return;
+	nvme_ring_set_shadow(q->nvme, &q->ring);
+	q->state = NVME_QUEUE_LIVE;
+	q->channel->stats.resets++;
+	for (unsigned i = 0; i < q->depth; i++) {
+		struct nvme_slot *slot = &q->slots[i];
+
+		/* Those that done functions submit meanwhile are issued already. */
+		if (slot->request == NULL || (slot->expect & NVME_NOT_ISSUED) == 0)
+			continue;
+		if ((slot->flags & NVME_SLOT_CANCELLED) != 0)
+			nvme_slot_end(q, i, -ECANCELED, 0);
+		else if (slot->attempts > NVME_RETRY_MAX)
+			nvme_slot_end(q, i, -ETIMEDOUT, 0);
+		else
+			nvme_slot_issue(q, i);
+	}
+	nvme_io_kick(q->channel);
+}
+
+struct death {
+	struct nvme_queue *q;
+	int error;
+};
+
+static void end_all(struct nvme_queue *q, int error)
+{
+	if (q->state != NVME_QUEUE_CLOSING)
+		q->state = NVME_QUEUE_DEAD;
+	timers_stop(q);
+	for (unsigned i = 0; i < q->depth; i++)
+		if (q->slots[i].request != NULL)
+			nvme_slot_end(q, i, error, 0);
+}
+
+static void die_on_cpu(void *arg)
+{
+	const struct death *death = arg;
+
+	end_all(death->q, death->error);
+}
+
+/* The CPU did not answer in time, and now it turns after all. */
+static void die_late(struct ob_work *work)
+{
+	struct nvme_queue *q = container_of(work, struct nvme_queue, death);
+
+	end_all(q, -ENODEV);
+}
+
+/* ---- CPU 0 ---- */
+
+static int call_queues(struct nvme *n, void (*fn)(void *arg), const char *what)
+{
+	list_for_each (node, &n->queues) {
+		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
+		int ret = ob_cpu_call(q->cpu, fn, q, ob_deadline(NVME_CALL_TIMEOUT_NS));
+
+		if (ret != 0) {
+			ob_err(n->ob, "%s queue %u: CPU %u does not answer (%s)", n->name, q->ring.qid,
+			       ob_cpu_index(q->cpu), what);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+void nvme_die(struct nvme *n, int error)
+{
+	if (nvme_is_gone(n))
+		error = -ENODEV;
+	ob_err(n->ob, "%s: given up: %s", n->name, strerror(-error));
+	nvme_quiesce(n);
+	n->state = NVME_DEAD;
+	n->death = error;
+	nvme_admin_cancel(n, error, true);
+	list_for_each (node, &n->queues) {
+		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
+		struct death death = {q, error};
+
+		q->created = false;
+		if (ob_cpu_call(q->cpu, die_on_cpu, &death, ob_deadline(NVME_CALL_TIMEOUT_NS)) == 0)
+			continue;
+		ob_err(n->ob, "%s queue %u: CPU %u does not answer; its requests end when it does", n->name,
+		       q->ring.qid, ob_cpu_index(q->cpu));
+		ob_work_init(&q->death, die_late);
+		ob_cpu_post(q->cpu, &q->death);
+	}
+	nvme_graveyard_clear(n);
+	nvme_todo(n, NVME_TODO_BURY);
+}
+
+static int recreate_queues(struct nvme *n)
+{
+	list_for_each (node, &n->queues) {
+		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
+		int ret;
+
+		if (q->closing)
+			continue;
+		if (q->ring.qid > n->queues_granted) {
+			ob_err(n->ob, "%s: only %u queues after the reset, %u are in use", n->name, n->queues_granted,
+			       q->ring.qid);
+			return -EIO;
+		}
+		ret = nvme_queue_create(n, q);
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
+static bool made_progress(const struct nvme *n)
+{
+	list_for_each (node, &n->queues)
+		if (list_entry(node, struct nvme_queue, link)->progress)
+			return true;
+	return false;
+}
+
+static void trace_step(struct nvme *n, enum step step, int ret)
+{
+	OB_TRACE(n->cpu, OB_TRACE_NVME_RESET, n->instance, step, (uint32_t)ret);
+}
+
+static int disable_hard(struct nvme *n)
+{
+	int ret = nvme_disable(n);
+
+	if (ret == 0 || ret == -ENODEV)
+		return ret;
+	ob_warn(n->ob, "%s: does not let itself be disabled; function-level reset", n->name);
+	ret = ob_device_reset(n->dev);
+	if (ret == 0)
+		ret = ob_device_enable_dma(n->dev, true);
+	return ret != 0 ? ret : nvme_disable(n);
+}
+
+static int reset_steps(struct nvme *n)
+{
+	int ret = call_queues(n, freeze, "freeze");
+
+	trace_step(n, STEP_FREEZE, ret);
+	if (ret != 0)
+		return ret;
+	if (made_progress(n))
+		n->resets_in_a_row = 0;
+	ret = disable_hard(n);
+	trace_step(n, STEP_DISABLE, ret);
+	if (ret != 0)
+		return ret;
+	nvme_admin_cancel(n, -ECANCELED, true);
+	nvme_graveyard_clear(n);
+	n->shadow_on = false;
+	list_for_each (node, &n->queues)
+		list_entry(node, struct nvme_queue, link)->created = false;
+	ret = call_queues(n, rewind_queue, "rewind");
+	trace_step(n, STEP_REWIND, ret);
+	if (ret != 0)
+		return ret;
+	ret = nvme_enable(n);
+	trace_step(n, STEP_ENABLE, ret);
+	if (ret != 0)
+		return ret;
+	ret = nvme_configure(n);
+	if (ret != 0)
+		return ret;
+	nvme_set_doorbell_buffers(n);
+	ret = recreate_queues(n);
+	trace_step(n, STEP_QUEUES, ret);
+	if (ret != 0)
+		return ret;
+	ret = call_queues(n, thaw, "thaw");
+	trace_step(n, STEP_THAW, ret);
+	return ret;
+}
+
+int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)
+{
+	int ret = ob_mutex_lock(&n->lock, deadline_ns);
+
+	if (ret != 0)
+		return ret;
+	if (n->state != NVME_LIVE) {
+		ret = n->state == NVME_DEAD || nvme_is_gone(n) ? -ENODEV : -EBUSY;
+		goto unlock;
+	}
+	ob_warn(n->ob, "%s: controller reset: %s", n->name, why != NULL ? why : "?");
+	n->state = NVME_RESETTING;
+	n->reset_task = ob_task_current();
+	n->resets++;
+	n->reset_ns = ob_now_ns();
+	/* Wishes that were made before this reset are fulfilled by it. */
+	__atomic_fetch_and(&n->pending, ~NVME_TODO_RESET, __ATOMIC_ACQ_REL);
+	ret = reset_steps(n);
+	n->reset_task = NULL;
+	if (ret != 0) {
+		nvme_die(n, nvme_is_gone(n) ? -ENODEV : -EIO);
+		goto unlock;
+	}
+	n->state = NVME_LIVE;
+	nvme_events_start(n);
+	ob_info(n->ob, "%s: works again after %llu us", n->name,
+		(unsigned long long)((ob_now_ns() - n->reset_ns) / OB_NS_PER_US));
+	nvme_todo(n, NVME_TODO_RESCAN);
+	trace_step(n, STEP_DONE, 0);
+unlock:
+	ob_mutex_unlock(&n->lock);
+	return ret;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The controller's own task on CPU 0: does what queues, interrupts and timers may not, because it waits. It also looks
+ * at CSTS once a second while channels are open, so that a dead controller is noticed before requests time out.
+ */
+#include <errno.h>
+
+#include "drivers/block/nvme/nvme.h"
+
+#define IDLE_NS   (60 * OB_NS_PER_S)
+#define POLLED_NS (200 * OB_NS_PER_MS) /* for async events, without interrupts */
+
+static void watch(struct nvme *n)
+{
+	uint32_t csts;
+
+	if (n->state != NVME_LIVE)
+		return;
+	nvme_admin_poll(n);
+	if (list_empty(&n->queues) || nvme_read_status(n, &csts) != 0)
+		return;
+	if ((csts & NVME_CSTS_CFS) != 0)
+		nvme_want_reset(n, "fatal status");
+	else if ((csts & NVME_CSTS_RDY) == 0)
+		nvme_want_reset(n, "it is not ready any more");
+}
+
+/* The device went away: everybody gets an answer now, and the core will call remove. */
+static void handle_gone(struct nvme *n)
+{
+	if (n->state == NVME_DEAD || ob_mutex_lock(&n->lock, ob_deadline(NVME_LOCK_TIMEOUT_NS)) != 0)
+		return;
+	if (n->state != NVME_DEAD)
+		nvme_die(n, -ENODEV);
+	ob_mutex_unlock(&n->lock);
+}
+
+static void automatic_reset(struct nvme *n)
+{
+	const char *why = __atomic_load_n(&n->reset_why, __ATOMIC_ACQUIRE);
+
+	if (n->state != NVME_LIVE)
+		return;
+	if (ob_now_ns() - n->reset_ns > NVME_RESET_MEMORY_NS)
+		n->resets_in_a_row = 0;
+	if (++n->resets_in_a_row > NVME_RESETS_MAX) {
+		ob_err(n->ob, "%s: %u resets in a row, and not one request completed: giving it up", n->name,
+		       NVME_RESETS_MAX);
+		if (ob_mutex_lock(&n->lock, ob_deadline(NVME_LOCK_TIMEOUT_NS)) == 0) {
+			nvme_die(n, -EIO);
+			ob_mutex_unlock(&n->lock);
+		}
+		return;
+	}
+	nvme_reset(n, why, ob_deadline(NVME_RESET_TIMEOUT_NS));
+}
+
+static void service(void *arg)
+{
+	struct nvme *n = arg;
+
+	while (!n->stopping) {
+		uint64_t idle = n->admin.polled ? POLLED_NS : list_empty(&n->queues) ? IDLE_NS : NVME_WATCH_NS;
+		int ret = ob_event_wait(&n->service_event, ob_deadline(idle));
+		uint32_t todo = __atomic_exchange_n(&n->pending, 0, __ATOMIC_ACQ_REL);
+
+		if (n->stopping)
+			break;
+		if (ret != 0)
+			watch(n);
+		if ((todo & NVME_TODO_RESET) != 0)
+			automatic_reset(n);
+		if ((todo & NVME_TODO_ABORT) != 0)
+			nvme_abort_late(n);
+		if (nvme_is_gone(n))
+			handle_gone(n);
+		if ((todo & NVME_TODO_BURY) != 0)
+			nvme_namespaces_remove(n);
+		if ((todo & NVME_TODO_EVENT) != 0)
+			nvme_events_handle(n);
+		if ((todo & NVME_TODO_RESCAN) != 0 && n->state == NVME_LIVE)
+			nvme_rescan(n);
+	}
+}
+
+int nvme_service_start(struct nvme *n)
+{
+	return ob_task_spawn(n->cpu, "nvme-service", service, n, &n->service);
+}
+
+void nvme_service_stop(struct nvme *n)
+{
+	if (n->service == NULL)
+		return;
+	n->stopping = true;
+	ob_event_signal(&n->service_event);
+	/* All that it waits for has a deadline. */
+	while (ob_task_join(n->service, ob_deadline(NVME_RESET_TIMEOUT_NS)) != 0)
+		ob_warn(n->ob, "%s: still waiting for the service task", n->name);
+	n->service = NULL;
+}
