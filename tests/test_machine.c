@@ -19,6 +19,7 @@
 #include "core/machine_core.h"
 
 #define LOG_MAX 512
+#define LINE_FD (TEST_VECTORS_MAX - 1) /* of a device that has no messages */
 
 struct test_setup test_setup;
 
@@ -97,6 +98,15 @@ void test_fire_past_mask(struct test_device *td, unsigned vector)
 	fire_fd(td->fds[vector]);
 }
 
+/* Under the lock: all who listen to a line. */
+static void fire_line(struct test_machine *tm, unsigned index)
+{
+	fire_fd(tm->lines[index].fd);
+	for (unsigned i = 0; i < TEST_DEVICES_MAX; i++)
+		if (tm->devices[i] != NULL && tm->devices[i]->setup->line == index)
+			fire_fd(tm->devices[i]->fds[LINE_FD]);
+}
+
 /* Under the lock: a line is up while one of its devices asserts it unmasked; only its rise fires. */
 static void settle_line(struct test_machine *tm, unsigned index)
 {
@@ -109,7 +119,7 @@ static void settle_line(struct test_machine *tm, unsigned index)
 		up |= td != NULL && td->setup->line == index && td->asserted && !td->masked[0];
 	}
 	if (up && !line->up)
-		fire_fd(line->fd);
+		fire_line(tm, index);
 	line->up = up;
 }
 
@@ -208,7 +218,7 @@ static int test_irq_alloc(struct ob_device *dev, unsigned min, unsigned max, uns
 	} else if (min == 1 && (kinds & OB_IRQ_INTX)) {
 		out->kind = OB_IRQ_INTX;
 		out->count = 1;
-		out->fds = &td->machine->lines[td->setup->line].fd;
+		out->fds = test_setup.own_line_fds ? &td->fds[LINE_FD] : &td->machine->lines[td->setup->line].fd;
 	} else {
 		return -ENOSPC;
 	}
@@ -244,6 +254,9 @@ static bool test_irq_level(struct ob_device *dev, unsigned vector)
 
 	pthread_mutex_lock(&td->machine->lock);
 	up = td->machine->lines[td->setup->line].up;
+	/* As QEMU's machine: whoever shares the line looks again. */
+	if (up && test_setup.own_line_fds)
+		fire_line(td->machine, td->setup->line);
 	pthread_mutex_unlock(&td->machine->lock);
 	return up;
 }

@@ -30,9 +30,10 @@ struct test_device_setup {
 struct test_setup {
 	struct test_device_setup devices[TEST_DEVICES_MAX];
 	unsigned device_count;
-	bool iommu;       /* addresses per device, by grant */
-	bool importable;  /* takes the program's memory */
-	bool no_shutdown; /* the machine has no shutdown of its own */
+	bool iommu;        /* addresses per device, by grant */
+	bool importable;   /* takes the program's memory */
+	bool no_shutdown;  /* the machine has no shutdown of its own */
+	bool own_line_fds; /* each device on an INTx line has an eventfd of its own */
 	int scan_error, grant_error;
 	/* what happened; __atomic */
 	unsigned dma_live, grants_live, opens, shutdowns, closes, forgets;

@@ -179,7 +179,7 @@ static void line_deliver(void *arg)
 	struct irq_line *line = arg;
 
 	for (unsigned turn = 0; turn < LEVEL_TURNS; turn++) {
-		bool answered = false, asked = false;
+		bool answered = false, asked = false, up;
 
 		list_for_each (node, &line->irqs) {
 			struct ob_irq *irq = list_entry(node, struct ob_irq, line_link);
@@ -187,13 +187,17 @@ static void line_deliver(void *arg)
 			asked |= irq->masked == 0;
 			answered |= irq_arrived(irq);
 		}
-		if (asked)
+		up = line->level && line_is_up(line);
+		if (line->level)
+			irq_storm_level(line, up);
+		/* On a level that is down by now nobody had to answer: another device had raised it. */
+		if (asked && (up || !line->level))
 			irq_storm_judge(line, answered);
-		if (!line->level || !line_is_up(line)) {
-			line->stuck = 0;
+		if (!up)
 			return;
-		}
-		irq_storm_stuck(line);
+		/* Whoever holds it up may be served by another eventfd of this CPU: let it have its turn. */
+		if (!answered)
+			break;
 	}
 	/* Its eventfd will not fire for a level that never went down. */
 	__atomic_store_n(&line->again_posted, 1, __ATOMIC_RELAXED);

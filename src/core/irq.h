@@ -74,7 +74,7 @@ void irq_storm_init(struct ob_irq *irq);
 void irq_storm_count(struct ob_irq *irq, enum ob_irq_result result);
 /* Hard. A delivery of @line was answered or not; masks who is to blame when nobody answers for long. */
 void irq_storm_judge(struct irq_line *line, bool answered);
-/* Hard. A level is still up after a delivery; masks who holds it up when that goes on for long. */
-void irq_storm_stuck(struct irq_line *line);
+/* Hard. The level was looked at after a delivery; masks who holds it up when that goes on for long. */
+void irq_storm_level(struct irq_line *line, bool up);
 
 #endif

@@ -16,6 +16,7 @@
 #define STORM_WINDOW_NS   (100 * OB_NS_PER_MS)
 #define STORM_UNANSWERED  100u
 #define STORM_STUCK       1000u
+#define STORM_PATIENCE    10u /* times a limit, before those are masked that may be innocent */
 #define STORM_POLL_NS     (10 * OB_NS_PER_MS)
 #define STORM_QUIET_NS    OB_NS_PER_S
 
@@ -95,8 +96,8 @@ void irq_storm_count(struct ob_irq *irq, enum ob_irq_result result)
 }
 
 /*
- * Nobody on the line knows why it fires. The device whose mask takes the level down is the one; where that cannot be
- * told, all of them are masked.
+ * A line goes on firing and nobody takes it down. A message has one owner. Of those on a level, the one whose mask takes
+ * it down is to blame; NULL: none of them, so far as can be told.
  */
 static struct ob_irq *find_culprit(struct irq_line *line)
 {
@@ -107,8 +108,7 @@ static struct ob_irq *find_culprit(struct irq_line *line)
 
 		if (irq->masked != 0)
 			continue;
-		/* The only one that it can be. */
-		if (line->irqs.next == line->irqs.prev)
+		if (!line->level)
 			return irq;
 		ops->irq_mask(irq->dev, irq->vector, true);
 		down = ops->irq_level == NULL || !ops->irq_level(irq->dev, irq->vector);
@@ -119,32 +119,40 @@ static struct ob_irq *find_culprit(struct irq_line *line)
 	return NULL;
 }
 
-/* Mask who is to blame for @count deliveries of the line. */
-static void storm_on_line(struct irq_line *line, unsigned count, const char *what)
+/*
+ * Mask who is to blame for @count deliveries of the line. A machine may give each device on a physical line an eventfd
+ * of its own, so the culprit may be on another line of ours: it is given the time to be found there.
+ */
+static void storm_on_line(struct irq_line *line, unsigned count, unsigned limit, const char *what)
 {
 	struct ob_irq *culprit = find_culprit(line);
 
+	if (culprit == NULL && count < limit * STORM_PATIENCE)
+		return;
 	list_for_each (node, &line->irqs) {
 		struct ob_irq *irq = list_entry(node, struct ob_irq, line_link);
 
 		if (irq->masked == 0 && (culprit == NULL || culprit == irq))
 			storm_begin(irq, count, what);
 	}
+	line->unanswered = 0;
+	line->stuck = 0;
 }
 
 void irq_storm_judge(struct irq_line *line, bool answered)
 {
 	line->unanswered = answered ? 0 : line->unanswered + 1;
-	if (line->unanswered < STORM_UNANSWERED)
-		return;
-	line->unanswered = 0;
-	storm_on_line(line, STORM_UNANSWERED, "deliveries in a row that nobody answered for");
+	if (line->unanswered != 0 && line->unanswered % STORM_UNANSWERED == 0)
+		storm_on_line(line, line->unanswered, STORM_UNANSWERED, "deliveries in a row that nobody answered for");
 }
 
-void irq_storm_stuck(struct irq_line *line)
+void irq_storm_level(struct irq_line *line, bool up)
 {
-	if (++line->stuck < STORM_STUCK)
-		return;
-	line->stuck = 0;
-	storm_on_line(line, STORM_STUCK, "deliveries in a row that left the line up");
+	if (!up) {
+		/* Whoever had raised it is served: to answer for none of its interrupts is no fault on a shared line. */
+		line->unanswered = 0;
+		line->stuck = 0;
+	} else if (++line->stuck % STORM_STUCK == 0) {
+		storm_on_line(line, line->stuck, STORM_STUCK, "deliveries in a row that left the line up");
+	}
 }
