@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# bash completion for outboard(1). Names of devices are not offered: finding them would start the machine.
+
+_outboard() {
+	local cur prev words cword
+	_init_completion -n = || return
+	local verbs="devices info read write bench serve trace attach-help help"
+	local global="--machine --qemu-arg --verbose --quiet --help"
+	local verb= i
+
+	# The verb is the first word that is neither an option nor an option's value; after trace another one follows.
+	for ((i = 1; i < cword; i++)); do
+		case ${words[i]} in
+		-M | --machine | --qemu-arg | -o | --output | --events) ((i++)) ;;
+		-*) ;;
+		trace) verb=trace ;;
+		*)
+			verb=${words[i]}
+			break
+			;;
+		esac
+	done
+
+	case $prev in
+	-M | --machine)
+		COMPREPLY=($(compgen -W "model: qemu:q35" -- "$cur"))
+		__ltrim_colon_completions "$cur"
+		return
+		;;
+	--mode)
+		COMPREPLY=($(compgen -W "interrupt polled hybrid" -- "$cur"))
+		return
+		;;
+	--unix | --output | -o)
+		_filedir
+		return
+		;;
+	--offset | --count | --depth | --size | --mix | --time | --cpus | --channels | --port | --address | --device | \
+		--run | --events | --qemu-arg)
+		return
+		;;
+	esac
+
+	local options=
+	case $verb in
+	"")
+		COMPREPLY=($(compgen -W "$verbs $global --version" -- "$cur"))
+		return
+		;;
+	trace)
+		COMPREPLY=($(compgen -W "devices info read write bench --output --events $global" -- "$cur"))
+		return
+		;;
+	help)
+		COMPREPLY=($(compgen -W "$verbs" -- "$cur"))
+		return
+		;;
+	devices) options="--verbose --json" ;;
+	info) options="--json" ;;
+	read) options="--offset --count --depth" ;;
+	write) options="--offset --count --depth --fua --flush" ;;
+	bench)
+		options="--depth --size --mix --random --sequential --time --cpus --channels --mode --allow-writes --json"
+		;;
+	serve)
+		options="nbd --unix --port --address --run --device --read-only --cpus --mode --depth"
+		COMPREPLY=($(compgen -W "$options $global" -- "$cur"))
+		return
+		;;
+	esac
+	if [[ $cur == -* ]]; then
+		COMPREPLY=($(compgen -W "$options $global" -- "$cur"))
+	elif [[ $verb == read || $verb == write ]]; then
+		_filedir
+	fi
+}
+
+complete -F _outboard outboard

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How the command prints, and whether it arrived. */
+#include "cli/output.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *text_size(char *out, uint64_t bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double n = (double)bytes;
+	unsigned unit = 0;
+
+	for (; n >= 1024 && unit < 6; unit++)
+		n /= 1024;
+	snprintf(out, TEXT_MAX, unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
+	return out;
+}
+
+const char *text_count(char *out, double n)
+{
+	if (n >= 1e6)
+		snprintf(out, TEXT_MAX, "%.2fM", n / 1e6);
+	else if (n >= 1e4)
+		snprintf(out, TEXT_MAX, "%.1fk", n / 1e3);
+	else
+		snprintf(out, TEXT_MAX, "%.0f", n);
+	return out;
+}
+
+const char *text_us(char *out, uint64_t ns)
+{
+	snprintf(out, TEXT_MAX, ns < 100000 ? "%.1f" : "%.0f", (double)ns / 1000);
+	return out;
+}
+
+int output_json(const struct cli *cli, json_t *root)
+{
+	int bad;
+
+	if (!root)
+		return cli_error(cli, CLI_FAILED, "out of memory");
+	bad = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	json_decref(root);
+	return bad || putchar('\n') == EOF ? CLI_FAILED : CLI_OK; /* output_finish() says why */
+}
+
+int output_finish(const struct cli *cli, int status)
+{
+	int error = 0;
+
+	errno = 0;
+	if (fflush(stdout))
+		error = errno;
+	else if (ferror(stdout))
+		error = EIO;
+	if (!error)
+		return status;
+	if (error == EPIPE)
+		return CLI_PIPE;
+	return cli_error(cli, CLI_FAILED, "standard output: %s", strerror(error));
+}
+
+int write_all(int fd, const void *data, size_t len_bytes)
+{
+	const char *p = data;
+
+	while (len_bytes) {
+		ssize_t n = write(fd, p, len_bytes);
+
+		if (n < 0) {
+			if (errno == EINTR && !cli_interrupted())
+				continue;
+			return -errno;
+		}
+		p += n;
+		len_bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+int64_t read_full(int fd, void *data, size_t len_bytes)
+{
+	char *p = data;
+	size_t done = 0;
+
+	while (done < len_bytes) {
+		ssize_t n = read(fd, p + done, len_bytes - done);
+
+		if (n < 0) {
+			if (errno == EINTR && !cli_interrupted())
+				continue;
+			return -errno;
+		}
+		if (!n)
+			break;
+		done += (size_t)n;
+	}
+	return (int64_t)done;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* outboard serve nbd: nbdkit's command line (serve.c) apart from watching over it (serve_run.c). */
+#ifndef OB_CLI_SERVE_H
+#define OB_CLI_SERVE_H
+
+#include "cli/cli.h"
+
+struct serve_job {
+	char **nbdkit;           /* NULL-terminated command line; the program is a full path */
+	const char *uri;         /* what clients connect to */
+	const char *socket;      /* UNIX socket to be removed at the end, or NULL */
+	const char *port;        /* or NULL */
+	const char *command;     /* --run, or NULL */
+	const char *pid_file;    /* nbdkit writes it when it is ready */
+	const char *status_file; /* the plugin writes it when the disk is lost */
+};
+
+/** serve_run - start nbdkit, wait until it is ready, run the command or wait for a signal, stop it. An exit code. */
+int serve_run(struct cli *cli, const struct serve_job *job);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Opening and closing the machine for a verb; the trace around it; messages and exit codes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <outboard/nvme.h>
+
+#include "cli/cli.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+
+/* ---- messages ---- */
+
+static void message(const struct cli *cli, const char *format, va_list args, const char *hint)
+{
+	char text[1000];
+	bool verb = cli->verb != NULL;
+
+	vsnprintf(text, sizeof(text), format, args);
+	progress_clear();
+	fprintf(stderr, "outboard: %s%s%s%s\n", verb ? cli->verb : "", verb ? ": " : "", text, hint);
+}
+
+int cli_error(const struct cli *cli, enum cli_exit code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	message(cli, format, args, "");
+	va_end(args);
+	return code;
+}
+
+int cli_usage(const struct cli *cli, const char *format, ...)
+{
+	char hint[80];
+	va_list args;
+
+	snprintf(hint, sizeof(hint), " (try 'outboard %s%s--help')", cli->verb ? cli->verb : "", cli->verb ? " " : "");
+	va_start(args, format);
+	message(cli, format, args, hint);
+	va_end(args);
+	return CLI_USAGE;
+}
+
+enum cli_exit cli_exit_of(int error)
+{
+	switch (error) {
+	case 0:
+		return CLI_OK;
+	case -ENOMEM:
+	case -EMFILE:
+	case -EINTR:
+		return CLI_FAILED;
+	case -ENOENT:
+		return CLI_NO_DEVICE;
+	default:
+		return CLI_IO;
+	}
+}
+
+int cli_io_error(const struct cli *cli, struct ob_block *block, const char *what, uint64_t offset, uint64_t len_bytes,
+		 int error, uint16_t protocol_status)
+{
+	const char *driver = ob_device_driver_name(ob_block_device(block));
+	char detail[120] = "", len[TEXT_MAX];
+
+	if (protocol_status && driver && !strcmp(driver, "nvme"))
+		snprintf(detail, sizeof(detail), " (NVMe status %u/0x%02x: %s)", protocol_status >> 8,
+			 protocol_status & 0xff, ob_nvme_status_text(protocol_status));
+	if (len_bytes)
+		cli_error(cli, CLI_IO, "%s: %s of %s at byte %llu: %s%s", ob_block_name(block), what,
+			  text_size(len, len_bytes), (unsigned long long)offset, strerror(-error), detail);
+	else
+		cli_error(cli, CLI_IO, "%s: %s: %s%s", ob_block_name(block), what, strerror(-error), detail);
+	return cli_exit_of(error);
+}
+
+static void on_log(void *arg, enum ob_log_level level, const char *text)
+{
+	static const char *const names[] = {"error", "warning", "info", "debug"};
+	struct cli *cli = arg;
+
+	if (level == OB_LOG_ERROR)
+		__atomic_fetch_add(&cli->errors_logged, 1, __ATOMIC_RELAXED);
+	progress_clear();
+	fprintf(stderr, "outboard: %s: %s\n", (unsigned)level < 4 ? names[level] : "debug", text);
+}
+
+/* ---- the machine ---- */
+
+static enum ob_log_level log_level(const struct cli *cli)
+{
+	int level = (cli->quiet ? OB_LOG_ERROR : OB_LOG_WARN) + (int)cli->verbose;
+
+	return level > OB_LOG_DEBUG ? OB_LOG_DEBUG : (enum ob_log_level)level;
+}
+
+static int open_failed(struct cli *cli, int error)
+{
+	/* The library has said why, in more detail than an errno holds. */
+	if (!__atomic_load_n(&cli->errors_logged, __ATOMIC_RELAXED)) {
+		if (error == -EINVAL)
+			cli_error(cli, CLI_USAGE, "machine '%s': not understood; see outboard-machine(7)",
+				  cli->machine_uri);
+		else if (error == -ENOENT)
+			cli_error(cli, CLI_NO_DEVICE, "machine '%s': there is no such machine; see outboard-machine(7)",
+				  cli->machine_uri);
+		else
+			cli_error(cli, CLI_NO_DEVICE, "machine '%s': %s", cli->machine_uri, strerror(-error));
+	}
+	return error == -EINVAL ? CLI_USAGE : error == -ENOMEM ? CLI_FAILED : CLI_NO_DEVICE;
+}
+
+int cli_open(struct cli *cli, unsigned cpu_count)
+{
+	struct ob_config config = {
+		.log = on_log,
+		.log_arg = cli,
+		.log_level = log_level(cli),
+		.cpu_count = cpu_count,
+		.trace_events_per_cpu = cli->trace ? cli->trace_events : 0,
+	};
+	struct ob_machine_options options = {.args = cli->qemu_arg_count ? cli->qemu_args : NULL};
+	int error = ob_create(&config, &cli->ob);
+
+	if (error)
+		return cli_error(cli, CLI_FAILED, "cannot start: %s", strerror(-error));
+	if (cli->trace)
+		ob_trace_enable(cli->ob, true);
+	error = ob_machine_open(cli->ob, cli->machine_uri, &options, &cli->machine);
+	if (error)
+		return open_failed(cli, error);
+	if (cli_interrupted())
+		return 128 + cli_interrupted();
+	return CLI_OK;
+}
+
+/* ---- the trace ---- */
+
+static int print_events(FILE *f, const struct ob_trace_event *events, size_t count, uint64_t lost)
+{
+	char line[200];
+
+	if (lost)
+		fprintf(f, "# %llu earlier events were overwritten; --events N keeps more\n", (unsigned long long)lost);
+	for (size_t i = 0; i < count; i++) {
+		ob_trace_format(&events[i], line, sizeof(line));
+		fprintf(f, "%s\n", line);
+	}
+	return fflush(f) || ferror(f) ? -errno : 0;
+}
+
+static int dump_trace(struct cli *cli)
+{
+	size_t max = (size_t)cli->trace_events * 2 * ob_cpu_count(cli->ob), count;
+	struct ob_trace_event *events = calloc(max, sizeof(*events));
+	FILE *f = stdout;
+	uint64_t lost = 0;
+	int error;
+
+	if (!events)
+		return cli_error(cli, CLI_FAILED, "trace: out of memory");
+	ob_trace_enable(cli->ob, false);
+	count = ob_trace_read(cli->ob, events, max, &lost);
+	if (cli->trace_output && strcmp(cli->trace_output, "-"))
+		f = fopen(cli->trace_output, "we");
+	error = f ? print_events(f, events, count, lost) : -errno;
+	if (f && f != stdout && fclose(f) && !error)
+		error = -errno;
+	free(events);
+	if (!error || (f == stdout && error == -EPIPE)) /* output_finish() sees that */
+		return CLI_OK;
+	return cli_error(cli, CLI_FAILED, "trace: %s: %s", cli->trace_output ? cli->trace_output : "standard output",
+			 strerror(-error));
+}
+
+int cli_close(struct cli *cli, int status)
+{
+	int traced = CLI_OK;
+
+	progress_clear();
+	if (cli->ob && cli->trace)
+		traced = dump_trace(cli);
+	ob_machine_close(cli->machine);
+	ob_destroy(cli->ob);
+	cli->machine = NULL;
+	cli->ob = NULL;
+	return status ? status : traced;
+}
+
+/* ---- block devices ---- */
+
+static int no_block(struct cli *cli, const char *name)
+{
+	struct ob_block *b = NULL;
+	char known[400] = "";
+	unsigned count = 0;
+
+	while ((b = ob_block_next(cli->ob, b)) != NULL)
+		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", count++ ? ", " : "",
+			 ob_block_name(b));
+	if (!count)
+		return cli_error(cli, CLI_NO_DEVICE, "machine '%s' has no block device", cli->machine_uri);
+	return cli_error(cli, CLI_NO_DEVICE, "no block device '%s'; there is %s", name, known);
+}
+
+int cli_block(struct cli *cli, const char *name, struct ob_block **out)
+{
+	*out = ob_block_find(cli->ob, name);
+	return *out ? CLI_OK : no_block(cli, name);
+}

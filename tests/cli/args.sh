@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Arguments, help and output of the command, without any machine: args.sh OUTBOARD
+. "$(dirname "$0")/lib.sh"
+
+# ---- help and version ----
+want 0 "$OUTBOARD" --version
+check "version is one line" grep -qx 'outboard [0-9]*\.[0-9]*\.[0-9]*' "$work/out"
+err_empty
+want 0 "$OUTBOARD" --help
+for verb in devices info read write bench serve trace attach-help; do
+	out_has "^  $verb "
+done
+for verb in devices info read write bench serve trace attach-help; do
+	want 0 "$OUTBOARD" "$verb" --help
+	out_has "^usage: outboard"
+	out_has "  outboard .*$verb"
+	err_empty
+	cp "$work/out" "$work/first"
+	want 0 "$OUTBOARD" help "$verb"
+	same "$work/first" "$work/out"
+	check "help of $verb fits 120 columns" awk 'length > 120 { exit 1 }' "$work/first"
+done
+# Every option that a verb's help names is one that it takes.
+for verb in devices info read write bench serve trace; do
+	for option in $("$OUTBOARD" "$verb" --help | grep -o -- '^ *\(-[a-z], \)\?--[a-z-]*' | grep -o -- '--[a-z-]*'); do
+		"$OUTBOARD" "$verb" "$option" --help >/dev/null 2>"$work/err"
+		check "$verb --help names $option, which is unknown" eval '! grep -q "unknown option" "$work/err"'
+	done
+done
+
+# ---- wrong use ----
+refused 2 "say what to do" "$OUTBOARD"
+refused 2 "unknown verb 'foo'; there is devices" "$OUTBOARD" foo
+refused 2 "unknown option '--foo'" "$OUTBOARD" --foo
+refused 2 "unknown verb 'foo'" "$OUTBOARD" help foo
+refused 2 "devices: unknown option '--foo' (try 'outboard devices --help')" "$OUTBOARD" devices --foo
+refused 2 "read: name a disk" "$OUTBOARD" read
+refused 2 "read: too many arguments" "$OUTBOARD" read a b c
+refused 2 "--offset: '4KB' is not a size" "$OUTBOARD" read --offset 4KB a
+refused 2 "--count needs a value" "$OUTBOARD" read --count
+refused 2 "--depth: '0' is too small; at least 1" "$OUTBOARD" read --depth 0 a
+refused 2 "write: name a disk" "$OUTBOARD" write
+refused 1 "/nonexistent: No such file or directory" "$OUTBOARD" write a /nonexistent
+refused 1 "Is a directory" "$OUTBOARD" write a "$work"
+refused 2 "destroys what is on it; if that is meant, add --allow-writes" "$OUTBOARD" bench --mix 50
+refused 2 "'fast' is none of interrupt, polled, hybrid" "$OUTBOARD" bench --mode fast
+refused 2 "--mix: '101' is too large; at most 100" "$OUTBOARD" bench --mix 101
+refused 2 "exclude each other" "$OUTBOARD" bench --random --sequential
+refused 2 "one disk at a time" "$OUTBOARD" bench a b
+refused 2 "say how" "$OUTBOARD" serve
+refused 2 "cannot serve 'foo', only nbd" "$OUTBOARD" serve foo
+refused 2 "say where to listen" "$OUTBOARD" serve nbd
+refused 2 "exclude each other" "$OUTBOARD" serve nbd --unix "$work/s" --port 1
+refused 2 "options follow a '--'" "$OUTBOARD" serve nbd extra --unix "$work/s"
+refused 2 "longer than the" "$OUTBOARD" serve nbd --unix "$work/$(printf '%0120d' 0)"
+refused 1 "exists and is not a socket" "$OUTBOARD" serve nbd --unix /etc/passwd
+refused 2 "name the verb" "$OUTBOARD" trace
+refused 2 "cannot trace 'serve'" "$OUTBOARD" trace serve nbd
+refused 2 "data and trace would mix" "$OUTBOARD" trace read a
+refused 3 "no such" "$OUTBOARD" --machine nonsense: devices
+refused 2 "takes no arguments" "$OUTBOARD" attach-help x
+
+# ---- programs that are missing ----
+mkdir "$work/bin"
+ln -s "$(command -v timeout)" "$work/bin/timeout"
+last="serve nbd without nbdkit"
+PATH=$work/bin "$OUTBOARD" serve nbd --unix "$work/s" >"$work/out" 2>"$work/err"
+check "serve nbd without nbdkit: exit code is not 5" [ $? = 5 ]
+err_has "apt install nbdkit"
+
+# ---- standard output ----
+last="--help >/dev/full"
+"$OUTBOARD" --help >/dev/full 2>"$work/err"
+check "full disk: exit code is not 1" [ $? = 1 ]
+err_has "standard output: No space left on device"
+"$OUTBOARD" --help 2>"$work/err" | true
+check "closed pipe: exit code is not 0 or 141" [ "${PIPESTATUS[0]}" = 141 -o "${PIPESTATUS[0]}" = 0 ]
+last="closed pipe"
+err_empty
+finish
