@@ -149,7 +149,8 @@ static void watch(struct qemu_supervisor *s)
 			reap(s);
 		if (p[SOCKET].revents != 0)
 			qemu_life_end(s->life, "QEMU closed its qtest connection");
-		if (qemu_life_over(s->life) && !closing) {
+		/* Looked at again: a QEMU that ends because it was asked to has not died. */
+		if (qemu_life_over(s->life) && !__atomic_load_n(&s->closing, __ATOMIC_ACQUIRE)) {
 			if (!s->buried)
 				bury(s);
 			if (!s->told)
