@@ -245,8 +245,10 @@ static int delete_one(struct nvme *n, const struct nvme_queue *q, uint8_t opcode
 
 int nvme_queue_create(struct nvme *n, struct nvme_queue *q)
 {
-	int ret = create_cq(n, q);
+	int ret;
 
+	nvme_ring_set_shadow(n, &q->ring);
+	ret = create_cq(n, q);
 	if (ret != 0)
 		return ret;
 	q->created = true; /* from here on the device may know its memory */
@@ -348,7 +350,6 @@ static int channel_open(struct ob_block *block, struct ob_block_channel *channel
 	if (ret != 0)
 		goto dispose;
 	nvme_ring_rewind(&q->ring);
-	nvme_ring_set_shadow(n, &q->ring);
 	ret = nvme_queue_create(n, q);
 	if (ret != 0)
 		goto dispose;

@@ -309,6 +309,7 @@ int nvme_ring_init(struct nvme *n, struct nvme_ring *r, unsigned qid, uint32_t e
 void nvme_ring_fini(struct nvme *n, struct nvme_ring *r);
 /* Zero the rings and start over; the device does not know them (yet, or any more). */
 void nvme_ring_rewind(struct nvme_ring *r);
+/* Use the doorbell buffers, or not, as the controller does; before the queue is created. */
 void nvme_ring_set_shadow(const struct nvme *n, struct nvme_ring *r);
 /* Doorbells that go through the shadow; noinline parts of the inline ones below. */
 bool nvme_shadow_update(ob_le32 *shadow, const ob_le32 *event, uint32_t value, uint32_t told, uint32_t mask);

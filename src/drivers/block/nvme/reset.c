@@ -68,7 +68,6 @@ static void rewind_queue(void *arg)
 		q->channel->stats.reissues++;
 	}
 	nvme_ring_rewind(&q->ring);
-	nvme_ring_set_shadow(q->nvme, &q->ring);
 }
 
 static void thaw(void *arg)
@@ -77,7 +76,6 @@ static void thaw(void *arg)
 
 	if (q->state != NVME_QUEUE_FROZEN)
 		return;
-	nvme_ring_set_shadow(q->nvme, &q->ring);
 	q->state = NVME_QUEUE_LIVE;
 	q->channel->stats.resets++;
 	for (unsigned i = 0; i < q->depth; i++) {

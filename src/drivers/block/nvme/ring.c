@@ -51,7 +51,7 @@ void nvme_ring_rewind(struct nvme_ring *r)
 void nvme_ring_set_shadow(const struct nvme *n, struct nvme_ring *r)
 {
 	uint8_t *shadow = n->shadow.base;
-	const uint8_t *event = n->event_index.base;
+	uint8_t *event = n->event_index.base;
 
 	/* Not the admin queue: controllers differ in whether they take part with it, and its registers are cheap enough. */
 	if (!n->shadow_on || r->qid == 0) {
@@ -61,8 +61,16 @@ void nvme_ring_set_shadow(const struct nvme *n, struct nvme_ring *r)
 	}
 	r->shadow_sq = (ob_le32 *)(void *)(shadow + NVME_SHADOW_SQ(r->qid, n->dstrd));
 	r->shadow_cq = (ob_le32 *)(void *)(shadow + NVME_SHADOW_CQ(r->qid, n->dstrd));
-	r->event_sq = (const ob_le32 *)(const void *)(event + NVME_SHADOW_SQ(r->qid, n->dstrd));
-	r->event_cq = (const ob_le32 *)(const void *)(event + NVME_SHADOW_CQ(r->qid, n->dstrd));
+	r->event_sq = (const ob_le32 *)(void *)(event + NVME_SHADOW_SQ(r->qid, n->dstrd));
+	r->event_cq = (const ob_le32 *)(void *)(event + NVME_SHADOW_CQ(r->qid, n->dstrd));
+	/*
+	 * What an earlier queue of this id left there would be taken for entries of this one, or keep us from ringing.
+	 * The device looks only once it knows of the queue, by a command whose doorbell comes after these stores.
+	 */
+	ob_le32_store(r->shadow_sq, 0);
+	ob_le32_store(r->shadow_cq, 0);
+	ob_le32_store((ob_le32 *)(void *)(event + NVME_SHADOW_SQ(r->qid, n->dstrd)), 0);
+	ob_le32_store((ob_le32 *)(void *)(event + NVME_SHADOW_CQ(r->qid, n->dstrd)), 0);
 }
 
 /* Returns whether the register must be written as well: the move from told to value passed the event index (§7.13). */
