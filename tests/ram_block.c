@@ -342,8 +342,12 @@ static void stop_on_cpu(void *arg)
 static void ram_channel_close(struct ob_block_channel *channel)
 {
 	struct ram_channel *q = channel->driver_data;
+	int ret = -ENOMEM;
 
-	if (ob_cpu_call(channel->cpu, stop_on_cpu, q, ob_deadline(10 * OB_NS_PER_S)) != 0)
+	/* A call may fail for want of memory; a close may not. */
+	for (unsigned i = 0; i < 3 && ret == -ENOMEM; i++)
+		ret = ob_cpu_call(channel->cpu, stop_on_cpu, q, ob_deadline(10 * OB_NS_PER_S));
+	if (ret != 0)
 		violate(q->ram, "the channel's CPU does not answer");
 	__atomic_fetch_sub(&q->ram->channels, 1, __ATOMIC_RELAXED);
 	free(q->entries);

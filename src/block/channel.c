@@ -246,6 +246,17 @@ static int run_on_cpu0(struct block_channel *c, void (*step)(struct block_channe
 	return 0;
 }
 
+/* Closing has nothing to fall back on, so for want of memory it waits a little. */
+static int close_on_cpu0(struct block_channel *c)
+{
+	uint64_t deadline_ns = ob_deadline(BLOCK_CALL_NS);
+	int ret;
+
+	while ((ret = run_on_cpu0(c, close_step, close_task)) == -ENOMEM && ob_now_ns() < deadline_ns)
+		ob_event_wait(&c->over, ob_deadline(NO_MEMORY_RETRY_NS));
+	return ret;
+}
+
 static int channel_create(struct ob_block *block, const struct ob_block_channel_config *config,
 			  struct block_channel **out)
 {
@@ -311,7 +322,7 @@ void ob_block_channel_close(struct ob_block_channel *channel)
 	c = block_channel(channel);
 	/* After a removal nothing is left to do, and the context itself may be gone. */
 	if (!__atomic_load_n(&c->detached, __ATOMIC_ACQUIRE))
-		ret = run_on_cpu0(c, close_step, close_task);
+		ret = close_on_cpu0(c);
 	if (ret == 0)
 		channel_free(c);
 	else if (ret != -ETIMEDOUT)
