@@ -256,6 +256,10 @@ static int setup(struct conform *t)
 
 static int run_checks(struct conform *t)
 {
+	if (!t->config.quiet)
+		printf("%s: %s, %llu blocks of %u bytes, %u channels, seed %llu\n", ob_block_name(t->block),
+		       ob_block_model(t->block), (unsigned long long)t->limits.block_count, t->limits.block_bytes,
+		       t->channel_count, (unsigned long long)t->config.seed);
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
 		uint64_t start_ns = ob_now_ns();
 
