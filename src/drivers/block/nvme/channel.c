@@ -353,13 +353,14 @@ static int channel_open(struct ob_block *block, struct ob_block_channel *channel
 	ret = nvme_queue_create(n, q);
 	if (ret != 0)
 		goto dispose;
+	/* Before the start: a poll of the other CPU comes through the channel at once. */
+	channel->driver_data = q;
+	channel->depth = q->depth;
 	ret = ob_cpu_call(q->cpu, queue_start, q, ob_deadline(NVME_CALL_TIMEOUT_NS));
 	if (ret != 0) {
 		nvme_queue_delete(n, q);
 		goto dispose;
 	}
-	channel->driver_data = q;
-	channel->depth = q->depth;
 	list_add_tail(&n->queues, &q->link);
 	/* The watch begins with the first channel. */
 	ob_event_signal(&n->service_event);
