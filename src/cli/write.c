@@ -135,31 +135,44 @@ static int submit_more(struct write_job *job)
 	return CLI_OK;
 }
 
-static int copy(struct write_job *job)
+static int wait_one(struct write_job *job)
+{
+	struct transfer_slot *slot;
+	int code = transfer_wait(&job->transfer, &slot);
+
+	if (code)
+		return code;
+	job->done += slot->segment.len_bytes;
+	transfer_release(&job->transfer);
+	return CLI_OK;
+}
+
+static int flush(struct write_job *job)
 {
 	struct transfer *t = &job->transfer;
+	int error = ob_block_flush(t->channel, ob_deadline(FLUSH_TIMEOUT_NS));
+
+	if (!error || error == -EOPNOTSUPP) /* without a cache there is nothing to flush */
+		return CLI_OK;
+	return cli_io_error(t->cli, t->block, "flush", 0, 0, error, 0);
+}
+
+static int copy(struct write_job *job)
+{
 	int code = submit_more(job);
 
-	while (!code && t->busy) {
-		struct transfer_slot *slot;
-
-		code = transfer_wait(t, &slot);
-		if (code)
-			break;
-		job->done += slot->segment.len_bytes;
-		transfer_release(t);
-		if (progress_due(&job->progress))
+	while (!code && job->transfer.busy) {
+		code = wait_one(job);
+		if (!code && progress_due(&job->progress))
 			progress_bytes(&job->progress, job->done, job->total);
-		code = submit_more(job);
-	}
-	if (!code && job->flush) {
-		int error = ob_block_flush(t->channel, ob_deadline(FLUSH_TIMEOUT_NS));
-
-		if (error && error != -EOPNOTSUPP)
-			code = cli_io_error(t->cli, t->block, "flush", 0, 0, error, 0);
+		if (!code)
+			code = submit_more(job);
 	}
 	progress_clear();
-	return code;
+	/* When the input fails, what was taken from it is still written. */
+	while (code == CLI_FAILED && job->transfer.busy && !wait_one(job))
+		;
+	return !code && job->flush ? flush(job) : code;
 }
 
 static int check_start(struct cli *cli, struct ob_block *block, struct write_job *job)

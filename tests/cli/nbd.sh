@@ -26,6 +26,7 @@ fi
 start_server() { # MACHINE, options…
 	local machine=$1 i
 	shift
+	rm -f "$work/uri"
 	last="serve nbd on $machine $*"
 	"$OUTBOARD" -M "$machine" serve nbd --unix "$socket" "$@" >"$work/uri" 2>"$work/server" &
 	server=$!

@@ -136,7 +136,8 @@ on 0 bench --time 200ms --mix 0 --allow-writes --json
 json "d['read'] is None and d['write']['count'] > 0"
 on 0 bench --time 300ms --mix 50 --allow-writes --json
 json "0.3 < d['read']['count'] / (d['read']['count'] + d['write']['count']) < 0.7"
-reject 2 "--size: larger than nvme0n1" bench --size 16385K --depth 1 --time 10ms
+truncate -s 1M "$work/small.img"
+refused 2 "--size: larger than nvme0n1" "$OUTBOARD" -M "$scheme?nvme=$work/small.img" bench --size 2M --depth 1
 reject 2 "is too large" bench --size 1G
 
 # ---- trace ----
