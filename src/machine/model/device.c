@@ -342,7 +342,7 @@ static bool region_is_live(const struct region_context *c)
 	return OB_READ_ONCE(c->dev->pci.live[c->bar]) == c->bar_address;
 }
 
-static uint64_t region_read(const struct ob_region *region, uint64_t offset, unsigned size_bytes)
+static uint64_t model_region_read(const struct ob_region *region, uint64_t offset, unsigned size_bytes)
 {
 	const struct region_context *c = region->context;
 	struct model_device *dev = c->dev;
@@ -355,7 +355,7 @@ static uint64_t region_read(const struct ob_region *region, uint64_t offset, uns
 	return value;
 }
 
-static void region_write(const struct ob_region *region, uint64_t offset, unsigned size_bytes, uint64_t value)
+static void model_region_write(const struct ob_region *region, uint64_t offset, unsigned size_bytes, uint64_t value)
 {
 	const struct region_context *c = region->context;
 	struct model_device *dev = c->dev;
@@ -369,8 +369,8 @@ static void region_write(const struct ob_region *region, uint64_t offset, unsign
 }
 
 static const struct ob_region_ops region_ops = {
-	.read = region_read,
-	.write = region_write,
+	.read = model_region_read,
+	.write = model_region_write,
 };
 
 /* The function and BAR that the whole range lies in, now. */
