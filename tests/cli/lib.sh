@@ -98,6 +98,14 @@ nobody_has() {
 	complain "$last: left running: $left"
 }
 
+# disk_uri SCHEME FILE [BLOCK [readonly]]: a machine with that file as its disk.
+disk_uri() {
+	case $1 in
+	model:) echo "$1?nvme=$2${3:+&block=$3}${4:+&readonly}" ;;
+	*) echo "$1?nvme=$2${3:+,logical_block_size=$3,physical_block_size=$3}${4:+,readonly=on}" ;;
+	esac
+}
+
 finish() {
 	echo "$checks checks, $failures failed"
 	[ $failures = 0 ]

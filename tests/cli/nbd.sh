@@ -54,7 +54,7 @@ for block in 512 4096; do
 	image=$work/disk$block.img
 	head -c 24M /dev/urandom >"$image"
 	cp "$image" "$work/before"
-	machine="$scheme?nvme=$image,logical_block_size=$block,physical_block_size=$block"
+	machine=$(disk_uri "$scheme" "$image" $block)
 
 	# ---- what is offered ----
 	start_server "$machine"

@@ -9,8 +9,8 @@ MIB=1048576
 image=$work/disk.img
 head -c $((16 * MIB)) /dev/urandom >"$image"
 cp "$image" "$work/before"
-machine="$scheme?nvme=$image"
-machine4k="$scheme?nvme=$image,logical_block_size=4096,physical_block_size=4096"
+machine=$(disk_uri "$scheme" "$image")
+machine4k=$(disk_uri "$scheme" "$image" 4096)
 on() { # want's code, then the command's arguments
 	local code=$1
 	shift
@@ -116,7 +116,7 @@ want 2 "$OUTBOARD" -M "$machine4k" bench --size 512
 err_has "multiple of the disk's block, 4096"
 
 # ---- read only ----
-want 4 "$OUTBOARD" -M "$scheme?nvme=$image,readonly=on" write nvme0n1 "$work/data"
+want 4 "$OUTBOARD" -M "$(disk_uri "$scheme" "$image" 512 readonly)" write nvme0n1 "$work/data"
 same "$work/before" "$image"
 
 # ---- bench ----
