@@ -102,15 +102,17 @@ static int queue_alloc(struct nvme *n, struct ob_block_channel *channel, unsigne
 	uint32_t depth = MIN(channel->depth != 0 ? channel->depth : DEPTH_DEFAULT, NVME_DEPTH_MAX);
 	uint32_t entries = ring_entries(n, depth);
 	struct nvme_queue *q = nvme_alloc(n, sizeof(*q));
+	uint32_t slot_count = 1;
 	int ret = -ENOMEM;
 
 	if (q == NULL)
 		return -ENOMEM;
 	q->depth = MIN(depth, entries - 1);
 	q->list_bytes = nvme_list_bytes(n);
-	q->slots = nvme_alloc(n, q->depth * sizeof(*q->slots));
-	q->free_tags = nvme_alloc(n, q->depth * sizeof(*q->free_tags));
-	if (q->slots == NULL || q->free_tags == NULL)
+	while (slot_count < q->depth)
+		slot_count *= 2;
+	q->slots = nvme_alloc(n, slot_count * sizeof(*q->slots));
+	if (q->slots == NULL)
 		goto free_memory;
 	ret = nvme_ring_init(n, &q->ring, qid, entries);
 	if (ret != 0)
@@ -118,14 +120,17 @@ static int queue_alloc(struct nvme *n, struct ob_block_channel *channel, unsigne
 	ret = ob_dma_alloc(n->dev, (size_t)q->depth * q->list_bytes, NVME_PAGE_BYTES, &q->lists_dma);
 	if (ret != 0)
 		goto fini_ring;
-	for (unsigned i = 0; i < q->depth; i++) {
+	for (unsigned i = 0; i < slot_count; i++)
 		q->slots[i].expect = i | NVME_NOT_ISSUED;
-		q->free_tags[i] = (uint16_t)(q->depth - 1 - i);
+	for (unsigned i = q->depth; i > 0; i--) {
+		q->slots[i - 1].next = q->free;
+		q->free = &q->slots[i - 1];
 	}
-	q->free_count = q->depth;
+	q->tag_mask = slot_count - 1;
+	q->grant_offset = (uint32_t)offsetof(struct ob_window, grant[channel->dma_index].iova);
 	q->lists = q->lists_dma.base;
 	q->lists_iova = q->lists_dma.iova;
-	q->nsid = ns->nsid;
+	q->nsid_high = (uint64_t)ns->nsid << 32;
 	q->dma_index = channel->dma_index;
 	q->sgl = n->info.sgl;
 	q->deallocate_zeroes = ns->info.deallocate_zeroes;
@@ -141,7 +146,6 @@ static int queue_alloc(struct nvme *n, struct ob_block_channel *channel, unsigne
 fini_ring:
 	nvme_ring_fini(n, &q->ring);
 free_memory:
-	ob_free(q->free_tags);
 	ob_free(q->slots);
 	ob_free(q);
 	return ret;
@@ -151,7 +155,6 @@ void nvme_queue_free(struct nvme *n, struct nvme_queue *q)
 {
 	ob_dma_free(n->dev, &q->lists_dma);
 	nvme_ring_fini(n, &q->ring);
-	ob_free(q->free_tags);
 	ob_free(q->slots);
 	ob_free(q);
 }

@@ -81,12 +81,13 @@ enum nvme_queue_state {
 /* One request of a queue. */
 struct nvme_slot {
 	struct ob_block_request *request; /* NULL: free */
+	struct nvme_slot *next;           /* free: the next free one */
 	uint32_t expect;                  /* command id that the device answers with; NVME_NOT_ISSUED beside it: none */
 	uint16_t epoch;                   /* of the queue, when it was issued */
 	uint8_t flags;
 	uint8_t attempts; /* issued again so many times */
 };
-static_assert(sizeof(struct nvme_slot) == 16, "four slots in a cache line");
+static_assert(sizeof(struct nvme_slot) == 24, "no padding");
 
 struct nvme;
 
@@ -100,6 +101,7 @@ struct nvme_ring {
 	uint32_t cq_pos;           /* completions taken, running on: & mask the entry, & (mask + 1) the phase */
 	uint32_t cq_told;          /* of cq_pos */
 	uint16_t qid;
+	uint32_t sqid_high;                 /* qid << 16, as it stands beside the head in a completion */
 	uint32_t sq_doorbell, cq_doorbell;  /* register offsets */
 	ob_le32 *shadow_sq, *shadow_cq;     /* NULL: no doorbell buffers */
 	const ob_le32 *event_sq, *event_cq; /* device writes */
@@ -110,11 +112,12 @@ struct nvme_ring {
 /* An I/O queue pair: one channel's. All but the last part belongs to the channel's CPU. */
 struct nvme_queue {
 	struct nvme_ring ring;
-	struct nvme_slot *slots; /* depth of them */
-	uint16_t *free_tags;     /* stack */
-	uint32_t free_count;
+	struct nvme_slot *slots; /* depth of them, and more up to a power of two, which are never used */
+	struct nvme_slot *free;  /* stack */
+	uint32_t tag_mask;
+	uint32_t grant_offset; /* of our grant in a window: no index to scale */
 	uint32_t depth;
-	uint32_t nsid;
+	uint64_t nsid_high; /* namespace id << 32, as it stands beside CDW0 */
 	unsigned dma_index;
 	uint8_t state; /* enum nvme_queue_state */
 	bool ticking;  /* tick is armed */

@@ -10,12 +10,17 @@
 
 #include "drivers/block/nvme/nvme.h"
 
-/* The eight words of an entry, stored one by one: a copy from a local would read back what was just stored in parts. */
+/*
+ * The eight words of an entry, stored one by one: a copy from a local would read back what was just stored in parts.
+ * Words 1, 2 and 7 (CDW2 and 3, MPTR, CDW14 and 15) are zero in all that we issue: they are zeroed with the ring and
+ * stay so.
+ */
 #define SQE_CDW0_NSID 0
 #define SQE_DPTR      3
 #define SQE_CDW10     5
 #define SQE_CDW12     6
-#define SQE_CDW14     7
+
+static_assert(NVME_CMD_READ == 2 - OB_BLOCK_READ && NVME_CMD_WRITE == 2 - OB_BLOCK_WRITE, "opcodes by subtraction");
 
 static inline struct nvme_list slot_list(const struct nvme_queue *q, unsigned tag)
 {
@@ -24,30 +29,25 @@ static inline struct nvme_list slot_list(const struct nvme_queue *q, unsigned ta
 	return (struct nvme_list){q->lists + offset, {q->lists_iova.addr + offset}, q->list_bytes};
 }
 
-/* What one page or two hold: no list. False: look closer. */
-static inline bool data_is_simple(const struct nvme_queue *q, const struct ob_block_request *request,
-				  enum ob_dma_rights rights, struct nvme_data_pointer *out)
+static inline void sqe_store(struct nvme_queue *q, uint32_t cdw0, uint64_t dptr0, uint64_t dptr1, uint64_t cdw10,
+			     uint64_t cdw12)
 {
-	const struct ob_segment *s = request->segments;
-	ob_iova iova;
-	uint64_t in_page, first;
+	struct nvme_ring *r = &q->ring;
+	ob_le64 *word = (ob_le64 *)(void *)&r->sq[r->sq_tail];
 
-	if (OB_UNLIKELY(request->segment_count != 1 ||
-			ob_window_iova(request->window, q->dma_index, s->base, s->len_bytes, rights, &iova) != 0))
-		return false;
-	in_page = iova.addr & (NVME_PAGE_BYTES - 1);
-	first = NVME_PAGE_BYTES - in_page; /* what PRP1 covers */
-	if (OB_UNLIKELY(s->len_bytes > first + NVME_PAGE_BYTES))
-		return false;
-	out->word[0] = iova.addr;
-	out->word[1] = s->len_bytes > first ? iova.addr + first : 0;
-	out->psdt = NVME_PSDT_PRP;
-	return true;
+	ob_le64_store(&word[SQE_CDW0_NSID], q->nsid_high | cdw0);
+	ob_le64_store(&word[SQE_DPTR], dptr0);
+	ob_le64_store(&word[SQE_DPTR + 1], dptr1);
+	ob_le64_store(&word[SQE_CDW10], cdw10);
+	ob_le64_store(&word[SQE_CDW12], cdw12);
+	r->sq_tail = (r->sq_tail + 1) & r->mask;
 }
 
+/* ---- any request ---- */
+
 /* PRP wherever it can express the request, as every controller takes it; SGL for the rest, where it is offered. */
-static NVME_SLOW int data_build(const struct nvme_queue *q, const struct ob_block_request *request, unsigned tag,
-				enum ob_dma_rights rights, struct nvme_data_pointer *out)
+static int data_build(const struct nvme_queue *q, const struct ob_block_request *request, unsigned tag,
+		      enum ob_dma_rights rights, struct nvme_data_pointer *out)
 {
 	struct nvme_list list = slot_list(q, tag);
 	int ret = nvme_prp_build(&list, request, q->dma_index, rights, out);
@@ -57,86 +57,69 @@ static NVME_SLOW int data_build(const struct nvme_queue *q, const struct ob_bloc
 	return ret;
 }
 
-static inline void sqe_store(struct nvme_queue *q, uint32_t cdw0, const struct nvme_data_pointer *data, uint64_t cdw10,
-			     uint64_t cdw12)
-{
-	struct nvme_ring *r = &q->ring;
-	ob_le64 *word = (ob_le64 *)(void *)&r->sq[r->sq_tail];
-
-	ob_le64_store(&word[SQE_CDW0_NSID], (uint64_t)q->nsid << 32 | cdw0);
-	ob_le64_store(&word[1], 0);
-	ob_le64_store(&word[2], 0);
-	ob_le64_store(&word[SQE_DPTR], data->word[0]);
-	ob_le64_store(&word[SQE_DPTR + 1], data->word[1]);
-	ob_le64_store(&word[SQE_CDW10], cdw10);
-	ob_le64_store(&word[SQE_CDW12], cdw12);
-	ob_le64_store(&word[SQE_CDW14], 0);
-	r->sq_tail = (r->sq_tail + 1) & r->mask;
-}
-
-/* Read and write; the block class has checked ranges and counts. */
-static inline int issue_data(struct nvme_queue *q, const struct ob_block_request *request, unsigned tag, uint32_t cid,
-			     unsigned opcode, enum ob_dma_rights rights)
+static int issue_data(struct nvme_queue *q, const struct ob_block_request *request, unsigned tag, uint32_t cdw0,
+		      enum ob_dma_rights rights)
 {
 	struct nvme_data_pointer data;
 	uint64_t cdw12 = request->block_count - 1;
+	int ret = data_build(q, request, tag, rights, &data);
 
-	if (OB_UNLIKELY(!data_is_simple(q, request, rights, &data))) {
-		int ret = data_build(q, request, tag, rights, &data);
-
-		if (ret != 0)
-			return ret;
-	}
-	if (OB_UNLIKELY((request->flags & OB_BLOCK_FUA) != 0))
+	if (ret != 0)
+		return ret;
+	if ((request->flags & OB_BLOCK_FUA) != 0)
 		cdw12 |= NVME_RW_FUA;
-	sqe_store(q, FIELD_PREP(NVME_CDW0_CID, cid) | FIELD_PREP(NVME_CDW0_PSDT, data.psdt) | opcode, &data,
-		  request->lba, cdw12);
+	sqe_store(q, cdw0 | FIELD_PREP(NVME_CDW0_PSDT, data.psdt), data.word[0], data.word[1], request->lba, cdw12);
 	return 0;
 }
 
-static NVME_SLOW int issue_other(struct nvme_queue *q, const struct ob_block_request *request, unsigned tag,
-				 uint32_t cid)
+static void issue_zeroes(struct nvme_queue *q, const struct ob_block_request *request, uint32_t cdw0)
 {
-	struct nvme_data_pointer none = {{0, 0}, NVME_PSDT_PRP};
-	uint32_t cdw0 = FIELD_PREP(NVME_CDW0_CID, cid);
-	uint64_t cdw12 = (uint64_t)request->block_count - 1;
+	uint64_t cdw12 = request->block_count - 1;
+
+	if ((request->flags & OB_BLOCK_FUA) != 0)
+		cdw12 |= NVME_RW_FUA;
+	/* Deallocated blocks of this namespace read as zeroes, so the device may drop them (§6.17). */
+	if ((request->flags & OB_BLOCK_NO_TRIM) == 0 && q->deallocate_zeroes)
+		cdw12 |= NVME_RW_DEAC;
+	sqe_store(q, cdw0 | NVME_CMD_WRITE_ZEROES, 0, 0, request->lba, cdw12);
+}
+
+static void issue_trim(struct nvme_queue *q, const struct ob_block_request *request, unsigned tag, uint32_t cdw0)
+{
 	struct nvme_list list = slot_list(q, tag);
 	struct nvme_dsm_range *range = list.base;
 
+	ob_le32_store(&range->attributes, 0);
+	ob_le32_store(&range->length, request->block_count);
+	ob_le64_store(&range->slba, request->lba);
+	/* One range; the count is 0's based. */
+	sqe_store(q, cdw0 | NVME_CMD_DSM, list.iova.addr, 0, (uint64_t)NVME_DSM_AD << 32, 0);
+}
+
+/* Write the command for a request; the block class has checked ranges and counts. */
+static int issue(struct nvme_queue *q, const struct ob_block_request *request, unsigned tag, uint32_t cid)
+{
+	uint32_t cdw0 = FIELD_PREP(NVME_CDW0_CID, cid);
+
 	switch (request->op) {
-	case OB_BLOCK_FLUSH:
-		sqe_store(q, cdw0 | NVME_CMD_FLUSH, &none, 0, 0);
-		return 0;
+	case OB_BLOCK_READ:
+		return issue_data(q, request, tag, cdw0 | NVME_CMD_READ, OB_DMA_WRITE);
+	case OB_BLOCK_WRITE:
+		return issue_data(q, request, tag, cdw0 | NVME_CMD_WRITE, OB_DMA_READ);
 	case OB_BLOCK_COMPARE:
-		return issue_data(q, request, tag, cid, NVME_CMD_COMPARE, OB_DMA_READ);
+		return issue_data(q, request, tag, cdw0 | NVME_CMD_COMPARE, OB_DMA_READ);
+	case OB_BLOCK_FLUSH:
+		sqe_store(q, cdw0 | NVME_CMD_FLUSH, 0, 0, 0, 0);
+		return 0;
 	case OB_BLOCK_WRITE_ZEROES:
-		if ((request->flags & OB_BLOCK_FUA) != 0)
-			cdw12 |= NVME_RW_FUA;
-		/* Deallocated blocks of this namespace read as zeroes, so the device may drop them (§6.17). */
-		if ((request->flags & OB_BLOCK_NO_TRIM) == 0 && q->deallocate_zeroes)
-			cdw12 |= NVME_RW_DEAC;
-		sqe_store(q, cdw0 | NVME_CMD_WRITE_ZEROES, &none, request->lba, cdw12);
+		issue_zeroes(q, request, cdw0);
 		return 0;
 	case OB_BLOCK_TRIM:
-		ob_le32_store(&range->attributes, 0);
-		ob_le32_store(&range->length, request->block_count);
-		ob_le64_store(&range->slba, request->lba);
-		none.word[0] = list.iova.addr;
-		/* One range; the count is 0's based. */
-		sqe_store(q, cdw0 | NVME_CMD_DSM, &none, (uint64_t)NVME_DSM_AD << 32, 0);
+		issue_trim(q, request, tag, cdw0);
 		return 0;
 	default:
 		return -EOPNOTSUPP;
 	}
-}
-
-static inline int issue(struct nvme_queue *q, const struct ob_block_request *request, unsigned tag, uint32_t cid)
-{
-	if (OB_LIKELY(request->op == OB_BLOCK_READ))
-		return issue_data(q, request, tag, cid, NVME_CMD_READ, OB_DMA_WRITE);
-	if (OB_LIKELY(request->op == OB_BLOCK_WRITE))
-		return issue_data(q, request, tag, cid, NVME_CMD_WRITE, OB_DMA_READ);
-	return issue_other(q, request, tag, cid);
 }
 
 /* ---- down ---- */
@@ -144,42 +127,83 @@ static inline int issue(struct nvme_queue *q, const struct ob_block_request *req
 /* The queue takes nothing now: keep the request for the end of the reset, or refuse it. */
 static NVME_SLOW int submit_closed(struct nvme_queue *q, struct ob_block_request *request)
 {
-	unsigned tag;
+	struct nvme_slot *slot = q->free;
 
 	if (q->state == NVME_QUEUE_CLOSING || q->state == NVME_QUEUE_DEAD)
 		return -ENODEV;
-	if (q->free_count == 0)
+	if (slot == NULL)
 		return -EAGAIN;
-	tag = q->free_tags[--q->free_count];
-	request->tag = tag;
-	q->slots[tag].request = request;
+	q->free = slot->next;
+	slot->request = request;
+	request->tag = slot->expect & NVME_CID;
+	return 0;
+}
+
+static inline void slot_take(struct nvme_queue *q, struct nvme_slot *slot, uint32_t cid,
+			     struct ob_block_request *request)
+{
+	q->free = slot->next;
+	slot->request = request;
+	slot->expect = cid;
+	slot->epoch = q->epoch;
+	request->tag = cid;
+}
+
+/* Whatever is not simple, or has no room. */
+static NVME_SLOW int submit_slow(struct nvme_queue *q, struct ob_block_request *request)
+{
+	struct nvme_slot *slot = q->free;
+	uint32_t cid;
+	int ret;
+
+	if (q->state != NVME_QUEUE_LIVE)
+		return submit_closed(q, request);
+	if (slot == NULL)
+		return -EAGAIN;
+	cid = slot->expect & NVME_CID;
+	ret = issue(q, request, FIELD_GET(NVME_TAG, cid), cid);
+	if (ret != 0)
+		return ret;
+	slot_take(q, slot, cid, request);
+	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, q->ring.qid, cid, request->op);
 	return 0;
 }
 
 int nvme_io_submit(struct ob_block_channel *channel, struct ob_block_request *request)
 {
 	struct nvme_queue *q = channel->driver_data;
-	struct nvme_slot *slot;
+	const struct ob_segment *s = request->segments;
+	const struct ob_window *window = request->window;
+	struct nvme_slot *slot = q->free;
+	struct nvme_ring *r = &q->ring;
+	uint64_t prp1, prp2 = 0, last;
+	ob_le64 *word;
 	uint32_t cid;
-	unsigned tag;
-	int ret;
 
-	if (OB_UNLIKELY(q->state != NVME_QUEUE_LIVE))
-		return submit_closed(q, request);
-	if (OB_UNLIKELY(q->free_count == 0))
-		return -EAGAIN;
-	tag = q->free_tags[q->free_count - 1];
-	slot = &q->slots[tag];
+	/* Simple: read or write of one segment in at most two pages, which needs no list. */
+	if (OB_UNLIKELY(q->state != NVME_QUEUE_LIVE || slot == NULL || request->segment_count != 1 ||
+			request->op > OB_BLOCK_WRITE || request->flags != 0))
+		return submit_slow(q, request);
+	/* The block class has found the segment inside the window, and the window granted with these rights. */
+	prp1 = *(const uint64_t *)(const void *)((const uint8_t *)window + q->grant_offset) +
+	       (uint64_t)((const uint8_t *)s->base - window->base);
+	last = prp1 + s->len_bytes - 1;
+	if (OB_UNLIKELY((prp1 ^ last) >= NVME_PAGE_BYTES)) {
+		prp2 = last & ~(uint64_t)(NVME_PAGE_BYTES - 1);
+		if (prp2 - prp1 > NVME_PAGE_BYTES)
+			return submit_slow(q, request);
+	}
 	cid = slot->expect & NVME_CID;
-	ret = issue(q, request, tag, cid);
-	if (OB_UNLIKELY(ret != 0))
-		return ret;
-	q->free_count--;
-	slot->request = request;
-	slot->expect = cid;
-	slot->epoch = q->epoch;
-	request->tag = tag;
-	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, q->ring.qid, cid, request->op);
+	slot_take(q, slot, cid, request);
+	/* As sqe_store(), each load beside its store: few registers are live. */
+	word = (ob_le64 *)(void *)&r->sq[r->sq_tail];
+	r->sq_tail = (r->sq_tail + 1) & r->mask;
+	ob_le64_store(&word[SQE_DPTR], prp1);
+	ob_le64_store(&word[SQE_DPTR + 1], prp2);
+	ob_le64_store(&word[SQE_CDW0_NSID], q->nsid_high | (FIELD_PREP(NVME_CDW0_CID, cid) + 2u - request->op));
+	ob_le64_store(&word[SQE_CDW10], request->lba);
+	ob_le64_store(&word[SQE_CDW12], request->block_count - 1);
+	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, r->qid, cid, request->op);
 	return 0;
 }
 
@@ -218,21 +242,21 @@ void nvme_io_kick(struct ob_block_channel *channel)
 /* ---- up ---- */
 
 /* Free the tag; its next command has another id. Returns the request. */
-static inline struct ob_block_request *slot_free(struct nvme_queue *q, unsigned tag)
+static inline struct ob_block_request *slot_free(struct nvme_queue *q, struct nvme_slot *slot)
 {
-	struct nvme_slot *slot = &q->slots[tag];
 	struct ob_block_request *request = slot->request;
 
 	slot->request = NULL;
 	slot->expect = ((slot->expect + NVME_CID_STEP) & NVME_CID) | NVME_NOT_ISSUED;
-	q->free_tags[q->free_count++] = (uint16_t)tag;
+	slot->next = q->free;
+	q->free = slot;
 	return request;
 }
 
 void nvme_slot_end(struct nvme_queue *q, unsigned tag, int status, uint16_t protocol_status)
 {
 	struct nvme_slot *slot = &q->slots[tag];
-	struct ob_block_request *request = slot_free(q, tag);
+	struct ob_block_request *request = slot_free(q, slot);
 
 	slot->flags = 0;
 	slot->attempts = 0;
@@ -303,7 +327,7 @@ static NVME_SLOW bool stray(struct nvme_queue *q, uint32_t sq_word, uint32_t cid
 {
 	unsigned tag = FIELD_GET(NVME_TAG, cid);
 
-	if ((sq_word ^ (uint32_t)q->ring.qid << 16) > q->ring.mask) {
+	if ((sq_word ^ q->ring.sqid_high) > q->ring.mask) {
 		nvme_queue_break(q, "a completion names another queue, or a head beyond the ring");
 		return false;
 	}
@@ -332,7 +356,6 @@ unsigned nvme_queue_take(struct nvme_queue *q, unsigned budget)
 		uint16_t field = ob_le16_load(&cqe->status);
 		uint32_t sq_word, cid;
 		struct nvme_slot *slot;
-		unsigned tag;
 
 		if (((field & NVME_CQE_P) != 0) != ((pos & (r->mask + 1)) == 0))
 			break;
@@ -342,20 +365,19 @@ unsigned nvme_queue_take(struct nvme_queue *q, unsigned budget)
 		cid = ob_le16_load(&cqe->cid);
 		OB_WRITE_ONCE(r->cq_pos, pos + 1);
 		done++;
-		tag = FIELD_GET(NVME_TAG, cid);
-		slot = &q->slots[tag];
-		if (OB_UNLIKELY((sq_word ^ (uint32_t)r->qid << 16) > r->mask || tag >= q->depth ||
-				slot->expect != cid)) {
+		/* Ids beyond our tags land on a slot that expects another one. */
+		slot = &q->slots[cid & q->tag_mask];
+		if (OB_UNLIKELY((sq_word ^ r->sqid_high) > r->mask || slot->expect != cid)) {
 			if (!stray(q, sq_word, cid))
 				break;
 			continue;
 		}
 		OB_TRACE(q->cpu, OB_TRACE_NVME_COMPLETE, r->qid, cid, NVME_CQE_STATUS(field));
 		if (OB_UNLIKELY((field & ~NVME_CQE_P) != 0 || slot->flags != 0 || slot->attempts != 0)) {
-			end_slow(q, tag, field);
+			end_slow(q, FIELD_GET(NVME_TAG, cid), field);
 			continue;
 		}
-		ob_block_end(q->channel, slot_free(q, tag), 0, 0);
+		ob_block_end(q->channel, slot_free(q, slot), 0, 0);
 	}
 	if (done > 0) {
 		q->completed += done;
@@ -377,13 +399,14 @@ unsigned nvme_io_poll(struct ob_block_channel *channel, unsigned budget)
 int nvme_io_cancel(struct ob_block_channel *channel, struct ob_block_request *request)
 {
 	struct nvme_queue *q = channel->driver_data;
+	unsigned tag = FIELD_GET(NVME_TAG, request->tag);
 	struct nvme_slot *slot;
 
-	if (request->tag >= q->depth || q->slots[request->tag].request != request)
+	if (tag >= q->depth || q->slots[tag].request != request)
 		return -ENOENT;
-	slot = &q->slots[request->tag];
+	slot = &q->slots[tag];
 	if ((slot->expect & NVME_NOT_ISSUED) != 0) {
-		nvme_slot_end(q, request->tag, -ECANCELED, 0);
+		nvme_slot_end(q, tag, -ECANCELED, 0);
 		return 0;
 	}
 	slot->flags |= NVME_SLOT_CANCELLED;

@@ -19,6 +19,7 @@ int nvme_ring_init(struct nvme *n, struct nvme_ring *r, unsigned qid, uint32_t e
 	r->cq = r->cq_dma.base;
 	r->mask = entries - 1;
 	r->qid = (uint16_t)qid;
+	r->sqid_high = (uint32_t)qid << 16;
 	r->sq_doorbell = NVME_SQTDBL(qid, n->dstrd);
 	r->cq_doorbell = NVME_CQHDBL(qid, n->dstrd);
 	r->regs = &n->regs;

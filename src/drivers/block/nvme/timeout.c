@@ -21,6 +21,14 @@ static unsigned age(const struct nvme_queue *q, const struct nvme_slot *slot)
 	return (uint16_t)(q->epoch - slot->epoch);
 }
 
+static bool is_busy(const struct nvme_queue *q)
+{
+	for (unsigned i = 0; i < q->depth; i++)
+		if (q->slots[i].request != NULL)
+			return true;
+	return false;
+}
+
 static unsigned count_late(const struct nvme_queue *q)
 {
 	unsigned late = 0;
@@ -81,7 +89,7 @@ void nvme_queue_tick(struct ob_timer *timer)
 		if (still > 0 && q->state == NVME_QUEUE_LIVE)
 			find_late(q);
 	}
-	q->ticking = q->free_count < q->depth;
+	q->ticking = is_busy(q);
 	if (q->ticking)
 		ob_timer_start(&q->tick, ob_deadline(q->tick_ns));
 }
