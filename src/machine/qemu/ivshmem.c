@@ -85,7 +85,8 @@ static int prove(struct ivshmem *iv, unsigned vector)
 		ret = qtest_flush(iv->qtest);
 		if (ret < 0)
 			return ret;
-		if (qemu_io_event_take(iv->vector_fd[vector]))
+		/* As QEMU takes the descriptor in, it makes it blocking for a moment, for us too: look before reading. */
+		if (qemu_io_wait(iv->vector_fd[vector], POLLIN, 0) == 0 && qemu_io_event_take(iv->vector_fd[vector]))
 			return 0;
 		if (ob_now_ns() >= deadline_ns) {
 			ob_err(iv->qtest->life->machine->ob, "qemu: message interrupt %u does not arrive", vector);
@@ -98,25 +99,24 @@ static int prove(struct ivshmem *iv, unsigned vector)
 static int grow(struct ivshmem *iv, unsigned count)
 {
 	uint64_t deadline_ns = ob_deadline(iv->qtest->life->wait_ns);
-	int ret = 0;
+	int ret;
 
-	while (iv->count < count) {
-		int *fd = &iv->vector_fd[iv->count];
+	while (iv->sent_count < count) {
+		int *fd = &iv->vector_fd[iv->sent_count];
 
 		*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (*fd < 0) {
-			ret = -errno;
-			break;
-		}
+		if (*fd < 0)
+			return -errno;
 		ret = say(iv->fd, iv->peer, *fd, deadline_ns);
 		if (ret < 0) {
 			qemu_io_close(fd);
-			break;
+			return ret;
 		}
-		iv->count++;
+		iv->sent_count++;
 	}
+	ret = prove(iv, iv->sent_count - 1);
 	if (ret == 0)
-		ret = prove(iv, iv->count - 1);
+		iv->count = iv->sent_count;
 	return ret;
 }
 

@@ -24,7 +24,8 @@ struct ivshmem {
 	uint64_t doorbell; /* address of the register */
 	unsigned peer;     /* which one we are */
 	pthread_mutex_t lock;
-	unsigned count; /* vectors that QEMU knows of */
+	unsigned sent_count; /* vectors that were told to QEMU */
+	unsigned count;      /* of these, known to work */
 	int vector_fd[IVSHMEM_VECTORS];
 	bool used[IVSHMEM_VECTORS];
 };

@@ -35,6 +35,8 @@ static int lost(struct qtest *q, int error)
 	if (error == -ETIMEDOUT)
 		qemu_life_end(q->life, "QEMU hangs: no answer within %llu ms",
 			      (unsigned long long)(q->life->wait_ns / OB_NS_PER_MS));
+	else if (error == -EPROTO)
+		qemu_life_end(q->life, "QEMU answers with something that is not qtest");
 	else
 		qemu_life_end(q->life, "QEMU closed its qtest connection");
 	return -ENODEV;

@@ -164,6 +164,7 @@ static void test_garbage_without_a_line_end_is_death(void **state)
 	assert_int_equal(send(b->theirs, garbage, sizeof(garbage), MSG_NOSIGNAL), sizeof(garbage));
 	assert_true(qtest_read(&b->qtest, MACHINE_SPACE_MEMORY, 0, 4) == UINT32_MAX);
 	assert_true(b->machine.dead);
+	assert_string_equal(b->life.why, "QEMU answers with something that is not qtest");
 }
 
 static void test_unasked_answers_are_ignored(void **state)
