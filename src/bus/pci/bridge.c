@@ -54,6 +54,9 @@ void pci_bridge_read(struct pci_function *fn)
 {
 	uint8_t io = pci_read8(fn, PCI_BRIDGE_IO_BASE);
 	uint16_t prefetch = pci_read16(fn, PCI_BRIDGE_PREFETCH_BASE);
+	/* All zero is what a window that does not exist shows; read only, that is all there is to go by. */
+	bool io_set = pci_read16(fn, PCI_BRIDGE_IO_BASE) != 0,
+	     prefetch_set = pci_read32(fn, PCI_BRIDGE_PREFETCH_BASE) != 0;
 
 	for (unsigned i = 0; i < PCI_SPACE_COUNT; i++)
 		set_window(fn, (enum pci_space)i, 1, 0);
@@ -65,10 +68,12 @@ void pci_bridge_read(struct pci_function *fn)
 		pci_write(fn, PCI_BRIDGE_PREFETCH_BASE, 2, 0xfff0);
 		io = pci_read8(fn, PCI_BRIDGE_IO_BASE);
 		prefetch = pci_read16(fn, PCI_BRIDGE_PREFETCH_BASE);
+		io_set = io != 0;
+		prefetch_set = prefetch != 0;
 	}
-	fn->window_io = io != 0;
+	fn->window_io = io_set;
 	fn->window_io32 = fn->window_io && FIELD_GET(PCI_BRIDGE_IO_TYPE, (unsigned)io) == PCI_BRIDGE_IO_32;
-	fn->window_prefetch = prefetch != 0;
+	fn->window_prefetch = prefetch_set;
 	fn->window_prefetch64 = fn->window_prefetch &&
 				FIELD_GET(PCI_BRIDGE_PREFETCH_TYPE, (unsigned)prefetch) == PCI_BRIDGE_PREFETCH_64;
 	if (fn->host->desc.assigned)

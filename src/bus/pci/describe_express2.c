@@ -51,6 +51,8 @@ static void describe_device_caps(struct pci_text *t, const struct pci_function *
 	static const char *const obff[] = {"Not Supported", "Via message", "Via WAKE#", "Via message/WAKE#"};
 	static const char *const power[] = {"Not Supported", "Dev Specific", "Form Factor Dev Specific", "Reserved"};
 	static const char *const lines[] = {"Not Supported", "64byte cachelines", "128byte cachelines", "Reserved"};
+	static const char *const hints[] = {"TPHComp- ExtTPHComp-", "TPHComp+ ExtTPHComp-", "" /* reserved */,
+					    "TPHComp+ ExtTPHComp+"};
 	unsigned prefixes = FIELD_GET(PCIE_DEVCAP2_EETLP_MAX, cap);
 
 	pci_text_add(t, "\t\tDevCap2: Completion Timeout: %s, TimeoutDis%c NROPrPrP%c LTR%c\n",
@@ -69,8 +71,7 @@ static void describe_device_caps(struct pci_text *t, const struct pci_function *
 	if (bit & TYPE_BIT(ROOT_PORT))
 		pci_text_add(t, " LN System CLS %s,", lines[FIELD_GET(PCIE_DEVCAP2_LN_SYSTEM, cap)]);
 	if (WITH_TPH & bit)
-		pci_text_add(t, " TPHComp%c ExtTPHComp%c", pci_sign(cap & PCIE_DEVCAP2_TPH_COMP),
-			     pci_sign(cap & PCIE_DEVCAP2_TPH_EXT));
+		pci_text_add(t, " %s", hints[FIELD_GET(PCIE_DEVCAP2_TPH, cap)]);
 	if (WITH_ARI & bit)
 		pci_text_add(t, " ARIFwd%c", pci_sign(cap & PCIE_DEVCAP2_ARI));
 	pci_text_add(t, "\n");

@@ -76,7 +76,13 @@ void pci_text_watts(struct pci_text *t, unsigned value, unsigned scale)
 {
 	static const double unit[] = {1.0, 0.1, 0.01, 0.001};
 
-	pci_text_add(t, "%gW", value * unit[scale & 3]);
+	/* In whole watts the top values stand for steps of 25 (PCIe 6.0 §7.5.3.3). */
+	if (scale == 0 && value == 0xff)
+		pci_text_add(t, ">600W");
+	else if (scale == 0 && value >= 0xf0)
+		pci_text_add(t, "%uW", 250 + 25 * (value - 0xf0));
+	else
+		pci_text_add(t, "%gW", value * unit[scale & 3]);
 }
 
 const char *pci_link_speed(unsigned speed)
