@@ -61,7 +61,7 @@ struct ob_cpu {
 	struct ob_cpu_head head;
 
 	/* the loop's own; on the home thread also between turns */
-	struct ob_poll *polls; /* to be polled at each turn; circular, by next and prev */
+	struct ob_poll *polls, *polls_last; /* to be polled at each turn */
 	struct ob_poll *poll_next, *poll_running;
 	unsigned poll_count;
 	unsigned busy_count; /* of these, polled for being polled, or in a hybrid's window */

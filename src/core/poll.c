@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Polling, interrupts, and both. A CPU keeps a circular list of what it polls at each turn; an interrupt puts a source
+ * Polling, interrupts, and both. A CPU keeps a list of what it polls at each turn; an interrupt puts a source
  * there, and a poll that took less than its budget takes it out again, by arming.
  *
  * The arming race: a completion that arrives between the last poll and the arming would interrupt nobody. arm() looks
@@ -24,14 +24,13 @@ static bool is_busy(const struct ob_poll *poll)
 
 static void poll_list(struct ob_cpu *cpu, struct ob_poll *poll)
 {
-	if (cpu->polls) {
-		poll->next = cpu->polls;
-		poll->prev = cpu->polls->prev;
+	poll->next = NULL;
+	poll->prev = cpu->polls_last;
+	if (poll->prev)
 		poll->prev->next = poll;
-		poll->next->prev = poll;
-	} else {
-		cpu->polls = poll->next = poll->prev = poll;
-	}
+	else
+		cpu->polls = poll;
+	cpu->polls_last = poll;
 	cpu->poll_count++;
 	if (is_busy(poll))
 		cpu->busy_count++;
@@ -49,14 +48,14 @@ static void poll_unlist(struct ob_cpu *cpu, struct ob_poll *poll, enum poll_stat
 		cpu->busy_count--;
 	if (cpu->poll_next == poll)
 		cpu->poll_next = poll->next;
-	if (poll->next == poll) {
-		cpu->polls = cpu->poll_next = NULL;
-	} else {
+	if (poll->prev)
 		poll->prev->next = poll->next;
+	else
+		cpu->polls = poll->next;
+	if (poll->next)
 		poll->next->prev = poll->prev;
-		if (cpu->polls == poll)
-			cpu->polls = poll->next;
-	}
+	else
+		cpu->polls_last = poll->prev;
 	poll->next = poll->prev = NULL;
 }
 
@@ -153,7 +152,7 @@ static unsigned poll_run(struct ob_cpu *cpu, struct ob_poll *poll)
 
 unsigned polls_run(struct ob_cpu *cpu, bool all)
 {
-	/* Those that come to the list on the way wait for the next pass: it ends. */
+	/* However many come to the list on the way, the pass ends. */
 	unsigned count = cpu->poll_count;
 	unsigned done = 0;
 
