@@ -124,6 +124,38 @@ static void test_attached_qemu_dies(void **state)
 	raw_close(&r);
 }
 
+static void *ask_and_wait(void *arg)
+{
+	struct raw *r = arg;
+
+	return (void *)(intptr_t)r->m->ops->command(r->m, "{\"execute\":\"query-status\"}", NULL,
+						    ob_deadline(60 * OB_NS_PER_S));
+}
+
+/* It cannot be killed, so it is cut off: that ends all waits. */
+static void test_attached_qemu_hangs_is_cut_off(void **state)
+{
+	uint64_t start_ns;
+	struct outside o;
+	pthread_t thread;
+	struct raw r;
+	void *ret;
+
+	start(&o, "&timeout=1");
+	assert_int_equal(raw_open(&r, o.rest), 0);
+	kill(-o.shell, SIGSTOP);
+	start_ns = ob_now_ns();
+	assert_int_equal(pthread_create(&thread, NULL, ask_and_wait, &r), 0);
+	assert_true(raw_read(&r, BAR, 4) == UINT32_MAX);
+	assert_true(raw_wait_dead(&r, 2000));
+	assert_string_equal(r.why, "QEMU hangs: no answer within 1000 ms");
+	pthread_join(thread, &ret);
+	assert_int_equal((int)(intptr_t)ret, -ENODEV);
+	assert_true(raw_elapsed_ms(start_ns) < 5000);
+	raw_close(&r);
+	stop(&o);
+}
+
 static void test_second_program_is_turned_away(void **state)
 {
 	struct outside o;
@@ -163,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_attach_again_and_again_with_messages),
 		cmocka_unit_test(test_attach_again_and_again_without_messages),
 		cmocka_unit_test(test_attached_qemu_dies),
+		cmocka_unit_test(test_attached_qemu_hangs_is_cut_off),
 		cmocka_unit_test(test_second_program_is_turned_away),
 		cmocka_unit_test(test_nobody_there_times_out),
 	};
