@@ -204,6 +204,10 @@ out:
 	ob_irq_free(run.irq);
 	run.irq = NULL;
 	ob_irq_release(dev);
+	/* Quiet before its memory goes. */
+	ob_mmio_write32(&run.regs, NVME_CC, 0);
+	if (ob_mmio_wait32(&run.regs, NVME_CSTS, 1, 0, ob_deadline(WAIT_NS), NULL) != 0)
+		run.failed_line = __LINE__;
 	ob_device_enable_dma(dev, false);
 	ob_dma_free(dev, &run.page);
 	ob_dma_free(dev, &run.cq);
