@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The driver on the model machine, whose controller fails in ways that one can ask for: statuses, commands that hang,
+ * death, removal, namespaces that change. Every request must end once, with the right answer, in bounded time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "spec/nvme.h"
+#include "tests/nvme_bed.h"
+
+#define DEVICE  "nvme0"
+#define TIMEOUT (80 * OB_NS_PER_MS) /* of requests */
+#define LONG    (30 * OB_NS_PER_S)  /* of tests */
+
+static struct bed bed;
+
+static int open_bed(void **state)
+{
+	bed_open(&bed, "model:", NULL);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 64, TIMEOUT);
+	*state = &bed;
+	return 0;
+}
+
+static int close_bed(void **state)
+{
+	if (bed.ob != NULL)
+		bed_close(&bed);
+	return 0;
+}
+
+static struct ob_block_stats stats(struct bed *b)
+{
+	struct ob_block_stats s;
+
+	ob_block_stats(b->block, &s);
+	return s;
+}
+
+/* ---- statuses ---- */
+
+static void test_status_of_one_block_becomes_errno(void **state)
+{
+	static const struct {
+		const char *op;
+		enum ob_block_op block_op;
+		uint16_t status;
+		int error;
+	} cases[] = {
+		{"read", OB_BLOCK_READ, NVME_SC_UNRECOVERED_READ, -EIO},
+		{"write", OB_BLOCK_WRITE, NVME_SC_WRITE_FAULT, -EIO},
+		{"write", OB_BLOCK_WRITE, NVME_SC_CAPACITY_EXCEEDED, -ENOSPC},
+		{"write", OB_BLOCK_WRITE, NVME_SC_NAMESPACE_WRITE_PROTECTED, -EROFS},
+		{"zeroes", OB_BLOCK_WRITE_ZEROES, NVME_SC_INVALID_FIELD, -EINVAL},
+		{"trim", OB_BLOCK_TRIM, NVME_SC_INVALID_OPCODE, -EOPNOTSUPP},
+		{"compare", OB_BLOCK_COMPARE, NVME_SC_COMPARE_FAILURE, -EILSEQ},
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		bed_command(&bed, "fault " DEVICE " op=%s count=1 status=%u", cases[i].op, cases[i].status);
+		assert_int_equal(bed_do(&bed, cases[i].block_op, 8, 1), cases[i].error);
+		assert_int_equal(bed.requests[0].request.protocol_status, cases[i].status);
+		bed_command(&bed, "fault " DEVICE " clear");
+		assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 8, 1), 0);
+	}
+}
+
+static void test_transient_status_is_tried_again_and_ends(void **state)
+{
+	bed_command(&bed, "fault " DEVICE " op=read count=2 status=%u", NVME_SC_COMMAND_INTERRUPTED);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
+	assert_int_equal(stats(&bed).reissues, 2);
+	bed_command(&bed, "fault " DEVICE " op=read count=100 status=%u", NVME_SC_NAMESPACE_NOT_READY);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), -EAGAIN);
+	assert_int_equal(bed.requests[0].request.protocol_status, NVME_SC_NAMESPACE_NOT_READY);
+	assert_int_equal(stats(&bed).reissues, 5);
+}
+
+/* ---- commands that hang ---- */
+
+static void test_hung_command_is_aborted_and_tried_again(void **state)
+{
+	assert_int_equal(bed_do(&bed, OB_BLOCK_WRITE, 16, 8), 0);
+	bed_command(&bed, "fault " DEVICE " op=read count=1 delay=hang");
+	assert_int_equal(bed_submit(&bed, 1, OB_BLOCK_READ, 16, 8), 0);
+	assert_int_equal(bed_submit(&bed, 2, OB_BLOCK_READ, 16, 8), 0);
+	bed_wait(&bed, LONG);
+	assert_int_equal(bed_status(&bed, 1), 0);
+	assert_int_equal(bed_status(&bed, 2), 0);
+	assert_memory_equal(bed_buffer(&bed, 1), bed_buffer(&bed, 0), 8ul * bed.limits.block_bytes);
+	assert_int_equal(stats(&bed).timeouts, 1);
+	assert_int_equal(stats(&bed).aborts, 1);
+	assert_int_equal(stats(&bed).reissues, 1);
+}
+
+static void test_command_that_always_hangs_times_out(void **state)
+{
+	bed_command(&bed, "fault " DEVICE " op=read lba=24 count=1000 delay=hang");
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 24, 1), -ETIMEDOUT);
+	assert_int_equal(stats(&bed).reissues, 3);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 25, 1), 0);
+}
+
+static void test_refused_abort_leads_to_a_reset_and_all_end(void **state)
+{
+	bed_command(&bed, "fault " DEVICE " op=write lba=24 count=1 delay=hang");
+	bed_command(&bed, "fault " DEVICE " admin=%u count=1 status=%u", NVME_ADMIN_ABORT,
+		    NVME_SC_ABORT_LIMIT_EXCEEDED);
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(bed_submit(&bed, i, i % 2 == 0 ? OB_BLOCK_WRITE : OB_BLOCK_READ, i, 1), 0);
+	bed_wait(&bed, LONG);
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(bed_status(&bed, i), 0);
+	assert_true(bed_logged(&bed, "controller reset") >= 1);
+	assert_int_equal(stats(&bed).resets, bed_logged(&bed, "works again"));
+}
+
+static void test_cancel_ends_a_hung_command_early(void **state)
+{
+	bed_command(&bed, "fault " DEVICE " op=read lba=24 count=1 delay=hang");
+	assert_int_equal(bed_submit(&bed, 3, OB_BLOCK_READ, 24, 1), 0);
+	ob_block_kick(bed.channel);
+	assert_int_equal(ob_block_cancel(bed.channel, &bed.requests[3].request), 0);
+	bed_wait(&bed, LONG);
+	assert_int_equal(bed_status(&bed, 3), -ECANCELED);
+	assert_int_equal(stats(&bed).timeouts, 0);
+}
+
+/* ---- admin queue ---- */
+
+static void test_hung_admin_command_ends_and_the_disk_works_on(void **state)
+{
+	uint8_t buffer[4096];
+	struct ob_nvme_admin command = {.opcode = NVME_ADMIN_IDENTIFY,
+					.cdw10 = NVME_CNS_CONTROLLER,
+					.data = buffer,
+					.len_bytes = sizeof(buffer)};
+
+	bed_command(&bed, "fault " DEVICE " admin=%u count=1 delay=hang", NVME_ADMIN_IDENTIFY);
+	assert_int_equal(ob_nvme_admin(bed.block, &command, ob_deadline(100 * OB_NS_PER_MS)), -ETIMEDOUT);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
+	command.status = 0xffff;
+	assert_int_equal(ob_nvme_admin(bed.block, &command, ob_deadline(10 * OB_NS_PER_S)), 0);
+	assert_int_equal(command.status, 0);
+	assert_int_equal(((const struct nvme_identify_controller *)(const void *)buffer)->sqes, 0x66);
+	command.opcode = NVME_ADMIN_CREATE_SQ;
+	assert_int_equal(ob_nvme_admin(bed.block, &command, ob_deadline(OB_NS_PER_S)), -EPERM);
+}
+
+static void test_public_calls_answer(void **state)
+{
+	struct ob_nvme_controller c;
+	struct ob_nvme_smart smart;
+	struct nvme_error_log log[2];
+	uint32_t value = 0;
+	uint16_t status;
+
+	assert_int_equal(ob_nvme_controller(bed.block, &c), 0);
+	assert_true(c.queue_count >= 1 && c.namespace_count >= 1);
+	assert_string_equal(c.model, ob_block_model(bed.block));
+	assert_int_equal(ob_nvme_smart(bed.block, &smart), 0);
+	assert_true(smart.temperature_kelvin > 0);
+	assert_int_equal(ob_nvme_log(bed.block, NVME_LOG_ERROR, NVME_NSID_ALL, 0, log, sizeof(log), &status), 0);
+	assert_int_equal(ob_nvme_log(bed.block, 0xdf, NVME_NSID_ALL, 0, log, sizeof(log), &status), -EOPNOTSUPP);
+	assert_int_equal(status, NVME_SC_INVALID_LOG_PAGE);
+	assert_int_equal(ob_nvme_log(bed.block, NVME_LOG_ERROR, NVME_NSID_ALL, 0, log, 3, NULL), -EINVAL);
+	assert_int_equal(ob_nvme_get_feature(bed.block, NVME_FEATURE_TEMPERATURE, 0, &value, &status), 0);
+	assert_int_equal(ob_nvme_set_feature(bed.block, NVME_FEATURE_QUEUE_COUNT, 0, 0, NULL), -EPERM);
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(10 * OB_NS_PER_S)), 0);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
+}
+
+/* ---- the controller ---- */
+
+static void test_reset_under_load_answers_every_request_once(void **state)
+{
+	for (unsigned round = 0; round < 10; round++) {
+		for (unsigned i = 0; i < 48; i++)
+			assert_int_equal(bed_submit(&bed, i, i % 3 == 0 ? OB_BLOCK_READ : OB_BLOCK_WRITE, i * 8, 8), 0);
+		ob_block_kick(bed.channel);
+		assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(10 * OB_NS_PER_S)), 0);
+		bed_wait(&bed, LONG);
+		for (unsigned i = 0; i < 48; i++)
+			assert_int_equal(bed_status(&bed, i), 0);
+	}
+	assert_int_equal(stats(&bed).resets, 10);
+}
+
+static void test_fatal_status_is_cured_by_a_reset(void **state)
+{
+	bed_command(&bed, "fault " DEVICE " op=any count=8 delay=hang");
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	bed_command(&bed, "die " DEVICE);
+	bed_wait(&bed, LONG);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(bed_status(&bed, i), 0);
+	assert_true(bed_logged(&bed, "fatal status") >= 1);
+}
+
+static bool is_offline(struct bed *b)
+{
+	return !ob_block_online(b->block);
+}
+
+static void test_unplug_under_load_ends_everything_with_enodev(void **state)
+{
+	bed_command(&bed, "fault " DEVICE " op=any count=1000 delay=hang");
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	bed_command(&bed, "unplug " DEVICE);
+	bed_wait(&bed, LONG);
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(bed_status(&bed, i), -ENODEV);
+	assert_true(bed_turn_until(&bed, is_offline, LONG));
+	assert_int_equal(bed_submit(&bed, 0, OB_BLOCK_READ, 0, 1), -ENODEV);
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(OB_NS_PER_S)), -ENODEV);
+}
+
+/* ---- namespaces ---- */
+
+static bool has_grown(struct bed *b)
+{
+	ob_block_limits(b->block, &b->limits);
+	return b->limits.block_count == (96u << 20) / b->limits.block_bytes;
+}
+
+static void test_namespace_resized_detached_attached_is_noticed(void **state)
+{
+	struct ob_block *again;
+
+	bed_command(&bed, "resize " DEVICE " 1 96M");
+	assert_true(bed_turn_until(&bed, has_grown, LONG));
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, bed.limits.block_count - 1, 1), 0);
+	bed_command(&bed, "detach " DEVICE " 1");
+	assert_true(bed_turn_until(&bed, is_offline, LONG));
+	assert_int_equal(bed_submit(&bed, 0, OB_BLOCK_READ, 0, 1), -ENODEV);
+	bed_command(&bed, "attach " DEVICE " 1");
+	for (unsigned i = 0; i < 1000 && (again = ob_block_find(bed.ob, NULL)) == NULL; i++)
+		bed_turn_until(&bed, NULL, 10 * OB_NS_PER_MS);
+	assert_non_null(again);
+	assert_true(ob_block_online(again));
+	ob_block_put(again);
+}
+
+static void test_warning_is_logged(void **state)
+{
+	bed_command(&bed, "warning " DEVICE " 4");
+	for (unsigned i = 0; i < 500 && bed_logged(&bed, "critical warning 0x4") == 0; i++)
+		bed_turn_until(&bed, NULL, 10 * OB_NS_PER_MS);
+	assert_int_equal(bed_logged(&bed, "critical warning 0x4"), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_status_of_one_block_becomes_errno, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_transient_status_is_tried_again_and_ends, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_hung_command_is_aborted_and_tried_again, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_command_that_always_hangs_times_out, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_refused_abort_leads_to_a_reset_and_all_end, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_cancel_ends_a_hung_command_early, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_hung_admin_command_ends_and_the_disk_works_on, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_public_calls_answer, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_reset_under_load_answers_every_request_once, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_fatal_status_is_cured_by_a_reset, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_unplug_under_load_ends_everything_with_enodev, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_namespace_resized_detached_attached_is_noticed, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_warning_is_logged, open_bed, close_bed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See nvme_bed.h. */
+#include "tests/nvme_bed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TURN_NS    OB_NS_PER_MS
+#define COMMAND_NS (5 * OB_NS_PER_S)
+#define LOG_MAX    (1u << 20)
+
+static void log_append(void *arg, enum ob_log_level level, const char *message)
+{
+	struct bed *b = arg;
+	int len;
+
+	while (__atomic_exchange_n(&b->lock, 1, __ATOMIC_ACQUIRE) != 0)
+		;
+	len = snprintf(b->log + b->log_len, LOG_MAX - b->log_len, "%u %s\n", (unsigned)level, message);
+	if (len > 0 && (size_t)len < LOG_MAX - b->log_len)
+		b->log_len += (size_t)len;
+	__atomic_store_n(&b->lock, 0, __ATOMIC_RELEASE);
+	if (getenv("BED_VERBOSE") != NULL)
+		fprintf(stderr, "%u %s\n", (unsigned)level, message);
+}
+
+unsigned bed_logged(struct bed *b, const char *text)
+{
+	unsigned count = 0;
+
+	for (const char *at = b->log; (at = strstr(at, text)) != NULL; at++)
+		count++;
+	return count;
+}
+
+int bed_try_open(struct bed *b, const char *uri, const char *const *args, unsigned cpus)
+{
+	struct ob_config config = {.log = log_append, .log_arg = b, .log_level = OB_LOG_DEBUG, .cpu_count = cpus};
+	struct ob_machine_options options = {.args = args};
+	int ret;
+
+	memset(b, 0, sizeof(*b));
+	b->log = calloc(1, LOG_MAX);
+	assert_non_null(b->log);
+	assert_int_equal(ob_create(&config, &b->ob), 0);
+	ret = ob_machine_open(b->ob, uri, &options, &b->machine);
+	if (ret != 0) {
+		ob_destroy(b->ob);
+		free(b->log);
+		memset(b, 0, sizeof(*b));
+	}
+	return ret;
+}
+
+void bed_open(struct bed *b, const char *uri, const char *const *args)
+{
+	assert_int_equal(bed_try_open(b, uri, args, 1), 0);
+	b->block = ob_block_find(b->ob, NULL);
+	if (b->block == NULL)
+		fail_msg("no block device:\n%s", b->log);
+	ob_block_limits(b->block, &b->limits);
+}
+
+void bed_open_channel(struct bed *b, enum ob_completion_mode mode, unsigned depth, uint64_t timeout_ns)
+{
+	struct ob_block_channel_config config = {.depth = depth, .poll = {.mode = mode}, .timeout_ns = timeout_ns};
+
+	assert_int_equal(ob_block_channel_open(b->block, &config, &b->channel), 0);
+	if (b->window == NULL)
+		assert_int_equal(ob_window_create(b->machine, (size_t)BED_REQUESTS * BED_BUFFER, &b->window), 0);
+	assert_int_equal(ob_block_grant(b->block, b->window), 0);
+}
+
+void bed_close(struct bed *b)
+{
+	ob_block_channel_close(b->channel);
+	assert_int_equal(b->busy, 0);
+	ob_block_put(b->block);
+	ob_window_put(b->window);
+	ob_machine_close(b->machine);
+	ob_destroy(b->ob);
+	free(b->log);
+	memset(b, 0, sizeof(*b));
+}
+
+void *bed_buffer(struct bed *b, unsigned index)
+{
+	return b->window->base + (size_t)index * BED_BUFFER;
+}
+
+static void ended(struct ob_block_request *request)
+{
+	struct bed_request *r = (struct bed_request *)(void *)request;
+
+	assert_true(r->busy);
+	assert_int_equal(++r->ends, 1);
+	r->busy = false;
+	r->bed->busy--;
+}
+
+int bed_submit(struct bed *b, unsigned index, enum ob_block_op op, uint64_t lba, uint32_t blocks)
+{
+	struct bed_request *r = &b->requests[index];
+	bool data = op == OB_BLOCK_READ || op == OB_BLOCK_WRITE || op == OB_BLOCK_COMPARE;
+	int ret;
+
+	assert_false(r->busy);
+	memset(r, 0, sizeof(*r));
+	r->bed = b;
+	r->request.op = (uint8_t)op;
+	r->request.lba = lba;
+	r->request.block_count = blocks;
+	r->request.done = ended;
+	if (data) {
+		r->segment = (struct ob_segment){bed_buffer(b, index), (size_t)blocks * b->limits.block_bytes};
+		assert_true(r->segment.len_bytes <= BED_BUFFER);
+		r->request.segments = &r->segment;
+		r->request.segment_count = 1;
+		r->request.window = b->window;
+		if (op == OB_BLOCK_WRITE)
+			memset(r->segment.base, (int)(0x11 + index), r->segment.len_bytes);
+	}
+	r->busy = true;
+	b->busy++;
+	ret = ob_block_submit(b->channel, &r->request);
+	if (ret != 0) {
+		r->busy = false;
+		b->busy--;
+	}
+	return ret;
+}
+
+static void turn(struct bed *b)
+{
+	if (b->channel != NULL)
+		ob_block_kick(b->channel);
+	ob_cpu_turn(ob_cpu_get(b->ob, 0), TURN_NS);
+}
+
+static bool idle(struct bed *b)
+{
+	return b->busy == 0;
+}
+
+bool bed_turn_until(struct bed *b, bool (*condition)(struct bed *b), uint64_t timeout_ns)
+{
+	uint64_t deadline_ns = ob_deadline(timeout_ns);
+
+	while (condition == NULL || !condition(b)) {
+		if (ob_now_ns() >= deadline_ns)
+			return false;
+		turn(b);
+	}
+	return true;
+}
+
+void bed_wait(struct bed *b, uint64_t timeout_ns)
+{
+	if (!bed_turn_until(b, idle, timeout_ns))
+		fail_msg("%u requests have not ended:\n%s", b->busy, b->log);
+}
+
+int bed_status(const struct bed *b, unsigned index)
+{
+	return b->requests[index].request.status;
+}
+
+int bed_do(struct bed *b, enum ob_block_op op, uint64_t lba, uint32_t blocks)
+{
+	int ret = bed_submit(b, 0, op, lba, blocks);
+
+	if (ret != 0)
+		return ret;
+	bed_wait(b, 60 * OB_NS_PER_S);
+	return bed_status(b, 0);
+}
+
+void bed_command(struct bed *b, const char *format, ...)
+{
+	char text[512], *reply = NULL;
+	va_list args;
+	int ret;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	ret = ob_machine_command(b->machine, text, &reply, ob_deadline(COMMAND_NS));
+	if (ret != 0)
+		fail_msg("%s: %d: %s", text, ret, reply != NULL ? reply : "");
+	ob_free(reply);
+}
