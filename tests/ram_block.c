@@ -88,8 +88,6 @@ static void check(struct ram_channel *q, const struct ob_block_request *r)
 		violate(ram, "submit on a foreign CPU");
 	if (r->channel != q->channel || r->op >= OB_BLOCK_OP_COUNT)
 		violate(ram, "channel or operation %u", r->op);
-	if (q->channel->in_flight != q->count + 1)
-		violate(ram, "in_flight %u with %u in the queue", q->channel->in_flight, q->count);
 	if ((r->flags & OB_BLOCK_FUA) != 0 && (!l->fua || r->op == OB_BLOCK_TRIM))
 		violate(ram, "FUA");
 	if (changes && l->read_only)

@@ -43,7 +43,6 @@ struct ob_block_channel {
 	struct ob_block *block;
 	struct ob_cpu *cpu;
 	unsigned depth;     /* in: wished; out: given */
-	unsigned in_flight; /* of the driver: the class counts */
 	unsigned dma_index; /* of the device, for ob_window_iova() */
 	enum ob_completion_mode mode;
 	struct ob_poll_config poll;

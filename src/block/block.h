@@ -36,7 +36,8 @@
 /* Where a request is: ob_block_request.state. */
 enum block_state {
 	BLOCK_IDLE,    /* the caller's */
-	BLOCK_DRIVER,  /* the driver's */
+	BLOCK_DRIVER,  /* the driver's, as the user gave it */
+	BLOCK_CHILD,   /* a child, the driver's */
 	BLOCK_WAITING, /* in the channel's queue as it is */
 	BLOCK_PARENT,  /* cut into children */
 	BLOCK_ENDED,   /* has its status; the done function is still to be called */
@@ -95,9 +96,10 @@ struct ob_block {
 	char model[64], serial[64], firmware[32];
 };
 
-/* Bits of block_channel.defer: why a request that ends now is not handed out at once. */
-#define BLOCK_DEFER_DRIVER  0x1u /* inside the driver's submit, kick or cancel */
-#define BLOCK_DEFER_CLOSING 0x2u /* tasks of CPU 0 end requests; done functions stay in soft context */
+/* Bits of block_channel.special: why the end of a request needs more than its done function. */
+#define BLOCK_IN_DRIVER 0x1u /* inside the driver's submit, kick or cancel: what ends is put aside */
+#define BLOCK_CLOSING   0x2u /* no more submissions; what ends is put aside, for tasks end requests now */
+#define BLOCK_WAITS     0x4u /* the queue is not empty, or a child is stalled: there may be room now */
 
 /* Owner CPU only, but for what open and close do before and after its life. */
 struct block_channel {
@@ -105,15 +107,15 @@ struct block_channel {
 	/* the I/O path's: copies of the limits */
 	uint64_t block_count;
 	uint32_t fast_blocks[2]; /* read, write: the most that go straight; 0: all take the long way */
-	uint32_t align_mask;
-	uint8_t slow_flags[2];
+	uint64_t align_mask;     /* of addresses */
+	int (*submit)(struct ob_block_channel *channel, struct ob_block_request *request);
+	struct ob_block_request *submitting; /* the last one given to the driver */
+	uint64_t blocks[OB_BLOCK_OP_COUNT];  /* done well: stats.bytes, before they are multiplied */
+	uint32_t rights_offset;              /* in struct ob_window: of the device's rights */
+	int room;                            /* for requests of the user: depth less those that have not ended */
 	uint8_t block_shift;
-	uint8_t defer;  /* BLOCK_DEFER_* */
-	bool waiting;   /* the queue is not empty, or a child is stalled */
-	bool closing;   /* no more submissions */
-	bool gone;      /* closing, because the device was removed */
-	unsigned users; /* requests of the user that have not ended */
-	unsigned ended; /* requests of the user that have, wrapping */
+	uint8_t special; /* BLOCK_IN_DRIVER, … */
+	bool gone;       /* closing, because the device was removed */
 	struct ob_block_request *reap_first, *reap_last;
 	/* the slow path's */
 	struct ob_block_limits limits;
@@ -138,6 +140,7 @@ struct block_channel {
 	int step_state;       /* __atomic, enum step_state of channel.c */
 	int step_error;
 	unsigned bounce_wish;
+	unsigned lost;   /* children that the driver never ended */
 	bool cpu_silent; /* the owner CPU did not answer; CPU 0 went on without it */
 	bool leaked;     /* some CPU may still touch it: never freed */
 	bool detached;   /* __atomic: the driver's side is gone, and all that belongs to a CPU */
@@ -163,8 +166,8 @@ void block_channel_gate(struct block_channel *c);
 
 /* Judge a request. 0, and whether it fits the device as it is; or the errno of ob_block_submit(). */
 int block_check(const struct block_channel *c, const struct ob_block_request *request, bool *fits);
-/* To the driver: 0, -EAGAIN no room, -ENODEV. */
-int block_to_driver(struct block_channel *c, struct ob_block_request *request);
+/* To the driver, as @state says: 0; -EAGAIN no room, -ENODEV: then it is BLOCK_WAITING. */
+int block_to_driver(struct block_channel *c, struct ob_block_request *request, enum block_state state);
 /* End a request (the user's or a child) from the work or the next poll, not from here. */
 void block_defer_end(struct block_channel *c, struct ob_block_request *request);
 /* Hand out at most @budget of those. Soft. Returns whether some are left. */
@@ -215,6 +218,6 @@ void block_wait_release(const struct ob_block_request *request);
 
 /* ---- stats.c ---- */
 
-void block_stats_add(struct ob_block_stats *sum, const struct ob_block_stats *s);
+void block_stats_add(struct ob_block_stats *sum, const struct block_channel *c);
 
 #endif

@@ -50,28 +50,25 @@ static void stop_on_cpu(void *arg)
 {
 	struct block_channel *c = arg;
 
-	c->closing = true;
-	c->defer = BLOCK_DEFER_CLOSING;
+	c->special |= BLOCK_CLOSING;
 	block_channel_gate(c);
 	if (!c->cpu_silent)
 		ob_timer_stop(&c->retry);
 	block_queue_fail(c, c->gone ? -ENODEV : -ECANCELED);
 }
 
-/* The driver closed its side. What it has not ended by now it never will. */
+/* The driver closed its side. What it has not ended by now it never will; children at least can be taken back. */
 static void collect_lost_on_cpu(void *arg)
 {
 	struct block_channel *c = arg;
 
-	if (c->pub.in_flight == 0)
-		return;
-	ob_err(c->pub.block->ob, "%s: the driver closed a channel and kept %u requests", c->pub.block->name,
-	       c->pub.in_flight);
 	for (unsigned i = 0; i < c->child_count; i++) {
 		struct ob_block_request *request = &c->children[i].request;
 
-		if (c->children[i].used && request->state == BLOCK_DRIVER)
-			ob_block_end(&c->pub, request, -ECANCELED, 0);
+		if (!c->children[i].used || request->state != BLOCK_CHILD)
+			continue;
+		c->lost++;
+		ob_block_end(&c->pub, request, -ECANCELED, 0);
 	}
 }
 
@@ -112,15 +109,19 @@ static void wait_quiet(struct block_channel *c)
 void block_channel_detach(struct block_channel *c, bool gone)
 {
 	struct ob_block *block = c->pub.block;
+	unsigned lost;
 
 	c->gone = gone;
 	block_channel_call(c, stop_on_cpu, c);
 	block->ops->channel_close(&c->pub);
 	block_channel_call(c, collect_lost_on_cpu, c);
 	wait_quiet(c);
+	lost = c->lost + c->pub.depth - (unsigned)c->room;
+	if (lost != 0)
+		ob_err(block->ob, "%s: the driver closed a channel and kept %u requests", block->name, lost);
 	ob_lock(&block->lock);
 	list_del(&c->link);
-	block_stats_add(&block->closed, &c->pub.stats);
+	block_stats_add(&block->closed, c);
 	ob_unlock(&block->lock);
 	block_pool_destroy(c);
 	/* From here on ob_block_channel_close() frees it, from any thread. */
@@ -158,6 +159,7 @@ static int open_locked(struct block_channel *c)
 		goto err_pool;
 	if (c->pub.depth == 0 || c->pub.depth > wish)
 		c->pub.depth = wish;
+	c->room = (int)c->pub.depth;
 	ob_lock(&block->lock);
 	list_add_tail(&block->channels, &c->link);
 	ob_unlock(&block->lock);
@@ -269,6 +271,7 @@ static int channel_create(struct ob_block *block, const struct ob_block_channel_
 	if (c == NULL)
 		return -ENOMEM;
 	c->pub.ops = block->ops;
+	c->submit = block->ops->submit;
 	c->pub.block = ob_block_get(block);
 	c->pub.cpu = cpu;
 	c->pub.depth = config->depth != 0 ? MIN(config->depth, BLOCK_DEPTH_MAX) : BLOCK_DEPTH_DEFAULT;

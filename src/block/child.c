@@ -252,6 +252,7 @@ static int create_bounce_buffers(struct block_channel *c, unsigned count)
 	if (ret != 0)
 		return ret;
 	c->pub.dma_index = ob_device_dma_index(dev);
+	c->rights_offset = (uint32_t)offsetof(struct ob_window, grant[c->pub.dma_index].rights);
 	ret = ob_window_iova(c->bounce_window, c->pub.dma_index, c->bounce_window->base, stride * count, OB_DMA_BOTH,
 			     &iova);
 	if (ret != 0)

@@ -10,6 +10,7 @@
 #define BLOCK_BYTES_MIN   512u
 #define BLOCK_BYTES_MAX   65536u
 #define SEGMENT_ALIGN_MAX 65536u
+#define PAGE_BYTES        4096u                 /* what a window is aligned to */
 #define DISK_BYTES_MAX    ((uint64_t)INT64_MAX) /* so that offsets in bytes never overflow, in off_t neither */
 
 static bool limits_make_sense(const struct ob_block_limits *l)
@@ -71,7 +72,8 @@ void block_channel_gate(struct block_channel *c)
 	const struct ob_block_limits *l = &c->limits;
 	uint64_t most = MIN((uint64_t)(l->transfer_max_bytes >> c->block_shift), c->block_count);
 
-	if (c->waiting || c->closing)
+	/* The straight way looks at the process's addresses, which agree with the device's up to a page. */
+	if ((c->special & (BLOCK_WAITS | BLOCK_CLOSING)) != 0 || l->segment_align > PAGE_BYTES)
 		most = 0;
 	c->fast_blocks[OB_BLOCK_READ] = (uint32_t)most;
 	c->fast_blocks[OB_BLOCK_WRITE] = l->read_only ? 0 : (uint32_t)most;
@@ -83,7 +85,5 @@ void block_channel_set_limits(struct block_channel *c, const struct ob_block_lim
 	c->block_count = limits->block_count;
 	c->block_shift = (uint8_t)__builtin_ctz(limits->block_bytes);
 	c->align_mask = limits->segment_align - 1;
-	c->slow_flags[OB_BLOCK_READ] = 0xff;
-	c->slow_flags[OB_BLOCK_WRITE] = limits->fua ? (uint8_t)~OB_BLOCK_FUA : 0xff;
 	block_channel_gate(c);
 }

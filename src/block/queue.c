@@ -9,9 +9,9 @@ void block_queue_update(struct block_channel *c)
 {
 	bool waiting = c->queue_first != NULL || c->stalled != NULL;
 
-	if (waiting == c->waiting)
+	if (waiting == ((c->special & BLOCK_WAITS) != 0))
 		return;
-	c->waiting = waiting;
+	c->special ^= BLOCK_WAITS;
 	block_channel_gate(c);
 }
 

@@ -21,7 +21,7 @@ static bool parent_settle(struct block_channel *c, struct ob_block_request *pare
 	if (p->queued || p->children > 0)
 		return false;
 	if (parent->status == 0 && p->flush == BLOCK_FLUSH_AFTER) {
-		if (c->closing) {
+		if ((c->special & BLOCK_CLOSING) != 0) {
 			parent->status = c->gone ? -ENODEV : -ECANCELED;
 			return true;
 		}
@@ -37,7 +37,7 @@ static bool parent_settle(struct block_channel *c, struct ob_block_request *pare
 /* Returns false when the driver has no room: the child stalls. */
 static bool child_send(struct block_channel *c, struct block_child *child)
 {
-	int ret = block_to_driver(c, &child->request);
+	int ret = block_to_driver(c, &child->request, BLOCK_CHILD);
 
 	if (ret == -EAGAIN) {
 		c->stalled = child;
@@ -62,7 +62,7 @@ static bool stalled_send(struct block_channel *c)
 static bool request_send(struct block_channel *c)
 {
 	struct ob_block_request *request = block_queue_pop(c);
-	int ret = block_to_driver(c, request);
+	int ret = block_to_driver(c, request, BLOCK_DRIVER);
 
 	if (ret == -EAGAIN) {
 		block_queue_push_front(c, request);
@@ -101,7 +101,7 @@ static bool slow_run(struct block_channel *c)
 {
 	bool sent = false, room = true;
 
-	if (c->closing)
+	if ((c->special & BLOCK_CLOSING) != 0)
 		return false;
 	while (room && (c->stalled != NULL || c->queue_first != NULL)) {
 		if (c->stalled != NULL)
@@ -113,9 +113,6 @@ static bool slow_run(struct block_channel *c)
 		sent = sent || room;
 	}
 	block_queue_update(c);
-	/* No end to wait for: a driver that is busy with itself gets another try. */
-	if (c->waiting && c->pub.in_flight == 0)
-		ob_timer_start(&c->retry, ob_deadline(BLOCK_RETRY_NS));
 	return sent;
 }
 
@@ -192,11 +189,11 @@ void block_parent_cancel(struct block_channel *c, struct ob_block_request *paren
 		for (unsigned i = 0; i < c->child_count; i++) {
 			struct block_child *child = &c->children[i];
 
-			if (!child->used || child->request.parent != parent || child->request.state != BLOCK_DRIVER)
+			if (!child->used || child->request.parent != parent || child->request.state != BLOCK_CHILD)
 				continue;
-			c->defer = BLOCK_DEFER_DRIVER;
+			c->special |= BLOCK_IN_DRIVER;
 			c->pub.ops->cancel(&c->pub, &child->request);
-			c->defer = 0;
+			c->special &= (uint8_t)~BLOCK_IN_DRIVER;
 		}
 	}
 	block_queue_update(c);

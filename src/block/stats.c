@@ -3,11 +3,13 @@
 #include "block/block.h"
 
 /* Words that a running channel counts up on its own CPU; torn sums are fine, torn words are not. */
-void block_stats_add(struct ob_block_stats *sum, const struct ob_block_stats *s)
+void block_stats_add(struct ob_block_stats *sum, const struct block_channel *c)
 {
+	const struct ob_block_stats *s = &c->pub.stats;
+
 	for (unsigned op = 0; op < OB_BLOCK_OP_COUNT; op++) {
 		sum->ops[op] += OB_READ_ONCE(s->ops[op]);
-		sum->bytes[op] += OB_READ_ONCE(s->bytes[op]);
+		sum->bytes[op] += OB_READ_ONCE(c->blocks[op]) << c->block_shift;
 	}
 	sum->errors += OB_READ_ONCE(s->errors);
 	sum->refused += OB_READ_ONCE(s->refused);
@@ -27,7 +29,7 @@ void ob_block_stats(const struct ob_block *block, struct ob_block_stats *out)
 	ob_lock(lock);
 	*out = block->closed;
 	list_for_each (node, &block->channels)
-		block_stats_add(out, &list_entry(node, struct block_channel, link)->pub.stats);
+		block_stats_add(out, list_entry(node, struct block_channel, link));
 	ob_unlock(lock);
 }
 

@@ -11,6 +11,7 @@
  * submits.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "block/block.h"
 
@@ -112,57 +113,73 @@ int block_check(const struct block_channel *c, const struct ob_block_request *r,
 
 /* ---- going down ---- */
 
-int block_to_driver(struct block_channel *c, struct ob_block_request *request)
+static inline int to_driver(struct block_channel *c, struct ob_block_request *request, enum block_state state)
 {
-	struct ob_block_channel *channel = &c->pub;
 	int ret;
 
-	request->state = BLOCK_DRIVER;
-	channel->in_flight++;
-	c->defer = BLOCK_DEFER_DRIVER;
-	ret = channel->ops->submit(channel, request);
-	c->defer = 0;
-	if (OB_UNLIKELY(ret != 0)) {
-		channel->in_flight--;
-		request->state = BLOCK_WAITING;
-	}
+	/* Both in one store. */
+	request->protocol_status = 0;
+	request->state = (uint16_t)state;
+	/* Kept there rather than in a register across the call, where only a refusal needs it. */
+	c->submitting = request;
+	c->special |= BLOCK_IN_DRIVER;
+	ret = c->submit(&c->pub, request);
+	c->special &= (uint8_t)~BLOCK_IN_DRIVER;
 	return ret;
 }
 
-/* The driver did not take a request of the user's. */
-static int submit_refused(struct block_channel *c, struct ob_block_request *request, int error)
+/* The driver may have nothing whose end would tell of room, so somebody must ask again. */
+static int driver_refused(struct block_channel *c, int error)
 {
-	if (error == -EAGAIN) {
+	struct ob_block_request *request = c->submitting;
+
+	request->state = BLOCK_WAITING;
+	if (error == -EAGAIN)
+		ob_timer_start(&c->retry, ob_cpu_time_ns(c->pub.cpu) + BLOCK_RETRY_NS);
+	return error;
+}
+
+int block_to_driver(struct block_channel *c, struct ob_block_request *request, enum block_state state)
+{
+	int ret = to_driver(c, request, state);
+
+	return OB_LIKELY(ret == 0) ? 0 : driver_refused(c, ret);
+}
+
+/* The driver did not take a request of the user's. */
+static __attribute__((noinline)) int submit_refused(struct block_channel *c, int error)
+{
+	struct ob_block_request *request = c->submitting;
+
+	if (driver_refused(c, error) == -EAGAIN) {
+		request->parent = NULL;
 		block_queue_push(c, request);
-		if (c->pub.in_flight == 0)
-			ob_timer_start(&c->retry, ob_deadline(BLOCK_RETRY_NS));
 		return 0;
 	}
-	c->users--;
+	c->room++;
 	request->state = BLOCK_IDLE;
 	return error;
 }
 
-static int submit_long(struct block_channel *c, struct ob_block_request *request)
+static __attribute__((noinline)) int submit_long(struct block_channel *c, struct ob_block_request *request)
 {
 	bool fits;
 	int ret;
 
-	if (c->closing)
+	if ((c->special & BLOCK_CLOSING) != 0)
 		return -ENODEV;
 	ret = block_check(c, request, &fits);
 	if (ret != 0) {
 		c->pub.stats.refused++;
 		return ret;
 	}
-	if (c->users >= c->pub.depth)
+	if (c->room == 0)
 		return -EAGAIN;
 	request->channel = &c->pub;
 	request->parent = NULL;
 	request->status = 0;
-	request->protocol_status = 0;
 	OB_TRACE(c->pub.cpu, OB_TRACE_BLOCK_SUBMIT, (uintptr_t)request, request->op, request->lba);
-	c->users++;
+	c->room--;
 	if (request->op == OB_BLOCK_FLUSH && !c->limits.volatile_cache) {
 		/* What has ended is durable already. */
 		block_defer_end(c, request);
@@ -172,74 +189,112 @@ static int submit_long(struct block_channel *c, struct ob_block_request *request
 		block_slow_start(c, request);
 		return 0;
 	}
-	if (c->waiting) {
+	if ((c->special & BLOCK_WAITS) != 0) {
 		request->state = BLOCK_WAITING;
 		block_queue_push(c, request);
 		return 0;
 	}
-	ret = block_to_driver(c, request);
-	return ret == 0 ? 0 : submit_refused(c, request, ret);
+	ret = to_driver(c, request, BLOCK_DRIVER);
+	return ret == 0 ? 0 : submit_refused(c, ret);
+}
+
+static inline bool trace_is_on(const struct block_channel *c)
+{
+	return OB_READ_ONCE(((const struct ob_cpu_head *)(const void *)c->pub.cpu)->trace_on);
+}
+
+/* The first four bytes of a request in one: operation, no flags, so many segments. A constant to the compiler. */
+static inline uint32_t head_of(uint8_t op, uint16_t segment_count)
+{
+	const struct ob_block_request r = {.op = op, .segment_count = segment_count};
+	uint32_t head;
+
+	memcpy(&head, &r, sizeof(head));
+	return head;
+}
+
+/*
+ * A read or write of one segment: may it go straight? Settled without computing the device's address: that is the
+ * driver's to do. @blocks_max never exceeds block_count; a count of 0 wraps to more than any limit.
+ */
+static inline bool goes_straight(const struct block_channel *c, const struct ob_block_request *request,
+				 uint32_t blocks_max, enum ob_dma_rights rights)
+{
+	const struct ob_segment *segment = request->segments;
+	const struct ob_window *window = request->window;
+	uint32_t count = request->block_count;
+	size_t offset;
+
+	if (OB_UNLIKELY(count - 1 >= blocks_max || request->lba > c->block_count - count || segment == NULL ||
+			window == NULL))
+		return false;
+	if (OB_UNLIKELY(segment->len_bytes != (uint64_t)count << c->block_shift))
+		return false;
+	offset = (size_t)((const uint8_t *)segment->base - window->base);
+	return OB_LIKELY(offset < window->len_bytes && segment->len_bytes <= window->len_bytes - offset &&
+			 (*(const uint32_t *)(const void *)((const uint8_t *)window + c->rights_offset) &
+			  (uint32_t)rights) != 0 &&
+			 ((uintptr_t)segment->base & c->align_mask) == 0);
 }
 
 int ob_block_submit(struct ob_block_channel *channel, struct ob_block_request *request)
 {
 	struct block_channel *c = block_channel(channel);
-	const struct ob_segment *segment = request->segments;
-	const struct ob_window *window = request->window;
-	uint32_t count = request->block_count;
-	unsigned op = request->op;
-	ob_iova iova;
+	uint32_t head;
+	bool straight;
 	int ret;
 
-	/* A count of 0 wraps to more than any limit; fast_blocks never exceeds block_count. */
-	if (OB_UNLIKELY(op > OB_BLOCK_WRITE || request->segment_count != 1 || window == NULL || segment == NULL ||
-			(request->flags & c->slow_flags[op]) != 0 || count - 1 >= c->fast_blocks[op] ||
-			request->lba > c->block_count - count || c->users >= channel->depth))
+	static_assert(offsetof(struct ob_block_request, op) == 0 && offsetof(struct ob_block_request, flags) == 1 &&
+			      offsetof(struct ob_block_request, segment_count) == 2,
+		      "the head is these three");
+	memcpy(&head, request, sizeof(head));
+	if (head == head_of(OB_BLOCK_READ, 1))
+		straight = goes_straight(c, request, c->fast_blocks[OB_BLOCK_READ], OB_DMA_WRITE);
+	else if (head == head_of(OB_BLOCK_WRITE, 1))
+		straight = goes_straight(c, request, c->fast_blocks[OB_BLOCK_WRITE], OB_DMA_READ);
+	else
+		straight = false;
+	if (OB_UNLIKELY(!straight || trace_is_on(c)))
 		return submit_long(c, request);
-	if (OB_UNLIKELY(segment->len_bytes != (uint64_t)count << c->block_shift ||
-			ob_window_iova(window, channel->dma_index, segment->base, segment->len_bytes, op_rights(op),
-				       &iova) != 0 ||
-			(iova.addr & c->align_mask) != 0))
-		return submit_long(c, request);
+	/* The subtraction is the test. */
+	if (OB_UNLIKELY(--c->room < 0)) {
+		c->room = 0;
+		return -EAGAIN;
+	}
 	request->channel = channel;
-	request->parent = NULL;
-	OB_TRACE(channel->cpu, OB_TRACE_BLOCK_SUBMIT, (uintptr_t)request, op, request->lba);
-	c->users++;
-	ret = block_to_driver(c, request);
-	return OB_LIKELY(ret == 0) ? 0 : submit_refused(c, request, ret);
+	ret = to_driver(c, request, BLOCK_DRIVER);
+	if (OB_UNLIKELY(ret != 0))
+		ret = submit_refused(c, ret);
+	return ret;
 }
 
 void ob_block_kick(struct ob_block_channel *channel)
 {
 	struct block_channel *c = block_channel(channel);
 
-	if (OB_UNLIKELY(c->closing))
+	if (OB_UNLIKELY((c->special & BLOCK_CLOSING) != 0))
 		return;
-	c->defer = BLOCK_DEFER_DRIVER;
+	c->special |= BLOCK_IN_DRIVER;
 	channel->ops->kick(channel);
-	c->defer = 0;
+	c->special &= (uint8_t)~BLOCK_IN_DRIVER;
 }
 
 /* ---- coming back ---- */
 
-static inline void user_end(struct block_channel *c, struct ob_block_request *request)
+static inline void count_end(struct block_channel *c, const struct ob_block_request *request, int status)
 {
 	struct ob_block_stats *stats = &c->pub.stats;
 	unsigned op = request->op;
 
 	stats->ops[op]++;
-	if (OB_LIKELY(request->status == 0))
-		stats->bytes[op] += (uint64_t)request->block_count << c->block_shift;
+	if (OB_LIKELY(status == 0))
+		c->blocks[op] += request->block_count;
 	else
 		stats->errors++;
-	OB_TRACE(c->pub.cpu, OB_TRACE_BLOCK_DONE, (uintptr_t)request, (uint32_t)request->status, request->lba);
-	request->state = BLOCK_IDLE;
-	c->users--;
-	c->ended++;
-	if (OB_LIKELY(request->done != NULL)) {
-		request->done(request);
-		return;
-	}
+}
+
+static void reap_push(struct block_channel *c, struct ob_block_request *request)
+{
 	request->next = NULL;
 	if (c->reap_last != NULL)
 		c->reap_last->next = request;
@@ -248,13 +303,28 @@ static inline void user_end(struct block_channel *c, struct ob_block_request *re
 	c->reap_last = request;
 }
 
-static inline void complete(struct block_channel *c, struct ob_block_request *request)
+/* To its owner; the last look at it. */
+static inline void hand_out(struct block_channel *c, struct ob_block_request *request)
 {
-	if (OB_UNLIKELY(request->parent != NULL))
+	c->room++;
+	if (OB_LIKELY(request->done != NULL))
+		request->done(request);
+	else
+		reap_push(c, request);
+}
+
+/* A request with its status, of the user or a child. */
+static void complete(struct block_channel *c, struct ob_block_request *request)
+{
+	if (request->parent != NULL)
 		request = block_child_end(c, request);
-	if (OB_LIKELY(request != NULL))
-		user_end(c, request);
-	if (OB_UNLIKELY(c->waiting))
+	if (request != NULL) {
+		count_end(c, request, request->status);
+		OB_TRACE(c->pub.cpu, OB_TRACE_BLOCK_DONE, (uintptr_t)request, (uint32_t)request->status, request->lba);
+		request->state = BLOCK_IDLE;
+		hand_out(c, request);
+	}
+	if ((c->special & BLOCK_WAITS) != 0)
 		block_slow_continue(c);
 }
 
@@ -301,11 +371,30 @@ void block_work(struct ob_work *work)
 		ob_cpu_post(c->pub.cpu, &c->work);
 }
 
-static void end_twice(struct block_channel *c, const struct ob_block_request *request)
+static void end_nobodys(struct block_channel *c, const struct ob_block_request *request)
 {
 	ob_err(ob_cpu_context(c->pub.cpu), "%s: the driver ended a request that it does not have (%s, block %llu)",
 	       ob_block_name(c->pub.block), ob_block_op_name((enum ob_block_op)request->op),
 	       (unsigned long long)request->lba);
+}
+
+/* A child, an end that has to wait, one that makes room for others, or none at all. */
+static __attribute__((noinline)) void end_long(struct block_channel *c, struct ob_block_request *request, int status,
+					       uint16_t protocol_status)
+{
+	request->state++; /* as the driver gave it back */
+	if (request->state == BLOCK_DRIVER) {
+		request->parent = NULL;
+	} else if (request->state != BLOCK_CHILD) {
+		end_nobodys(c, request);
+		return;
+	}
+	request->status = c->gone && status == -ECANCELED ? -ENODEV : status;
+	request->protocol_status = protocol_status;
+	if ((c->special & (BLOCK_IN_DRIVER | BLOCK_CLOSING)) != 0)
+		block_defer_end(c, request);
+	else
+		complete(c, request);
 }
 
 void ob_block_end(struct ob_block_channel *channel, struct ob_block_request *request, int status,
@@ -313,32 +402,43 @@ void ob_block_end(struct ob_block_channel *channel, struct ob_block_request *req
 {
 	struct block_channel *c = block_channel(channel);
 
-	if (OB_UNLIKELY(request->state != BLOCK_DRIVER)) {
-		end_twice(c, request);
+	/* From BLOCK_DRIVER to BLOCK_IDLE, and the test in the same step. */
+	static_assert(BLOCK_IDLE == 0 && BLOCK_DRIVER == 1, "one down");
+	if (OB_UNLIKELY(--request->state != BLOCK_IDLE || c->special != 0 || trace_is_on(c))) {
+		end_long(c, request, status, protocol_status);
 		return;
 	}
-	channel->in_flight--;
 	request->status = status;
 	request->protocol_status = protocol_status;
-	if (OB_UNLIKELY(c->defer != 0)) {
-		if (c->gone && status == -ECANCELED)
-			request->status = -ENODEV;
-		block_defer_end(c, request);
-		return;
-	}
-	complete(c, request);
+	count_end(c, request, status);
+	hand_out(c, request);
+}
+
+/* Of the user's requests; a poll counts them by the difference. */
+static uint64_t ended_count(const struct block_channel *c)
+{
+	uint64_t sum = 0;
+
+	for (unsigned op = 0; op < OB_BLOCK_OP_COUNT; op++)
+		sum += c->pub.stats.ops[op];
+	return sum;
 }
 
 unsigned ob_block_poll(struct ob_block_channel *channel, unsigned budget)
 {
 	struct block_channel *c = block_channel(channel);
-	unsigned before = c->ended;
+	uint64_t before = ended_count(c);
+	unsigned ended = 0;
 
-	if (OB_UNLIKELY(c->ended_first != NULL) && !c->closing)
+	if (OB_UNLIKELY((c->special & BLOCK_CLOSING) != 0))
+		return 0;
+	if (OB_UNLIKELY(c->ended_first != NULL)) {
 		block_drain(c, budget);
-	if (OB_LIKELY(!c->closing && c->ended - before < budget))
-		channel->ops->poll(channel, budget - (c->ended - before));
-	return c->ended - before;
+		ended = (unsigned)(ended_count(c) - before);
+	}
+	if (OB_LIKELY(ended < budget))
+		channel->ops->poll(channel, budget - ended);
+	return (unsigned)(ended_count(c) - before);
 }
 
 unsigned ob_block_reap(struct ob_block_channel *channel, struct ob_block_request **requests, unsigned max)
@@ -362,15 +462,15 @@ int ob_block_cancel(struct ob_block_channel *channel, struct ob_block_request *r
 {
 	struct block_channel *c = block_channel(channel);
 
-	if (request->channel != channel || c->closing)
+	if (request->channel != channel || (c->special & BLOCK_CLOSING) != 0)
 		return -ENOENT;
 	switch (request->state) {
 	case BLOCK_DRIVER:
 		if (channel->ops->cancel == NULL)
 			return 0;
-		c->defer = BLOCK_DEFER_DRIVER;
+		c->special |= BLOCK_IN_DRIVER;
 		channel->ops->cancel(channel, request);
-		c->defer = 0;
+		c->special &= (uint8_t)~BLOCK_IN_DRIVER;
 		return 0;
 	case BLOCK_WAITING:
 		if (!block_queue_remove(c, request))
