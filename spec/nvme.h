@@ -14,6 +14,7 @@
 #include <outboard/types.h>
 
 #include "base/bits.h"
+#include "spec/nvme_status.h"
 
 /* ---- PCI: clause 2 ---- */
 #define NVME_PCI_CLASS      0x010802 /* mass storage, non-volatile memory, NVM Express (§2.1.5) */
@@ -215,114 +216,6 @@ static_assert(offsetof(struct nvme_cqe, status) == 14, "CQE status");
 /* A status as it is written in text and in public API: SCT << 8 | SC. */
 #define NVME_STATUS(sct, sc)   ((uint16_t)((sct) << 8 | (sc)))
 #define NVME_CQE_STATUS(field) ((uint16_t)(((field) >> 1) & 0x7ff))
-
-/* ---- status codes: §4.6.1 ---- */
-#define NVME_SCT_GENERIC 0x0
-#define NVME_SCT_COMMAND 0x1
-#define NVME_SCT_MEDIA   0x2
-#define NVME_SCT_PATH    0x3
-#define NVME_SCT_VENDOR  0x7
-
-/* generic command status: figure 127 and 128 */
-#define NVME_SC_SUCCESS                     0x000
-#define NVME_SC_INVALID_OPCODE              0x001
-#define NVME_SC_INVALID_FIELD               0x002
-#define NVME_SC_CID_CONFLICT                0x003
-#define NVME_SC_DATA_TRANSFER_ERROR         0x004
-#define NVME_SC_POWER_LOSS                  0x005
-#define NVME_SC_INTERNAL_ERROR              0x006
-#define NVME_SC_ABORT_REQUESTED             0x007
-#define NVME_SC_ABORTED_SQ_DELETION         0x008
-#define NVME_SC_ABORTED_FAILED_FUSED        0x009
-#define NVME_SC_ABORTED_MISSING_FUSED       0x00a
-#define NVME_SC_INVALID_NAMESPACE_OR_FORMAT 0x00b
-#define NVME_SC_COMMAND_SEQUENCE_ERROR      0x00c
-#define NVME_SC_SGL_INVALID_SEGMENT         0x00d
-#define NVME_SC_SGL_INVALID_COUNT           0x00e
-#define NVME_SC_SGL_INVALID_DATA_LENGTH     0x00f
-#define NVME_SC_SGL_INVALID_METADATA_LENGTH 0x010
-#define NVME_SC_SGL_INVALID_TYPE            0x011
-#define NVME_SC_INVALID_CMB_USE             0x012
-#define NVME_SC_INVALID_PRP_OFFSET          0x013
-#define NVME_SC_ATOMIC_WRITE_UNIT_EXCEEDED  0x014
-#define NVME_SC_OPERATION_DENIED            0x015
-#define NVME_SC_SGL_INVALID_OFFSET          0x016
-#define NVME_SC_HOSTID_INCONSISTENT         0x018
-#define NVME_SC_KEEP_ALIVE_EXPIRED          0x019
-#define NVME_SC_KEEP_ALIVE_INVALID          0x01a
-#define NVME_SC_ABORTED_PREEMPT             0x01b
-#define NVME_SC_SANITIZE_FAILED             0x01c
-#define NVME_SC_SANITIZE_IN_PROGRESS        0x01d
-#define NVME_SC_SGL_INVALID_GRANULARITY     0x01e
-#define NVME_SC_CMB_QUEUE_UNSUPPORTED       0x01f
-#define NVME_SC_NAMESPACE_WRITE_PROTECTED   0x020
-#define NVME_SC_COMMAND_INTERRUPTED         0x021
-#define NVME_SC_TRANSIENT_TRANSPORT_ERROR   0x022
-#define NVME_SC_LBA_OUT_OF_RANGE            0x080
-#define NVME_SC_CAPACITY_EXCEEDED           0x081
-#define NVME_SC_NAMESPACE_NOT_READY         0x082
-#define NVME_SC_RESERVATION_CONFLICT        0x083
-#define NVME_SC_FORMAT_IN_PROGRESS          0x084
-
-/* command specific status: figure 129 and 130 */
-#define NVME_SC_INVALID_CQ                     0x100
-#define NVME_SC_INVALID_QID                    0x101
-#define NVME_SC_INVALID_QUEUE_SIZE             0x102
-#define NVME_SC_ABORT_LIMIT_EXCEEDED           0x103
-#define NVME_SC_AER_LIMIT_EXCEEDED             0x105
-#define NVME_SC_INVALID_FIRMWARE_SLOT          0x106
-#define NVME_SC_INVALID_FIRMWARE_IMAGE         0x107
-#define NVME_SC_INVALID_INTERRUPT_VECTOR       0x108
-#define NVME_SC_INVALID_LOG_PAGE               0x109
-#define NVME_SC_INVALID_FORMAT                 0x10a
-#define NVME_SC_FIRMWARE_NEEDS_CONVENTIONAL    0x10b /* activation requires conventional reset */
-#define NVME_SC_INVALID_QUEUE_DELETION         0x10c
-#define NVME_SC_FEATURE_NOT_SAVEABLE           0x10d
-#define NVME_SC_FEATURE_NOT_CHANGEABLE         0x10e
-#define NVME_SC_FEATURE_NOT_NAMESPACE_SPECIFIC 0x10f
-#define NVME_SC_FIRMWARE_NEEDS_SUBSYSTEM_RESET 0x110
-#define NVME_SC_FIRMWARE_NEEDS_RESET           0x111
-#define NVME_SC_FIRMWARE_NEEDS_MAX_TIME        0x112
-#define NVME_SC_FIRMWARE_PROHIBITED            0x113
-#define NVME_SC_OVERLAPPING_RANGE              0x114
-#define NVME_SC_NAMESPACE_CAPACITY             0x115
-#define NVME_SC_NAMESPACE_ID_UNAVAILABLE       0x116
-#define NVME_SC_NAMESPACE_ATTACHED             0x118
-#define NVME_SC_NAMESPACE_PRIVATE              0x119
-#define NVME_SC_NAMESPACE_NOT_ATTACHED         0x11a
-#define NVME_SC_THIN_PROVISIONING_UNSUPPORTED  0x11b
-#define NVME_SC_INVALID_CONTROLLER_LIST        0x11c
-#define NVME_SC_SELF_TEST_IN_PROGRESS          0x11d
-#define NVME_SC_BOOT_PARTITION_PROHIBITED      0x11e
-#define NVME_SC_INVALID_CONTROLLER_ID          0x11f
-#define NVME_SC_INVALID_SECONDARY_STATE        0x120
-#define NVME_SC_INVALID_RESOURCE_COUNT         0x121
-#define NVME_SC_INVALID_RESOURCE_ID            0x122
-#define NVME_SC_SANITIZE_PMR_ENABLED           0x123
-#define NVME_SC_ANA_GROUP_INVALID              0x124
-#define NVME_SC_ANA_ATTACH_FAILED              0x125
-#define NVME_SC_CONFLICTING_ATTRIBUTES         0x180
-#define NVME_SC_INVALID_PROTECTION             0x181
-#define NVME_SC_READ_ONLY_RANGE                0x182
-
-/* media and data integrity errors: figure 131 and 132 */
-#define NVME_SC_WRITE_FAULT      0x280
-#define NVME_SC_UNRECOVERED_READ 0x281
-#define NVME_SC_GUARD_CHECK      0x282
-#define NVME_SC_APPTAG_CHECK     0x283
-#define NVME_SC_REFTAG_CHECK     0x284
-#define NVME_SC_COMPARE_FAILURE  0x285
-#define NVME_SC_ACCESS_DENIED    0x286
-#define NVME_SC_UNWRITTEN_BLOCK  0x287
-
-/* path related status: figure 133 */
-#define NVME_SC_PATH_INTERNAL       0x300
-#define NVME_SC_ANA_PERSISTENT_LOSS 0x301
-#define NVME_SC_ANA_INACCESSIBLE    0x302
-#define NVME_SC_ANA_TRANSITION      0x303
-#define NVME_SC_PATH_CONTROLLER     0x360
-#define NVME_SC_PATH_HOST           0x370
-#define NVME_SC_ABORTED_BY_HOST     0x371
 
 /* ---- opcodes: clause 5 (admin), clause 6 (NVM command set) ---- */
 #define NVME_ADMIN_DELETE_SQ         0x00
