@@ -45,12 +45,12 @@ static void storm_begin(struct ob_irq *irq, uint64_t count, const char *what)
 {
 	irq_set_mask(irq, IRQ_MASKED_BY_STORM);
 	irq->noise_ns = ob_cpu_time_ns(irq->line->cpu);
-	IRQ_COUNT(irq->stats.storms);
-	OB_WRITE_ONCE(irq->stats.stormed, true);
 	ob_err(ob_device_context(irq->dev),
 	       "%s: interrupt storm on vector %u (%s): %" PRIu64 " %s; masked, and polled until it is quiet",
 	       irq->dev->name, irq->vector, irq->name, count, what);
 	OB_TRACE(irq->line->cpu, OB_TRACE_IRQ_STORM, irq->vector, count, 0);
+	IRQ_COUNT(irq->stats.storms);
+	OB_WRITE_ONCE(irq->stats.stormed, true);
 	__atomic_store_n(&irq->storm_posted, 1, __ATOMIC_RELAXED);
 	ob_cpu_post(irq->line->cpu, &irq->storm_work);
 }
