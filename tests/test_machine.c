@@ -98,6 +98,16 @@ void test_fire_past_mask(struct test_device *td, unsigned vector)
 	fire_fd(td->fds[vector]);
 }
 
+bool test_masked(struct test_device *td, unsigned vector)
+{
+	bool masked;
+
+	pthread_mutex_lock(&td->machine->lock);
+	masked = td->masked[vector];
+	pthread_mutex_unlock(&td->machine->lock);
+	return masked;
+}
+
 /* Under the lock: all who listen to a line. */
 static void fire_line(struct test_machine *tm, unsigned index)
 {

@@ -102,6 +102,8 @@ void *test_device_view(struct test_device *td, uint64_t iova);
 void test_fire(struct test_device *td, unsigned vector);
 /* One that passed the mask before it was set, or that knows no mask (plain MSI). */
 void test_fire_past_mask(struct test_device *td, unsigned vector);
+/* Did the bus mask it? Any thread. */
+bool test_masked(struct test_device *td, unsigned vector);
 /* The device raises or lowers its INTx line. Any thread. */
 void test_level(struct test_device *td, bool up);
 

@@ -43,7 +43,7 @@ int device_add(struct ob_device *dev)
 	int rc = 0;
 
 	ob_lock(&machine->ob->lock);
-	if (OB_READ_ONCE(machine->dead)) {
+	if (machine_is_dead(machine)) {
 		rc = -ENODEV;
 	} else {
 		dev->serial = ++machine->device_serial;
@@ -175,7 +175,7 @@ bool ob_device_get_online(struct ob_device *dev)
 {
 	uint32_t word = __atomic_load_n(&dev->online, __ATOMIC_RELAXED);
 
-	if (OB_READ_ONCE(dev->machine->dead))
+	if (machine_is_dead(dev->machine))
 		return false;
 	do {
 		if (word & (ONLINE_OFFLINE | ONLINE_GONE))
@@ -195,7 +195,7 @@ void ob_device_put_online(struct ob_device *dev)
 
 bool device_is_gone(const struct ob_device *dev)
 {
-	return (__atomic_load_n(&dev->online, __ATOMIC_RELAXED) & ONLINE_GONE) != 0 || OB_READ_ONCE(dev->machine->dead);
+	return (__atomic_load_n(&dev->online, __ATOMIC_RELAXED) & ONLINE_GONE) != 0 || machine_is_dead(dev->machine);
 }
 
 bool device_set_gone(struct ob_device *dev)

@@ -91,7 +91,7 @@ static int window_new(struct ob_machine *machine, size_t len_bytes, struct windo
 
 	if (hooks_fail(machine->ob, "ob_window_create"))
 		return -ENOMEM;
-	if (OB_READ_ONCE(machine->dead) || !machine_use(machine))
+	if (machine_is_dead(machine) || !machine_use(machine))
 		return -ENODEV;
 	window = ob_alloc(sizeof(*window));
 	if (window == NULL) {
@@ -158,7 +158,7 @@ int ob_window_import(struct ob_machine *machine, void *base, size_t len_bytes, s
 	    len_bytes > UINTPTR_MAX - (uintptr_t)base)
 		return -EINVAL;
 	if (machine->m->ops->dma_import == NULL)
-		return OB_READ_ONCE(machine->dead) ? -ENODEV : -EOPNOTSUPP;
+		return machine_is_dead(machine) ? -ENODEV : -EOPNOTSUPP;
 	rc = window_new(machine, len_bytes, &window);
 	if (rc != 0)
 		return rc;

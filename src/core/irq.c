@@ -485,13 +485,13 @@ void ob_irq_free(struct ob_irq *irq)
 
 void ob_irq_stats(const struct ob_irq *irq, struct ob_irq_stats *out)
 {
-	out->delivered = OB_READ_ONCE(irq->stats.delivered);
-	out->handled = OB_READ_ONCE(irq->stats.handled);
-	out->spurious = OB_READ_ONCE(irq->stats.spurious);
-	out->soft_runs = OB_READ_ONCE(irq->stats.soft_runs);
-	out->task_runs = OB_READ_ONCE(irq->stats.task_runs);
-	out->storms = OB_READ_ONCE(irq->stats.storms);
-	out->stormed = OB_READ_ONCE(irq->stats.stormed);
+	out->delivered = __atomic_load_n(&irq->stats.delivered, __ATOMIC_RELAXED);
+	out->handled = __atomic_load_n(&irq->stats.handled, __ATOMIC_RELAXED);
+	out->spurious = __atomic_load_n(&irq->stats.spurious, __ATOMIC_RELAXED);
+	out->soft_runs = __atomic_load_n(&irq->stats.soft_runs, __ATOMIC_RELAXED);
+	out->task_runs = __atomic_load_n(&irq->stats.task_runs, __ATOMIC_RELAXED);
+	out->storms = __atomic_load_n(&irq->stats.storms, __ATOMIC_RELAXED);
+	out->stormed = __atomic_load_n(&irq->stats.stormed, __ATOMIC_ACQUIRE);
 }
 
 const char *ob_irq_name(const struct ob_irq *irq)

@@ -64,8 +64,8 @@ enum ob_irq_result irq_deliver(struct ob_irq *irq);
 void irq_run_hard(void (*fn)(void *arg), void *arg);
 void irq_set_mask(struct ob_irq *irq, unsigned why);
 void irq_clear_mask(struct ob_irq *irq, unsigned why);
-/* Counters are read by other threads. */
-#define IRQ_COUNT(counter) OB_WRITE_ONCE(counter, (counter) + 1)
+/* Counters have one writer, and readers on other threads. */
+#define IRQ_COUNT(counter) __atomic_store_n(&(counter), (counter) + 1, __ATOMIC_RELAXED)
 
 /* irq_storm.c; owner CPU */
 

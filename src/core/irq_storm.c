@@ -50,7 +50,7 @@ static void storm_begin(struct ob_irq *irq, uint64_t count, const char *what)
 	       irq->dev->name, irq->vector, irq->name, count, what);
 	OB_TRACE(irq->line->cpu, OB_TRACE_IRQ_STORM, irq->vector, count, 0);
 	IRQ_COUNT(irq->stats.storms);
-	OB_WRITE_ONCE(irq->stats.stormed, true);
+	__atomic_store_n(&irq->stats.stormed, true, __ATOMIC_RELEASE);
 	__atomic_store_n(&irq->storm_posted, 1, __ATOMIC_RELAXED);
 	ob_cpu_post(irq->line->cpu, &irq->storm_work);
 }
@@ -73,7 +73,7 @@ static void storm_timer_fn(struct ob_timer *timer)
 	}
 	ob_warn(ob_device_context(irq->dev), "%s: vector %u (%s) is quiet, delivered again", irq->dev->name,
 		irq->vector, irq->name);
-	OB_WRITE_ONCE(irq->stats.stormed, false);
+	__atomic_store_n(&irq->stats.stormed, false, __ATOMIC_RELEASE);
 	irq->window_start_ns = now;
 	irq->window_count = 0;
 	irq->line->unanswered = 0;

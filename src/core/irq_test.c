@@ -430,7 +430,7 @@ static void check_storm(struct fixture *f, struct seen *s, struct seen *neighbou
 	struct ob_irq_stats stats;
 	unsigned before;
 
-	assert_true(LOAD(s->td->masked[s->vector]));
+	assert_true(test_masked(s->td, s->vector));
 	assert_true(test_logged("a: interrupt storm on vector", "(seen)"));
 	assert_true(test_logged("interrupt storm", why));
 	/* Others live. */
@@ -447,7 +447,7 @@ static void check_storm(struct fixture *f, struct seen *s, struct seen *neighbou
 	assert_in_range(LOAD(s->hard) - before, 5, 25);
 	assert_true(test_wait_until(f->ob, calm, s, 3000));
 	assert_true(ob_now_ns() - masked_at > 500 * OB_NS_PER_MS);
-	assert_false(LOAD(s->td->masked[s->vector]));
+	assert_false(test_masked(s->td, s->vector));
 	assert_true(test_logged("is quiet, delivered again", NULL));
 	ob_irq_stats(s->irq, &stats);
 	assert_int_equal(stats.storms, 1);

@@ -225,7 +225,7 @@ static int machine_scan(struct ob_machine *machine)
 		if (rc != 0)
 			ob_err(machine->ob, "%s: looking for devices: %s", machine->uri, strerror(-rc));
 	}
-	return OB_READ_ONCE(machine->dead) ? -ENODEV : rc;
+	return machine_is_dead(machine) ? -ENODEV : rc;
 }
 
 static int machine_bind_new(struct ob_machine *machine, uint64_t deadline_ns)
@@ -239,7 +239,7 @@ static int machine_bind_new(struct ob_machine *machine, uint64_t deadline_ns)
 			continue;
 		/* A device that has no driver, or whose driver gave it up, is no error of the machine. */
 		device_bind(dev, deadline_ns);
-		if (OB_READ_ONCE(machine->dead))
+		if (machine_is_dead(machine))
 			rc = -ENODEV;
 		else if (ob_now_ns() >= deadline_ns)
 			rc = -ETIMEDOUT;
@@ -304,7 +304,7 @@ static void machine_die(struct ob_machine *machine, const char *why)
 		machine_job_end(machine);
 		return;
 	}
-	OB_WRITE_ONCE(machine->dead, true);
+	__atomic_store_n(&machine->dead, true, __ATOMIC_RELEASE);
 	ob_err(machine->ob, "%s: the machine is dead: %s", machine->uri, why);
 	ob_cpu_post(machine->ob->cpus[0], &machine->dead_work);
 }
@@ -447,7 +447,7 @@ static int close_task(struct ob_machine *machine, struct ob_device *unused, uint
 		ob_device_put(dev);
 	}
 	/* From here on nobody begins a removal: every device is gone, and the machine cannot die twice. */
-	OB_WRITE_ONCE(machine->dead, true);
+	__atomic_store_n(&machine->dead, true, __ATOMIC_RELEASE);
 	if (!__atomic_exchange_n(&machine->why_said, true, __ATOMIC_ACQ_REL))
 		ob_debug(machine->ob, "%s: closed", machine->uri);
 	if (rc == 0)
@@ -488,7 +488,7 @@ void ob_machine_close(struct ob_machine *machine)
 
 int ob_machine_rescan(struct ob_machine *machine)
 {
-	if (OB_READ_ONCE(machine->dead))
+	if (machine_is_dead(machine))
 		return -ENODEV;
 	return machine_run_task(machine, NULL, "machine-rescan", scan_and_bind, ob_deadline(MACHINE_OPEN_TIMEOUT_NS));
 }
@@ -508,7 +508,7 @@ int ob_machine_command(struct ob_machine *machine, const char *command, char **r
 	if (reply != NULL)
 		*reply = NULL;
 	if (machine->m->ops->command == NULL)
-		return OB_READ_ONCE(machine->dead) ? -ENODEV : -EOPNOTSUPP;
+		return machine_is_dead(machine) ? -ENODEV : -EOPNOTSUPP;
 	return machine->m->ops->command(machine->m, command, reply, deadline_ns);
 }
 

@@ -32,7 +32,7 @@ struct ob_machine {
 	unsigned flags;
 	unsigned refs;    /* __atomic: this memory */
 	unsigned m_users; /* __atomic: the open machine, and each window */
-	bool dead;        /* OB_READ_ONCE: died or closed */
+	bool dead;        /* __atomic: died or closed */
 	bool why_said;    /* __atomic: its death or close was reported */
 	unsigned jobs;    /* __atomic: removals under way on CPU 0 */
 	struct ob_work dead_work;
@@ -48,6 +48,11 @@ struct ob_machine {
 	struct ob_lock irq_lock;
 	struct list irq_lines;
 };
+
+static inline bool machine_is_dead(const struct ob_machine *machine)
+{
+	return __atomic_load_n(&machine->dead, __ATOMIC_RELAXED);
+}
 
 /* ---- machine.c ---- */
 
