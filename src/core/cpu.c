@@ -80,7 +80,7 @@ void cpu_touch(struct ob_cpu *cpu)
 
 static bool has_work(const struct ob_cpu *cpu)
 {
-	return cpu->poll_count || cpu->work_first || cpu->ready_count || OB_READ_ONCE(cpu->inbox);
+	return cpu->poll_count || cpu->work_first || cpu->ready_count || __atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED);
 }
 
 /* How long a turn may sleep: not at all when there is something to do, and not past the next timer. */
@@ -161,7 +161,7 @@ static unsigned turn(struct ob_cpu *cpu, struct os_thread_data *self, uint64_t t
 		if (cpu->poll_new)
 			done += polls_run(cpu, false);
 	}
-	if (cpu->work_first || OB_READ_ONCE(cpu->inbox))
+	if (cpu->work_first || __atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED))
 		done += work_run(cpu);
 	if (cpu->timers && cpu->timers->expires_ns <= cpu->head.now_ns)
 		done += timers_run(cpu);

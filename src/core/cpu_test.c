@@ -377,7 +377,7 @@ static void post_work(struct ob_work *work)
 {
 	struct post *p = (struct post *)work;
 
-	p->seen = LOAD(p->asked);
+	STORE(p->seen, LOAD(p->asked));
 	ADD(p->runs, 1);
 }
 
@@ -415,6 +415,46 @@ static void test_post_from_many_threads_loses_nothing(void **state)
 	for (unsigned i = 0; i < POSTERS; i++)
 		while (LOAD(posts[i].seen) != POSTS)
 			assert_true(ob_now_ns() < deadline_ns);
+	context_close(&c);
+}
+
+/*
+ * Each post comes as the CPU has run the one before and is about to sleep: it is seen by the look before the sleep, or
+ * it wakes. A lost one sleeps for seconds.
+ */
+static void *answer_thread(void *arg)
+{
+	struct post *p = arg;
+
+	for (unsigned i = 1; i <= POSTS; i++) {
+		uint64_t deadline_ns = ob_deadline(5 * OB_NS_PER_S);
+
+		STORE(p->asked, i);
+		ob_cpu_post(p->cpu, &p->work);
+		while (LOAD(p->seen) != i)
+			if (ob_now_ns() > deadline_ns)
+				return p;
+		/* Shorter steps than ob_cpu_relax(): the moment that matters is some ten cycles long. */
+		for (volatile unsigned pause = i % 397; pause > 0; pause--)
+			;
+	}
+	return NULL;
+}
+
+static void test_post_as_the_cpu_falls_asleep_is_not_lost(void **state)
+{
+	struct post p = {0};
+	pthread_t thread;
+	struct context c;
+	void *lost;
+
+	context_open(&c, 1);
+	p.cpu = c.cpu;
+	ob_work_init(&p.work, post_work);
+	assert_int_equal(ob_cpu_start(c.cpu, -1), 0);
+	pthread_create(&thread, NULL, answer_thread, &p);
+	pthread_join(thread, &lost);
+	assert_null(lost);
 	context_close(&c);
 }
 
@@ -623,8 +663,8 @@ static void test_fd_embedded_loses_no_post(void **state)
 	fd = ob_cpu_fd(c.cpu);
 	p.cpu = c.cpu;
 	ob_work_init(&p.work, post_work);
-	pthread_create(&thread, NULL, poster, &p);
-	while (p.seen < POSTS) {
+	pthread_create(&thread, NULL, answer_thread, &p);
+	while (LOAD(p.seen) < POSTS) {
 		assert_true(is_readable(fd, 5000));
 		while (ob_cpu_turn(c.cpu, 0) != 0)
 			;
@@ -646,6 +686,7 @@ int main(void)
 		cmocka_unit_test(test_start_and_stop_moves_the_home),
 		cmocka_unit_test(test_create_with_bad_configuration_is_refused),
 		cmocka_unit_test(test_post_from_many_threads_loses_nothing),
+		cmocka_unit_test(test_post_as_the_cpu_falls_asleep_is_not_lost),
 		cmocka_unit_test(test_call_runs_on_the_other_cpu),
 		cmocka_unit_test(test_call_to_a_cpu_that_nobody_turns_times_out),
 		cmocka_unit_test(test_fd_in_an_epoll_loop_tells_of_everything),

@@ -318,6 +318,48 @@ static void test_event_reset_takes_back_a_signal_on_its_way(void **state)
 	context_close(&c);
 }
 
+/* ---- a signaller that was stopped between its two steps ---- */
+
+struct halfway {
+	struct ob_event event;
+	unsigned returned;
+	int rc;
+};
+
+static void halfway_body(void *arg)
+{
+	struct halfway *h = arg;
+
+	h->rc = ob_event_wait(&h->event, ob_deadline(2 * OB_NS_PER_MS));
+	h->returned = 1;
+}
+
+static void turn_for(struct ob_cpu *cpu, uint64_t ns)
+{
+	for (uint64_t start = ob_now_ns(); ob_now_ns() - start < ns;)
+		ob_cpu_turn(cpu, OB_NS_PER_MS);
+}
+
+static void test_event_half_signalled_keeps_its_waiter_past_the_deadline(void **state)
+{
+	struct halfway h = {.rc = 1};
+	struct context c;
+
+	context_open(&c, 1);
+	ob_event_init(&h.event, c.cpu);
+	assert_int_equal(ob_task_spawn(c.cpu, "wait", halfway_body, &h, NULL), 0);
+	ob_cpu_turn(c.cpu, 0);
+	/* The word is changed, POSTED and the count; the work is not in the inbox yet. */
+	ADD(h.event.count, (1u << 28) + 1);
+	turn_for(c.cpu, 10 * OB_NS_PER_MS);
+	assert_int_equal(h.returned, 0);
+	work_push(c.cpu, &h.event.work);
+	turn_for(c.cpu, OB_NS_PER_MS);
+	assert_int_equal(h.returned, 1);
+	assert_int_equal(h.rc, 0);
+	context_close(&c);
+}
+
 /* ---- many signallers ---- */
 
 #define SIGNALLERS 3
@@ -383,6 +425,7 @@ int main(void)
 		cmocka_unit_test(test_event_on_a_plain_threads_stack_times_out_safely),
 		cmocka_unit_test(test_event_on_a_sleeping_threads_stack_times_out_safely),
 		cmocka_unit_test(test_event_reset_takes_back_a_signal_on_its_way),
+		cmocka_unit_test(test_event_half_signalled_keeps_its_waiter_past_the_deadline),
 		cmocka_unit_test(test_event_signalled_by_many_threads_counts_each),
 	};
 

@@ -282,6 +282,7 @@ static void test_mutex_is_first_come_first_served_and_times_out(void **state)
 static struct {
 	struct ob_lock lock;
 	uint64_t plain; /* guarded */
+	unsigned inside, together;
 } locked;
 
 static void *lock_thread(void *arg)
@@ -289,8 +290,11 @@ static void *lock_thread(void *arg)
 	for (unsigned i = 0; i < 50000; i++) {
 		ob_lock(&locked.lock);
 		locked.plain++;
+		if (ADD(locked.inside, 1) != 1)
+			ADD(locked.together, 1);
 		if (i % 8192 == 0)
 			usleep(500); /* long enough for others to fall asleep on it */
+		ADD(locked.inside, -1);
 		ob_unlock(&locked.lock);
 	}
 	return NULL;
@@ -307,6 +311,7 @@ static void test_lock_between_threads_excludes(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(locked.plain, 150000);
+	assert_int_equal(locked.together, 0);
 	assert_int_equal(locked.lock.word, 0);
 }
 

@@ -35,7 +35,7 @@ static void work_take(struct ob_cpu *cpu)
 {
 	struct ob_work *newest, *oldest = NULL, *last;
 
-	if (!OB_READ_ONCE(cpu->inbox))
+	if (!__atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED))
 		return;
 	newest = last = __atomic_exchange_n(&cpu->inbox, NULL, __ATOMIC_ACQUIRE);
 	while (newest) {
