@@ -207,8 +207,6 @@ static int disable_hard(struct nvme *n)
 		return ret;
 	ob_warn(n->ob, "%s: does not let itself be disabled; function-level reset", n->name);
 	ret = ob_device_reset(n->dev);
-	if (ret == 0)
-		ret = ob_device_enable_dma(n->dev, true);
 	return ret != 0 ? ret : nvme_disable(n);
 }
 
@@ -234,7 +232,10 @@ static int reset_steps(struct nvme *n)
 	trace_step(n, STEP_REWIND, ret);
 	if (ret != 0)
 		return ret;
-	ret = nvme_enable(n);
+	/* It may have been lost, with a function-level reset or otherwise. */
+	ret = ob_device_enable_dma(n->dev, true);
+	if (ret == 0)
+		ret = nvme_enable(n);
 	trace_step(n, STEP_ENABLE, ret);
 	if (ret != 0)
 		return ret;
