@@ -39,7 +39,7 @@ struct fake_host {
 	unsigned vectors; /* messages that may be had; contiguous ones in the same count */
 	unsigned taken;
 	bool no_program;
-	uint8_t memory[FAKE_BAR_BYTES]; /* behind every region */
+	_Alignas(4096) uint8_t memory[FAKE_BAR_BYTES]; /* behind every region */
 	uint64_t region_address, region_bytes;
 	unsigned regions_open, lines_open;
 };

@@ -42,6 +42,7 @@ int ob_pci_info(const struct ob_device *dev, struct ob_pci_info *out);
 
 /** ob_pci_read - @size_bytes 1, 2 or 4, naturally aligned; all ones when the function is gone */
 uint32_t ob_pci_read(struct ob_device *dev, unsigned offset, unsigned size_bytes);
+/** ob_pci_write - decoding, bus mastering, interrupts and BARs are the bus's: ask core for those, do not write them */
 void ob_pci_write(struct ob_device *dev, unsigned offset, unsigned size_bytes, uint32_t value);
 
 /** ob_pci_find_capability - offset of the first capability @id after @previous (0: from the start), or 0 */

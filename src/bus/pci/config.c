@@ -20,7 +20,7 @@ static bool access_ok(const struct pci_host *host, unsigned offset, unsigned siz
 
 static uint32_t all_ones(unsigned size_bytes)
 {
-	return 0xffffffffu >> (32 - 8 * MIN(size_bytes, 4u));
+	return size_bytes - 1 < 4 ? 0xffffffffu >> (32 - 8 * size_bytes) : 0xffffffffu;
 }
 
 static uint64_t ecam_address(const struct pci_host *host, uint16_t bdf, unsigned offset)
@@ -39,7 +39,7 @@ uint32_t pci_host_read(struct pci_host *host, uint16_t bdf, unsigned offset, uns
 	uint32_t value;
 
 	if (OB_READ_ONCE(m->dead) || !access_ok(host, offset, size_bytes))
-		return 0xffffffffu;
+		return all_ones(size_bytes);
 	if (host->desc.ecam_base != 0) {
 		value = (uint32_t)m->ops->read(m, MACHINE_SPACE_MEMORY, ecam_address(host, bdf, offset), size_bytes);
 	} else if (host->desc.has_cf8) {

@@ -192,8 +192,14 @@ void ob_pci_write(struct ob_device *dev, unsigned offset, unsigned size_bytes, u
 
 	if (fn == NULL || device_is_gone(dev))
 		return;
-	if (offset == PCI_COMMAND && size_bytes >= 2)
-		__atomic_store_n(&fn->command, value & 0xffff, __ATOMIC_SEQ_CST);
+	if (offset == PCI_COMMAND || offset == PCI_COMMAND + 1) {
+		unsigned shift = 8 * (offset - PCI_COMMAND);
+		uint32_t mask = (size_bytes == 1 ? 0xffu : 0xffffu) << shift, bits = value << shift;
+
+		pci_command_update(fn, (uint16_t)(mask & ~bits), (uint16_t)(mask & bits));
+		if (size_bytes < 4)
+			return;
+	}
 	pci_write(fn, offset, size_bytes, value);
 }
 

@@ -117,6 +117,25 @@ static void test_enable_and_disable_switch_decoding_and_master(void **state)
 	fake_pci_close(ob, machine);
 }
 
+static void test_config_write_of_the_command_register_kept_by_later_changes(void **state)
+{
+	struct fake_function *f = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
+	struct ob_device *dev = open_device("0000:00:02.0");
+
+	ob_pci_write(dev, PCI_COMMAND, 2, PCI_COMMAND_PARITY);
+	ob_pci_write(dev, PCI_COMMAND + 1, 1, PCI_COMMAND_SERR >> 8);
+	assert_int_equal(fake_pci_get(f, PCI_COMMAND, 2), PCI_COMMAND_PARITY | PCI_COMMAND_SERR);
+	assert_int_equal(dev->ops->enable_dma(dev, true), 0);
+	assert_int_equal(ob_pci_read(dev, PCI_COMMAND, 2), PCI_COMMAND_PARITY | PCI_COMMAND_SERR | PCI_COMMAND_MASTER);
+	/* Malformed accesses do nothing. */
+	ob_pci_write(dev, PCI_INTERRUPT_LINE + 1, 2, 0x55);
+	ob_pci_write(dev, 0x1000, 4, 0x55);
+	assert_int_equal(ob_pci_read(dev, 2, 4), 0xffffffffu);
+	assert_int_equal(ob_pci_read(dev, 0, 3), 0xffffffu);
+	assert_int_equal(ob_pci_read(dev, 0x1000, 1), 0xffu);
+	fake_pci_close(ob, machine);
+}
+
 static void test_enable_without_an_address_refused(void **state)
 {
 	struct fake_function *f = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
@@ -188,6 +207,18 @@ static void test_msix_table_nowhere_ignored(void **state)
 	add_msix(16, 7, 0x1000);
 	dev = open_device("0000:00:02.0");
 	assert_true(fake_pci_logged("MSI-X table at offset 0x1000 of BAR 7, which has none"));
+	assert_int_equal(ob_pci_info(dev, &info), 0);
+	assert_int_equal(info.msix_vectors, 0);
+	fake_pci_close(ob, machine);
+}
+
+static void test_msix_table_behind_the_end_of_its_bar_ignored(void **state)
+{
+	struct ob_pci_info info;
+	struct ob_device *dev;
+
+	add_msix(16, 0, 0x8000);
+	dev = open_device("0000:00:02.0");
 	assert_int_equal(ob_pci_info(dev, &info), 0);
 	assert_int_equal(info.msix_vectors, 0);
 	fake_pci_close(ob, machine);
@@ -370,10 +401,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_match_rows_more_exact_scores_higher, setup),
 		cmocka_unit_test_setup(test_enable_and_disable_switch_decoding_and_master, setup),
+		cmocka_unit_test_setup(test_config_write_of_the_command_register_kept_by_later_changes, setup),
 		cmocka_unit_test_setup(test_enable_without_an_address_refused, setup),
 		cmocka_unit_test_setup(test_msix_alloc_programs_masked_entries_and_enables, setup),
 		cmocka_unit_test_setup(test_msix_table_past_its_bar_clamped, setup),
 		cmocka_unit_test_setup(test_msix_table_nowhere_ignored, setup),
+		cmocka_unit_test_setup(test_msix_table_behind_the_end_of_its_bar_ignored, setup),
 		cmocka_unit_test_setup(test_msix_few_messages_left_takes_fewer, setup),
 		cmocka_unit_test_setup(test_msix_programmed_by_the_machine_not_touched, setup),
 		cmocka_unit_test_setup(test_msi_alloc_several_64bit_maskable_programs_the_block, setup),

@@ -14,13 +14,19 @@ static uint16_t control(struct pci_function *fn)
 	return pci_read16(fn, fn->msi + PCI_MSI_CONTROL);
 }
 
+/* The vectors share this word and their CPUs may change it at once: whoever finds a newer wish writes again. */
 static void write_mask(struct pci_function *fn)
 {
 	uint16_t ctl = control(fn);
+	unsigned offset = fn->msi + (ctl & PCI_MSI_CTL_64 ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32);
+	uint32_t mask;
 
-	if (ctl & PCI_MSI_CTL_MASKABLE)
-		pci_write(fn, fn->msi + (ctl & PCI_MSI_CTL_64 ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32), 4,
-			  fn->irq.msi_mask);
+	if (!(ctl & PCI_MSI_CTL_MASKABLE))
+		return;
+	do {
+		mask = __atomic_load_n(&fn->irq.msi_mask, __ATOMIC_SEQ_CST);
+		pci_write(fn, offset, 4, mask);
+	} while (__atomic_load_n(&fn->irq.msi_mask, __ATOMIC_SEQ_CST) != mask);
 }
 
 static void program(struct pci_function *fn)
@@ -96,11 +102,10 @@ void pci_msi_mask(struct pci_function *fn, unsigned vector, bool mask)
 {
 	if (!fn->irq.msi[0].program)
 		return;
-	/* Each vector has one CPU, but they share this word. */
 	if (mask)
-		__atomic_fetch_or(&fn->irq.msi_mask, 1u << vector, __ATOMIC_ACQ_REL);
+		__atomic_fetch_or(&fn->irq.msi_mask, 1u << vector, __ATOMIC_SEQ_CST);
 	else
-		__atomic_fetch_and(&fn->irq.msi_mask, ~(1u << vector), __ATOMIC_ACQ_REL);
+		__atomic_fetch_and(&fn->irq.msi_mask, ~(1u << vector), __ATOMIC_SEQ_CST);
 	write_mask(fn);
 }
 

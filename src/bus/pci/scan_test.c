@@ -195,6 +195,16 @@ static void test_assign_too_large_bar_stays_without_and_neighbours_have_theirs(v
 	fake_pci_close(ob, machine);
 }
 
+static void test_assign_window_starts_where_its_largest_bar_can(void **state)
+{
+	fake_host.bus[0].u.pci.mem32.base += OB_MIB;
+	fake_pci_bar(fake_pci_add(fake_pci_bridge(NULL, 2, 0), 0, 0, 0x1234, 1, 0x030000), 0, 16 * OB_MIB, 0);
+	assert_int_equal(fake_pci_open(&ob, &machine), 0);
+	pci_check_tree(machine, false);
+	assert_false(fake_pci_logged("no room"));
+	fake_pci_close(ob, machine);
+}
+
 static void test_assign_64bit_bar_moves_above_4g_when_below_is_full(void **state)
 {
 	/* Not prefetchable, so it starts below; directly at the root nothing speaks against the other side. */
@@ -474,6 +484,7 @@ int main(void)
 		cmocka_unit_test_setup(test_scan_host_and_isa_bridges_left_alone, setup),
 		cmocka_unit_test_setup(test_scan_hidden_function_not_listed_not_written, setup),
 		cmocka_unit_test_setup(test_assign_too_large_bar_stays_without_and_neighbours_have_theirs, setup),
+		cmocka_unit_test_setup(test_assign_window_starts_where_its_largest_bar_can, setup),
 		cmocka_unit_test_setup(test_assign_64bit_bar_moves_above_4g_when_below_is_full, setup),
 		cmocka_unit_test_setup(test_assign_more_ports_than_room_reserves_give_way, setup),
 		cmocka_unit_test_setup(test_assign_random_trees_nest_and_do_not_overlap, setup),
