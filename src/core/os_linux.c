@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What core takes from Linux: clock, memory, epoll, threads, futexes. Fibers are in fiber.c.
+ * What core takes from Linux: clock, memory, epoll, threads, futexes. Fibers are in os_fiber.c.
  *
  * A poller is an epoll set with two descriptors of its own: an eventfd by which other threads wake it, and a timerfd
  * that makes the set readable in time for who sleeps on it from outside. Sleeping inside needs no timerfd.
