@@ -22,8 +22,10 @@
 
 struct outside {
 	char dir[64], rest[128];
-	pid_t shell; /* and its process group */
+	pid_t shell; /* and its process group; 0: none */
 };
+
+static struct outside outside; /* one at a time; a test that fails leaves it to tear_down() */
 
 static void start(struct outside *o, const char *more)
 {
@@ -48,8 +50,11 @@ static void stop(struct outside *o)
 {
 	char command[128];
 
+	if (o->shell == 0)
+		return;
 	kill(-o->shell, SIGKILL);
 	waitpid(o->shell, NULL, 0);
+	o->shell = 0;
 	snprintf(command, sizeof(command), "rm -rf %s", o->dir);
 	assert_int_equal(system(command), 0);
 }
@@ -79,24 +84,30 @@ static void use(struct raw *r, bool msi)
 	assert_false(r->m->ops->intx_level(r->m, &line));
 }
 
+static int tear_down(void **state)
+{
+	stop(&outside);
+	return 0;
+}
+
 static void attach_three_times(const char *more, bool msi)
 {
-	struct outside o;
+	struct outside *o = &outside;
 	struct raw r;
 	unsigned fds = raw_count_fds();
 
-	start(&o, more);
+	start(o, more);
 	for (unsigned i = 0; i < 3; i++) {
-		int ret = raw_open(&r, o.rest);
+		int ret = raw_open(&r, o->rest);
 
 		if (ret != 0)
 			fail_msg("attach %u: %d, log: %s", i, ret, r.log);
 		use(&r, msi);
 		raw_close(&r);
-		assert_int_equal(kill(o.shell, 0), 0);
+		assert_int_equal(kill(o->shell, 0), 0);
 		assert_int_equal(raw_count_fds(), fds);
 	}
-	stop(&o);
+	stop(o);
 }
 
 static void test_attach_again_and_again_with_messages(void **state)
@@ -111,12 +122,12 @@ static void test_attach_again_and_again_without_messages(void **state)
 
 static void test_attached_qemu_dies(void **state)
 {
-	struct outside o;
+	struct outside *o = &outside;
 	struct raw r;
 
-	start(&o, "");
-	assert_int_equal(raw_open(&r, o.rest), 0);
-	stop(&o);
+	start(o, "");
+	assert_int_equal(raw_open(&r, o->rest), 0);
+	stop(o);
 	assert_true(raw_wait_dead(&r, 2000));
 	assert_string_equal(r.why, "QEMU closed its qtest connection");
 	assert_true(raw_read(&r, BAR, 4) == UINT32_MAX);
@@ -136,14 +147,14 @@ static void *ask_and_wait(void *arg)
 static void test_attached_qemu_hangs_is_cut_off(void **state)
 {
 	uint64_t start_ns;
-	struct outside o;
+	struct outside *o = &outside;
 	pthread_t thread;
 	struct raw r;
 	void *ret;
 
-	start(&o, "&timeout=1");
-	assert_int_equal(raw_open(&r, o.rest), 0);
-	kill(-o.shell, SIGSTOP);
+	start(o, "&timeout=1");
+	assert_int_equal(raw_open(&r, o->rest), 0);
+	kill(-o->shell, SIGSTOP);
 	start_ns = ob_now_ns();
 	assert_int_equal(pthread_create(&thread, NULL, ask_and_wait, &r), 0);
 	assert_true(raw_read(&r, BAR, 4) == UINT32_MAX);
@@ -153,25 +164,25 @@ static void test_attached_qemu_hangs_is_cut_off(void **state)
 	assert_int_equal((int)(intptr_t)ret, -ENODEV);
 	assert_true(raw_elapsed_ms(start_ns) < 5000);
 	raw_close(&r);
-	stop(&o);
+	stop(o);
 }
 
 static void test_second_program_is_turned_away(void **state)
 {
-	struct outside o;
+	struct outside *o = &outside;
 	struct raw first, second;
-	char rest[160];
+	char rest[256];
 
-	start(&o, "");
-	assert_int_equal(raw_open(&first, o.rest), 0);
-	snprintf(rest, sizeof(rest), "q35?attach=%s&timeout=1&msi=off", o.dir);
+	start(o, "");
+	assert_int_equal(raw_open(&first, o->rest), 0);
+	snprintf(rest, sizeof(rest), "q35?attach=%s&timeout=1&msi=off", o->dir);
 	/* The first one's connection stands; ours waits in line. */
 	assert_int_equal(raw_open(&second, rest), -ETIMEDOUT);
 	assert_true(raw_logged(&second, "is another program attached to it?"));
 	raw_close(&second);
 	use(&first, true);
 	raw_close(&first);
-	stop(&o);
+	stop(o);
 }
 
 static void test_nobody_there_times_out(void **state)
@@ -192,12 +203,12 @@ static void test_nobody_there_times_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_attach_again_and_again_with_messages),
-		cmocka_unit_test(test_attach_again_and_again_without_messages),
-		cmocka_unit_test(test_attached_qemu_dies),
-		cmocka_unit_test(test_attached_qemu_hangs_is_cut_off),
-		cmocka_unit_test(test_second_program_is_turned_away),
-		cmocka_unit_test(test_nobody_there_times_out),
+		cmocka_unit_test_teardown(test_attach_again_and_again_with_messages, tear_down),
+		cmocka_unit_test_teardown(test_attach_again_and_again_without_messages, tear_down),
+		cmocka_unit_test_teardown(test_attached_qemu_dies, tear_down),
+		cmocka_unit_test_teardown(test_attached_qemu_hangs_is_cut_off, tear_down),
+		cmocka_unit_test_teardown(test_second_program_is_turned_away, tear_down),
+		cmocka_unit_test_teardown(test_nobody_there_times_out, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

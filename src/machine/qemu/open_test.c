@@ -221,6 +221,7 @@ static void test_parent_killed_qemu_dies(void **state)
 	if (child == 0) {
 		struct raw r;
 
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (raw_open(&r, "") == 0) {
 			pid_t pid = r.qemu->supervisor.process.pid;
 

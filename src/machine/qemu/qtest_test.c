@@ -141,6 +141,7 @@ static void test_chatter_does_not_extend_the_deadline(void **state)
 	pid_t child = fork();
 
 	if (child == 0) {
+		qemu_io_close(&b->ours); /* so that it ends with us */
 		for (;;) {
 			if (send(b->theirs, "IRQ raise 1\n", 12, MSG_NOSIGNAL) < 0)
 				_exit(0);
