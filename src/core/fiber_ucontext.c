@@ -3,6 +3,7 @@
  * Switching stacks with ucontext, where there is no assembler for the architecture. Thirty times slower: it also saves
  * the signal mask, which takes a system call.
  */
+#include <stddef.h>
 #include <stdint.h>
 #include <ucontext.h>
 
