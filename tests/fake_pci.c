@@ -218,14 +218,45 @@ static const struct machine_bus *fake_buses(struct machine *m)
 	return fake_host.bus;
 }
 
+/* The function and offset that a memory or port access means as configuration access; false: none. */
+static bool decode(enum machine_space space, uint64_t address, uint16_t *bdf, unsigned *offset)
+{
+	uint64_t ecam = fake_host.bus[0].u.pci.ecam_base;
+
+	if (space == MACHINE_SPACE_MEMORY && ecam != 0 && address >= ecam && address < ecam + (256u << 20)) {
+		*bdf = (uint16_t)((address - ecam) >> 12);
+		*offset = (address - ecam) & 0xfff;
+		return true;
+	}
+	if (space == MACHINE_SPACE_PORT && address >= 0xcfc && address < 0xd00 && (fake_host.cf8 & 1u << 31)) {
+		*bdf = (uint16_t)(fake_host.cf8 >> 8);
+		*offset = (fake_host.cf8 & 0xfc) + (address & 3);
+		return true;
+	}
+	return false;
+}
+
 static uint64_t fake_read(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes)
 {
-	return UINT64_MAX;
+	uint32_t value = 0xffffffffu;
+	unsigned offset;
+	uint16_t bdf;
+
+	if (decode(space, address, &bdf, &offset))
+		config_read(m, bdf, offset, size_bytes, &value);
+	return value;
 }
 
 static void fake_write(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes,
 		       uint64_t value)
 {
+	unsigned offset;
+	uint16_t bdf;
+
+	if (space == MACHINE_SPACE_PORT && address == 0xcf8 && size_bytes == 4)
+		fake_host.cf8 = (uint32_t)value;
+	else if (decode(space, address, &bdf, &offset))
+		config_write(m, bdf, offset, size_bytes, (uint32_t)value);
 }
 
 static int fake_flush(struct machine *m)

@@ -35,6 +35,7 @@ struct fake_host {
 	struct fake_function functions[FAKE_FUNCTIONS_MAX];
 	unsigned count;
 	bool conflict;    /* two bridges claimed one bus number */
+	uint32_t cf8;     /* the address port */
 	unsigned writes;  /* configuration writes */
 	unsigned vectors; /* messages that may be had; contiguous ones in the same count */
 	unsigned taken;

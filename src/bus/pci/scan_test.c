@@ -61,6 +61,42 @@ static void test_scan_nested_bridges_numbers_in_depth_first_order(void **state)
 	fake_pci_close(ob, machine);
 }
 
+static void check_access(bool extended)
+{
+	struct fake_function *bridge = fake_pci_bridge(NULL, 2, 0),
+			     *f = fake_pci_add(bridge, 3, 1, 0x1234, 1, 0x020000);
+
+	fake_pci_add(bridge, 3, 0, 0x1234, 2, 0x020000)->config[PCI_HEADER_TYPE] = PCI_HEADER_MULTI;
+	fake_pci_bar(f, 0, 0x4000, 0);
+	fake_pci_express(f, PCIE_TYPE_ENDPOINT, false);
+	fake_pci_extended(f, 0x100, PCIE_EXT_ID_DSN, 0);
+	fake_host.bus[0].u.pci.config_read = NULL;
+	fake_host.bus[0].u.pci.config_write = NULL;
+	assert_int_equal(fake_pci_open(&ob, &machine), 0);
+	assert_int_equal(pci_check_tree(machine, false), 3);
+	struct ob_device *dev = fake_pci_device(machine, "0000:01:03.1");
+
+	assert_non_null(dev);
+	assert_int_equal(ob_pci_find_extended_capability(dev, PCIE_EXT_ID_DSN, 0), extended ? 0x100 : 0);
+	assert_int_equal(ob_pci_read(dev, 0x100, 2), extended ? PCIE_EXT_ID_DSN : 0xffff);
+	ob_pci_write(dev, PCI_INTERRUPT_LINE, 1, 0x5a);
+	assert_int_equal(f->config[PCI_INTERRUPT_LINE], 0x5a);
+	assert_int_equal(ob_pci_read(dev, PCI_INTERRUPT_LINE, 1), 0x5a);
+	fake_pci_close(ob, machine);
+}
+
+static void test_config_by_ecam_reaches_all_of_it(void **state)
+{
+	fake_host.bus[0].u.pci.ecam_base = 0xb0000000u;
+	check_access(true);
+}
+
+static void test_config_by_ports_reaches_the_first_256_bytes(void **state)
+{
+	fake_host.bus[0].u.pci.has_cf8 = true;
+	check_access(false);
+}
+
 static void test_scan_stale_bus_numbers_two_bridges_claim_one_bus_resolved(void **state)
 {
 	struct fake_function *a = fake_pci_bridge(NULL, 2, 0), *b = fake_pci_bridge(NULL, 3, 0);
@@ -477,6 +513,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_scan_nested_bridges_numbers_in_depth_first_order, setup),
+		cmocka_unit_test_setup(test_config_by_ecam_reaches_all_of_it, setup),
+		cmocka_unit_test_setup(test_config_by_ports_reaches_the_first_256_bytes, setup),
 		cmocka_unit_test_setup(test_scan_stale_bus_numbers_two_bridges_claim_one_bus_resolved, setup),
 		cmocka_unit_test_setup(test_scan_prefetchable_64bit_goes_above_4g_where_bridges_allow, setup),
 		cmocka_unit_test_setup(test_scan_hotplug_port_empty_gets_bus_and_reserve, setup),
