@@ -58,7 +58,7 @@ struct ob_segment {
  * @out:       held; ob_window_put() ends it
  *
  * Page aligned and zeroed. No device may use it before ob_window_grant().
- * Return: 0; -ENOMEM; -EINVAL.
+ * Return: 0; -ENOMEM; -EINVAL; -ENODEV the machine is dead or closed.
  */
 int ob_window_create(struct ob_machine *machine, size_t len_bytes, struct ob_window **out);
 

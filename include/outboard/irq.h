@@ -41,8 +41,13 @@ struct ob_irq_config {
 	void (*soft)(void *arg); /* may be NULL */
 	void (*task)(void *arg); /* may be NULL; runs in a task of its own, once per wake-up */
 	void *arg;
-	uint32_t storm_max;       /* deliveries in storm_window_ns that make a storm; 0: 100,000 */
-	uint64_t storm_window_ns; /* 0: 100 ms. Independently, 100 in a row that answer OB_IRQ_NONE make one. */
+	/*
+	 * A storm is more than storm_max deliveries (0: 100,000) within storm_window_ns (0: 100 ms); or 100 in a row that
+	 * answer OB_IRQ_NONE (INTx: while the line stays up); or 1000 in a row that leave an INTx line up. Of those on a
+	 * shared line the one is masked whose mask takes it down.
+	 */
+	uint32_t storm_max;
+	uint64_t storm_window_ns;
 };
 
 struct ob_irq_stats {
@@ -70,8 +75,11 @@ void ob_irq_release(struct ob_device *dev);
 /**
  * ob_irq_request - bind handlers to @vector of the device and enable it
  *
+ * Devices that share an INTx line share its CPU: that of the first.
+ *
  * Context: task.
- * Return: 0; -EINVAL; -EBUSY taken; -ENOMEM; -ENODEV.
+ * Return: 0; -EINVAL, also for INTx on another CPU than its line's; -EBUSY taken; -ENOMEM; -ENODEV; -ETIMEDOUT the CPU
+ * does not turn.
  */
 int ob_irq_request(struct ob_device *dev, unsigned vector, const struct ob_irq_config *config, struct ob_irq **out);
 /** ob_irq_free - disable the vector; when it returns no handler runs or will run. Task. NULL is fine. */

@@ -27,7 +27,7 @@ struct bus_ops {
 	const char *name; /* "pci" */
 	/* Does this device fit the row? 0 no; larger is more exact. */
 	unsigned (*match)(struct ob_device *dev, const struct ob_match *match);
-	/* Before probe: memory decoding on; after remove: off, bus master off. */
+	/* Before probe: memory decoding on; after remove: off, bus master off, regions closed. */
 	int (*enable)(struct ob_device *dev);
 	void (*disable)(struct ob_device *dev);
 	int (*region)(struct ob_device *dev, unsigned index, struct ob_region *out);
