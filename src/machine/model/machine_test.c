@@ -236,9 +236,11 @@ static void test_dma_outside_of_grants_is_refused_and_logged(void **state)
 	assert_int_equal(NVME_CQE_STATUS(ob_le16_load(&q.cq[2].status)), NVME_SC_DATA_TRANSFER_ERROR);
 	submit_identify(&b, &q, (uint64_t)(uintptr_t)q.memory.base); /* a pointer is no address */
 	assert_int_equal(NVME_CQE_STATUS(ob_le16_load(&q.cq[3].status)), NVME_SC_DATA_TRANSFER_ERROR);
-	assert_int_equal(b.errors, 3);
+	submit_identify(&b, &q, q.iova + (1u << 20)); /* far beyond the end */
+	assert_int_equal(NVME_CQE_STATUS(ob_le16_load(&q.cq[4].status)), NVME_SC_DATA_TRANSFER_ERROR);
+	assert_int_equal(b.errors, 4);
 	assert_int_equal(command(&b, "faults", reply, sizeof(reply)), 0);
-	assert_non_null(strstr(reply, "3 DMA accesses refused"));
+	assert_non_null(strstr(reply, "4 DMA accesses refused"));
 	assert_non_null(strstr(reply, "nvme0 write"));
 	b.m->ops->dma_free(b.m, &other);
 	take_down(&b, &q);

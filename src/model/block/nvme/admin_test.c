@@ -388,6 +388,9 @@ static void test_async_requests_are_limited_and_masked_until_read(void **state)
 	assert_int_equal(ob_le32_to_cpu(cqe.dw0) >> 16, NVME_LOG_CHANGED_NAMESPACES);
 	assert_true(rig_take(&r, 0, &cqe));
 	assert_int_equal(rig_status(&cqe), 0);
+	rig_ring_head(&r, 0);
+	assert_int_equal(get_log(&r, NVME_LOG_CHANGED_NAMESPACES, 0, page, 4096, 0), 0);
+	assert_int_equal(ob_le32_to_cpu(list->nsid[0]), 0); /* reading it cleared it */
 	rig_fini(&r);
 }
 

@@ -235,6 +235,9 @@ static void test_sgls_with_wrong_descriptors_are_refused(void **state)
 	list[0] = sgl(NVME_SGL_SEGMENT, t.lists, 16);
 	assert_int_equal(io_sgl(&t, NVME_CMD_READ, 0, 1, sgl(NVME_SGL_SEGMENT, t.lists, 16)),
 			 FAILED(NVME_SC_SGL_INVALID_COUNT));
+	/* Zeroes are empty data blocks; so many of them are too many. */
+	assert_int_equal(io_sgl(&t, NVME_CMD_READ, 0, 1, sgl(NVME_SGL_LAST_SEGMENT, RIG_BASE + (2u << 20), 65537 * 16)),
+			 FAILED(NVME_SC_SGL_INVALID_COUNT));
 	assert_int_equal(io_sgl(&t, NVME_CMD_READ, 0, 1, sgl(NVME_SGL_LAST_SEGMENT, RIG_BASE + RIG_BYTES, 16)),
 			 FAILED(NVME_SC_DATA_TRANSFER_ERROR));
 	/* A write's bit bucket is as if it were not there, so this one is short. */

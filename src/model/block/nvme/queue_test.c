@@ -425,6 +425,8 @@ static void test_reset_with_commands_in_flight_drops_them_untouched(void **state
 	assert_int_equal(stats.in_flight, 0);
 	assert_int_equal(rig_enable(&r, 12), NVME_CSTS_RDY);
 	assert_int_equal(rig_create(&r, 1, 16, 1), 0); /* the id is free again */
+	rig_advance(&r, OB_NS_PER_S);
+	assert_int_equal(*(uint8_t *)rig_at(&r, data), 0x5a);
 	rig_fini(&r);
 }
 
