@@ -283,7 +283,8 @@ static int ram_cancel(struct ob_block_channel *channel, struct ob_block_request 
 		if (q->entries[i].request != request)
 			continue;
 		__atomic_fetch_add(&q->ram->cancels, 1, __ATOMIC_RELAXED);
-		q->entries[i].cancelled = q->entries[i].kicked = true;
+		q->entries[i].cancelled = !q->ram->config.deaf;
+		q->entries[i].kicked = true;
 		if (q->armed)
 			ob_poll_schedule(&q->poll);
 		return 0;
@@ -324,6 +325,8 @@ static int ram_channel_open(struct ob_block *block, struct ob_block_channel *cha
 		free(q);
 		return ret;
 	}
+	if (ram->config.depth_lie != 0)
+		channel->depth = ram->config.depth_lie;
 	__atomic_fetch_add(&ram->channels, 1, __ATOMIC_RELAXED);
 	return 0;
 }

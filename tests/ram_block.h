@@ -17,12 +17,14 @@ struct ram_block_config {
 	const char *name, *model; /* NULL: some */
 	uint64_t seed;
 	unsigned depth_max;      /* of a channel; 0: as wished */
+	unsigned depth_lie;      /* what it says it gave; 0: the truth */
 	unsigned late_polls_max; /* a request is ready after at most that many polls */
 	unsigned inline_percent; /* end inside submit or kick */
 	unsigned full_percent;   /* -EAGAIN though there is room */
 	unsigned error_percent;  /* -EIO */
 	bool reorder;
 	bool hang;          /* nothing ends but by cancel or close */
+	bool deaf;          /* cancel does nothing */
 	bool keep_on_close; /* a bad driver: close ends nothing */
 	int open_error;     /* of channel_open */
 	uint64_t bad_lba;   /* -EIO there, protocol status RAM_BLOCK_BAD; UINT64_MAX: none */

@@ -140,10 +140,11 @@ struct block_channel {
 	int step_state;       /* __atomic, enum step_state of channel.c */
 	int step_error;
 	unsigned bounce_wish;
-	unsigned lost;   /* children that the driver never ended */
-	bool cpu_silent; /* the owner CPU did not answer; CPU 0 went on without it */
-	bool leaked;     /* some CPU may still touch it: never freed */
-	bool detached;   /* __atomic: the driver's side is gone, and all that belongs to a CPU */
+	uint64_t cancel_ns; /* for a cancelled request to end, before its waiting caller gives up */
+	unsigned lost;      /* children that the driver never ended */
+	bool cpu_silent;    /* the owner CPU did not answer; CPU 0 went on without it */
+	bool leaked;        /* some CPU may still touch it: never freed */
+	bool detached;      /* __atomic: the driver's side is gone, and all that belongs to a CPU */
 };
 
 static inline struct block_channel *block_channel(struct ob_block_channel *channel)

@@ -278,6 +278,7 @@ static int channel_create(struct ob_block *block, const struct ob_block_channel_
 	c->pub.mode = config->poll.mode;
 	c->pub.poll = config->poll;
 	c->pub.timeout_ns = config->timeout_ns;
+	c->cancel_ns = BLOCK_CANCEL_NS;
 	c->bounce_wish = config->bounce_buffers != 0 ? config->bounce_buffers : BLOCK_BOUNCE_DEFAULT;
 	list_init(&c->link);
 	ob_work_init(&c->work, block_work);

@@ -44,6 +44,18 @@ static void test_open_bad_config_is_invalid(void **state)
 	ram_world_close(w);
 }
 
+static void test_open_driver_that_gives_too_much_is_held_to_the_wish(void **state)
+{
+	struct ram_block_config disk = ram_world_disk();
+	struct ram_world *w = &world;
+
+	disk.depth_lie = 1000;
+	ram_world_open(w, 1, &disk);
+	ram_world_channel(w, 16, OB_COMPLETION_INTERRUPT);
+	assert_int_equal(ob_block_channel_depth(w->channel), 16);
+	ram_world_close(w);
+}
+
 struct nth {
 	unsigned count, fail;
 };
@@ -200,6 +212,32 @@ static void test_close_in_flight_cancels_each_once(void **state)
 		assert_int_equal(ram_ends, IOS);
 		ram_world_close(w);
 	}
+}
+
+static void submit_again(struct ob_block_request *request)
+{
+	struct ram_io *io = (struct ram_io *)(void *)request;
+
+	io->ends++;
+	assert_int_equal(ob_block_submit(io->world->channel, request), -ENODEV);
+}
+
+static void test_submit_while_closing_is_nodev(void **state)
+{
+	struct ram_block_config disk = hanging();
+	struct ram_world *w = &world;
+	struct ram_io io;
+
+	ram_world_open(w, 1, &disk);
+	ram_world_channel(w, 0, OB_COMPLETION_INTERRUPT);
+	ram_io_init(&io, w, OB_BLOCK_READ, 0, 1, w->window->base);
+	io.request.done = submit_again;
+	ram_io_submit(&io);
+	ob_block_kick(w->channel);
+	ob_block_channel_close(w->channel);
+	w->channel = NULL;
+	assert_int_equal(io.ends, 1);
+	ram_world_close(w);
 }
 
 static void test_close_driver_that_keeps_requests_is_logged(void **state)
@@ -367,10 +405,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_open_without_config_has_defaults),
 		cmocka_unit_test(test_open_bad_config_is_invalid),
+		cmocka_unit_test(test_open_driver_that_gives_too_much_is_held_to_the_wish),
 		cmocka_unit_test(test_open_any_call_failing_leaves_nothing),
 		cmocka_unit_test(test_publish_any_call_failing_leaves_nothing),
 		cmocka_unit_test(test_open_from_task_and_thread_works),
 		cmocka_unit_test(test_close_in_flight_cancels_each_once),
+		cmocka_unit_test(test_submit_while_closing_is_nodev),
 		cmocka_unit_test(test_close_driver_that_keeps_requests_is_logged),
 		cmocka_unit_test(test_removal_in_flight_ends_each_once_with_nodev),
 		cmocka_unit_test(test_removal_under_threads_ends_each_once),

@@ -141,6 +141,21 @@ static void test_write_pieces_follow_boundary_and_count(void **state)
 	ram_world_close(w);
 }
 
+static void test_write_ragged_end_is_cut_back_to_blocks(void **state)
+{
+	struct ram_block_config disk = narrow();
+	struct ram_world *w = &world;
+
+	disk.limits.transfer_max_bytes = 65536;
+	disk.limits.boundary_mask = 0;
+	ram_world_open(w, 1, &disk);
+	ram_world_channel(w, 0, OB_COMPLETION_INTERRUPT);
+	/* Three segments are the most: the two small ones, or a part of one, wait for the next command. */
+	expect_pieces(w, (size_t[]){16384, 100, 100, 312}, (size_t[]){0, 0, 0, 0}, 4, (struct expect){2, 1, 0});
+	expect_pieces(w, (size_t[]){16384, 100, 612, 200, 112}, (size_t[]){0, 0, 0, 0, 0}, 5, (struct expect){2, 1, 0});
+	ram_world_close(w);
+}
+
 static void test_ranges_longer_than_one_command_are_split(void **state)
 {
 	struct ram_block_config disk = narrow();
@@ -233,6 +248,17 @@ static void test_split_first_error_is_the_status(void **state)
 		ram_world_turn(w, 20);
 		assert_int_equal(io.ends, 1);
 	}
+	/* All fail; the first is the one that was reported. */
+	w->ram->config = disk;
+	w->ram->config.bad_lba = 0;
+	w->ram->config.error_percent = 100;
+	w->ram->config.late_polls_max = 0;
+	w->ram->config.reorder = false;
+	ram_io_init(&io, w, OB_BLOCK_READ, 0, 32, w->window->base);
+	ram_io_submit(&io);
+	ob_block_kick(w->channel);
+	assert_int_equal(ram_io_wait(&io), -EIO);
+	assert_int_equal(io.request.protocol_status, RAM_BLOCK_BAD);
 	/* After the error no more children were made. */
 	assert_true(w->ram->commands[OB_BLOCK_READ] < 20 * 60);
 	ram_world_close(w);
@@ -300,6 +326,7 @@ int main(void)
 		cmocka_unit_test(test_write_longer_than_transfer_is_split),
 		cmocka_unit_test(test_write_unreachable_memory_is_bounced_and_counted),
 		cmocka_unit_test(test_write_pieces_follow_boundary_and_count),
+		cmocka_unit_test(test_write_ragged_end_is_cut_back_to_blocks),
 		cmocka_unit_test(test_ranges_longer_than_one_command_are_split),
 		cmocka_unit_test(test_fua_without_device_support_is_flushed),
 		cmocka_unit_test(test_fua_failed_write_is_not_flushed),

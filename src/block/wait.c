@@ -129,7 +129,7 @@ static int wait_submit(struct ob_block_channel *channel, struct block_wait *w, u
 /* The deadline passed. Returns the status, with *owned false when the request was abandoned. */
 static int wait_cancel(struct ob_block_channel *channel, struct block_wait *w, bool *owned)
 {
-	uint64_t deadline_ns = ob_deadline(BLOCK_CANCEL_NS);
+	uint64_t deadline_ns = ob_deadline(block_channel(channel)->cancel_ns);
 
 	call_on_cpu(channel, cancel_on_cpu, w, deadline_ns);
 	while (ob_event_wait(&w->event, deadline_ns) != 0) {

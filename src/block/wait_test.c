@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "block/block.h"
 #include "tests/ram_world.h"
 
 static struct ram_world world;
@@ -69,6 +70,54 @@ static void test_read_hanging_device_times_out_everywhere(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(w->ram->cancels, 5);
 	ob_cpu_stop(ob_cpu_get(w->ob, 0));
+	ram_world_close(w);
+}
+
+/* Not even the cancel helps: the caller goes, and so does its memory, all of it. What ends later must know. */
+static void give_up(struct ram_world *w, enum ob_block_op op, uint32_t count, unsigned pieces)
+{
+	struct ob_segment *segments = calloc(pieces, sizeof(*segments));
+	uint8_t *memory = malloc(count * 512);
+	struct ob_block_request request = {
+		.op = (uint8_t)op, .segment_count = (uint16_t)pieces, .block_count = count, .segments = segments};
+
+	assert_non_null(segments);
+	assert_non_null(memory);
+	for (unsigned i = 0; i < pieces; i++)
+		segments[i] = (struct ob_segment){.base = memory + i * count * 512 / pieces,
+						  .len_bytes = count * 512 / pieces};
+	memset(memory, 0x99, count * 512);
+	assert_int_equal(ob_block_do(w->channel, &request, ob_deadline(SOON)), -ETIMEDOUT);
+	memset(memory, 0x11, count * 512);
+	free(memory);
+	free(segments);
+}
+
+static void test_do_deaf_device_is_given_up(void **state)
+{
+	struct ram_block_config disk = hanging();
+	struct ram_world *w = &world;
+	struct ram_io io;
+
+	disk.deaf = true;
+	disk.limits.transfer_max_bytes = 4096;
+	ram_world_open(w, 1, &disk);
+	ram_world_channel(w, 16, OB_COMPLETION_POLLED);
+	block_channel(w->channel)->cancel_ns = SOON;
+	give_up(w, OB_BLOCK_READ, 4, 2);
+	give_up(w, OB_BLOCK_WRITE, 4, 4);
+	/* More than fits the buffers, so that some was never sent. */
+	give_up(w, OB_BLOCK_WRITE, 640, 4);
+	assert_non_null(strstr(w->log, "gave up"));
+	w->ram->config.hang = false;
+	w->ram->config.deaf = false;
+	ram_io_init(&io, w, OB_BLOCK_READ, 0, 640, w->plain);
+	ram_io_submit(&io);
+	ob_block_kick(w->channel);
+	assert_int_equal(ram_io_wait(&io), 0);
+	/* What was not the caller's any more was not written. */
+	for (unsigned i = 0; i < 640 * 512; i++)
+		assert_int_not_equal(w->plain[i], 0x11);
 	ram_world_close(w);
 }
 
@@ -207,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_hanging_device_times_out_everywhere),
+		cmocka_unit_test(test_do_deaf_device_is_given_up),
 		cmocka_unit_test(test_read_cpu_that_nobody_turns_times_out),
 		cmocka_unit_test(test_read_full_channel_waits_for_room),
 		cmocka_unit_test(test_read_in_soft_context_is_deadlock),
