@@ -101,7 +101,7 @@ static unsigned look(struct ob_cpu *cpu, struct os_thread_data *self, uint64_t t
 	int count;
 
 	if (timeout_ns > 0) {
-		__atomic_store_n(&cpu->awake, 0, __ATOMIC_SEQ_CST);
+		__atomic_exchange_n(&cpu->awake, 0, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&cpu->inbox, __ATOMIC_SEQ_CST))
 			timeout_ns = 0;
 	}
@@ -136,7 +136,7 @@ static void settle(struct ob_cpu *cpu)
 		cpu->raised = false;
 		os_poller_clear(cpu->poller);
 		os_poller_set_timer(cpu->poller, cpu->timers ? cpu->timers->expires_ns : UINT64_MAX);
-		__atomic_store_n(&cpu->awake, 0, __ATOMIC_SEQ_CST);
+		__atomic_exchange_n(&cpu->awake, 0, __ATOMIC_SEQ_CST);
 		if (OB_LIKELY(!__atomic_load_n(&cpu->inbox, __ATOMIC_SEQ_CST)))
 			return;
 		__atomic_store_n(&cpu->awake, 1, __ATOMIC_RELAXED);

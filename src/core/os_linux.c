@@ -221,7 +221,7 @@ void os_poller_clear(struct os_poller *p)
 	p->wake_ready = false;
 	if (read(p->wake_fd, &value, sizeof(value)) < 0)
 		value = 0;
-	__atomic_store_n(&p->woken, 0, __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&p->woken, 0, __ATOMIC_SEQ_CST);
 }
 
 void os_fds_wait(const int *fds, unsigned count, uint64_t timeout_ns)
