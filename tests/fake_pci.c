@@ -123,7 +123,7 @@ static int config_write(struct machine *m, uint16_t bdf, unsigned offset, unsign
 	fake_host.writes++;
 	if (f == NULL)
 		return 0;
-	if (f->flr_offset != 0 && offset == f->flr_offset && (value & PCIE_DEVCTL_FLR)) {
+	if (f->flr_offset != 0 && offset == f->flr_offset && (value & f->flr_mask)) {
 		memcpy(f->config, f->reset_config, sizeof(f->config));
 		f->resets++;
 		f->away = 3;
@@ -207,8 +207,10 @@ void fake_pci_express(struct fake_function *f, unsigned type, bool flr)
 	fake_pci_set(f, 0x40 + PCIE_FLAGS, 2, 2 | FIELD_PREP(PCIE_FLAGS_TYPE, type), 0);
 	fake_pci_set(f, 0x40 + PCIE_DEVCAP, 4, flr ? PCIE_DEVCAP_FLR : 0, 0);
 	fake_pci_set(f, 0x40 + PCIE_DEVCTL, 2, 0, 0x7fff);
-	if (flr)
+	if (flr) {
 		f->flr_offset = 0x40 + PCIE_DEVCTL;
+		f->flr_mask = PCIE_DEVCTL_FLR;
+	}
 }
 
 /* ---- the machine ---- */

@@ -20,11 +20,11 @@ struct fake_function {
 	uint8_t devfn;
 	uint8_t config[PCIE_CONFIG_LEN];
 	uint8_t writable[PCIE_CONFIG_LEN];
-	bool absent;           /* answers nothing */
-	unsigned retries;      /* so often the vendor id reads as "try again" */
-	bool sized_decoding;   /* a BAR held all ones while the function decoded */
-	unsigned flr_offset;   /* of the DEVCTL whose bit 15 resets it; 0: none */
-	unsigned resets, away; /* away: reads of the vendor id after a reset that find nobody */
+	bool absent;                   /* answers nothing */
+	unsigned retries;              /* so often the vendor id reads as "try again" */
+	bool sized_decoding;           /* a BAR held all ones while the function decoded */
+	unsigned flr_offset, flr_mask; /* the register and bit that reset it; 0: none */
+	unsigned resets, away;         /* away: reads of the vendor id after a reset that find nobody */
 	unsigned intx_slot, intx_pin;
 	uint8_t reset_config[PCIE_CONFIG_LEN];
 };

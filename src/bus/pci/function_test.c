@@ -377,6 +377,48 @@ static void test_reset_flr_restores_what_the_bus_set_up(void **state)
 	fake_pci_close(ob, machine);
 }
 
+static void test_reset_by_advanced_features(void **state)
+{
+	struct fake_function *f = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
+	struct ob_device *dev;
+
+	fake_pci_bar(f, 0, 0x1000, 0);
+	fake_pci_capability(f, 0x60, PCI_CAP_ID_AF);
+	fake_pci_set(f, 0x60 + PCI_AF_CAPS, 1, PCI_AF_CAPS_TP | PCI_AF_CAPS_FLR, 0);
+	f->flr_offset = 0x60 + PCI_AF_CONTROL;
+	f->flr_mask = PCI_AF_CTL_FLR;
+	memcpy(f->reset_config, f->config, sizeof(f->config));
+	dev = open_device("0000:00:02.0");
+	fake_pci_in_task(ob, reset_task, dev);
+	assert_int_equal(reset_rc, 0);
+	assert_int_equal(f->resets, 1);
+	assert_int_equal(fake_pci_get(f, PCI_BAR(0), 4), pci_function_of(dev)->bar[0].base);
+	fake_pci_close(ob, machine);
+}
+
+static void test_quirks_known_devices_lose_what_they_get_wrong(void **state)
+{
+	struct fake_function *audio = fake_pci_add(NULL, 2, 0, 0x1022, 0x1487, PCI_CLASS_HDA);
+	struct fake_function *nic = fake_pci_add(NULL, 3, 0, 0x10ec, 0x8169, 0x020000);
+	struct bus_irq_vectors v;
+	struct ob_device *dev;
+
+	fake_pci_express(audio, PCIE_TYPE_ENDPOINT, true);
+	nic->config[PCI_INTERRUPT_PIN] = 1;
+	dev = open_device("0000:00:02.0");
+	assert_true(fake_pci_logged("[1022:1487] a function-level reset hangs it"));
+	fake_pci_in_task(ob, reset_task, dev);
+	assert_int_equal(reset_rc, -EOPNOTSUPP);
+	/* Its line cannot be masked, so nobody tries. */
+	dev = fake_pci_device(machine, "0000:00:03.0");
+	assert_int_equal(dev->ops->irq_alloc(dev, 1, 1, OB_IRQ_INTX, &v), 0);
+	assert_false(fake_pci_get(nic, PCI_COMMAND, 2) & PCI_COMMAND_INTX_OFF);
+	dev->ops->irq_mask(dev, 0, true);
+	assert_false(fake_pci_get(nic, PCI_COMMAND, 2) & PCI_COMMAND_INTX_OFF);
+	dev->ops->irq_release(dev);
+	fake_pci_close(ob, machine);
+}
+
 static void test_reset_not_offered_or_never_back(void **state)
 {
 	struct fake_function *plain = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
@@ -413,6 +455,8 @@ int main(void)
 		cmocka_unit_test_setup(test_msi_address_it_cannot_say_refused, setup),
 		cmocka_unit_test_setup(test_intx_behind_bridges_swizzles_to_the_root_slot, setup),
 		cmocka_unit_test_setup(test_reset_flr_restores_what_the_bus_set_up, setup),
+		cmocka_unit_test_setup(test_reset_by_advanced_features, setup),
+		cmocka_unit_test_setup(test_quirks_known_devices_lose_what_they_get_wrong, setup),
 		cmocka_unit_test_setup(test_reset_not_offered_or_never_back, setup),
 	};
 
