@@ -50,12 +50,24 @@ static enum ob_irq_result admin_hard(void *arg)
 	return OB_IRQ_SOFT;
 }
 
+static bool any_pending(const struct nvme *n)
+{
+	bool pending = nvme_ring_pending(&n->admin.ring);
+
+	for (unsigned i = 0; i < NVME_SHARED_MAX; i++) {
+		const struct nvme_queue *q = OB_READ_ONCE(n->shared[i]);
+
+		pending |= q != NULL && nvme_ring_pending(&q->ring);
+	}
+	return pending;
+}
+
 /* A level-triggered line is shared: it is ours only when there is a completion. It is masked until that is taken. */
 static enum ob_irq_result admin_hard_intx(void *arg)
 {
 	struct nvme *n = arg;
 
-	if (!nvme_ring_pending(&n->admin.ring))
+	if (!any_pending(n))
 		return OB_IRQ_NONE;
 	ob_mmio_write32(&n->regs, NVME_INTMS, BIT(0));
 	return OB_IRQ_SOFT;
@@ -63,7 +75,24 @@ static enum ob_irq_result admin_hard_intx(void *arg)
 
 static void admin_soft(void *arg)
 {
-	nvme_admin_poll(arg);
+	struct nvme *n = arg;
+
+	nvme_admin_poll(n);
+	for (unsigned i = 0; i < NVME_SHARED_MAX; i++)
+		if (n->shared[i] != NULL && n->shared[i]->polling)
+			ob_poll_schedule(&n->shared[i]->poll);
+}
+
+/* Completions that nobody takes now. */
+static bool any_held(const struct nvme *n)
+{
+	for (unsigned i = 0; i < NVME_SHARED_MAX; i++) {
+		const struct nvme_queue *q = n->shared[i];
+
+		if (q != NULL && q->state != NVME_QUEUE_LIVE && nvme_ring_pending(&q->ring))
+			return true;
+	}
+	return false;
 }
 
 static void admin_soft_intx(void *arg)
@@ -71,8 +100,44 @@ static void admin_soft_intx(void *arg)
 	struct nvme *n = arg;
 
 	nvme_admin_poll(n);
-	/* The level drops once the head doorbell has arrived; both writes go the same way, in order. */
-	ob_mmio_write32(&n->regs, NVME_INTMC, BIT(0));
+	for (unsigned i = 0; i < NVME_SHARED_MAX; i++) {
+		struct nvme_queue *q = n->shared[i];
+
+		if (q != NULL && q->polling && q->state == NVME_QUEUE_LIVE)
+			nvme_queue_take(q, q->ring.mask + 1);
+	}
+	/*
+	 * The level drops once the head doorbells have arrived; the writes go the same way, in order. A queue that is
+	 * frozen or closing keeps it up: then it stays masked until the queue is gone or the controller was reset, and
+	 * waits for admin commands look for themselves.
+	 */
+	n->admin.masked = any_held(n);
+	if (!n->admin.masked)
+		ob_mmio_write32(&n->regs, NVME_INTMC, BIT(0));
+}
+
+bool nvme_admin_share_irq(struct nvme *n, struct nvme_queue *q)
+{
+	if (n->vector_count == 0 || q->cpu != n->cpu)
+		return false;
+	for (unsigned i = 0; i < NVME_SHARED_MAX; i++) {
+		if (n->shared[i] != NULL)
+			continue;
+		OB_WRITE_ONCE(n->shared[i], q);
+		return true;
+	}
+	return false;
+}
+
+void nvme_admin_unshare_irq(struct nvme *n, struct nvme_queue *q)
+{
+	for (unsigned i = 0; i < NVME_SHARED_MAX; i++)
+		if (n->shared[i] == q)
+			OB_WRITE_ONCE(n->shared[i], NULL);
+	if (n->admin.masked && !nvme_is_gone(n)) {
+		n->admin.masked = false;
+		ob_mmio_write32(&n->regs, NVME_INTMC, BIT(0));
+	}
 }
 
 int nvme_admin_start_irq(struct nvme *n)

@@ -173,7 +173,7 @@ void nvme_graveyard_clear(struct nvme *n)
 
 /* ---- vectors ---- */
 
-/* A vector of its own makes the channel interrupt-driven; without one it is polled. An INTx line is the admin queue's. */
+/* A vector of its own, or on CPU 0 a share in the admin queue's, makes the channel interrupt-driven. Else it is polled. */
 static int take_vector(struct nvme *n, struct nvme_queue *q, struct ob_block_channel *channel)
 {
 	struct ob_irq_config config = {.cpu = q->cpu, .hard = queue_hard, .arg = q};
@@ -186,6 +186,9 @@ static int take_vector(struct nvme *n, struct nvme_queue *q, struct ob_block_cha
 	while (vector < n->vector_count && (n->vectors_used & BIT64(vector)) != 0)
 		vector++;
 	if (vector >= n->vector_count || n->irq_kind == OB_IRQ_INTX) {
+		q->shared = nvme_admin_share_irq(n, q);
+		if (q->shared)
+			return 0;
 		ob_info(n->ob, "%s queue %u: no vector left, polled", n->name, q->ring.qid);
 		channel->mode = OB_COMPLETION_POLLED;
 		return 0;
@@ -203,6 +206,9 @@ static int take_vector(struct nvme *n, struct nvme_queue *q, struct ob_block_cha
 
 static void give_vector(struct nvme *n, struct nvme_queue *q)
 {
+	if (q->shared)
+		nvme_admin_unshare_irq(n, q);
+	q->shared = false;
 	ob_irq_free(q->irq);
 	q->irq = NULL;
 	if (q->vector != 0)
@@ -218,7 +224,8 @@ static int create_cq(struct nvme *n, const struct nvme_queue *q)
 		.opcode = NVME_ADMIN_CREATE_CQ,
 		.prp1 = q->ring.cq_dma.iova.addr,
 		.cdw10 = FIELD_PREP(NVME_QUEUE_QID, q->ring.qid) | FIELD_PREP(NVME_QUEUE_QSIZE, q->ring.mask),
-		.cdw11 = NVME_CQ_PC | (q->vector != 0 ? NVME_CQ_IEN | FIELD_PREP(NVME_CQ_IV, q->vector) : 0),
+		.cdw11 = NVME_CQ_PC |
+			 (q->vector != 0 || q->shared ? NVME_CQ_IEN | FIELD_PREP(NVME_CQ_IV, q->vector) : 0),
 	};
 
 	return nvme_admin_do(n, &cmd, "creating a completion queue");

@@ -96,6 +96,11 @@ int nvme_read_capabilities(struct nvme *n)
 	}
 	n->entries_max = power_of_2_below((uint32_t)FIELD_GET(NVME_CAP_MQES, n->cap) + 1);
 	n->dstrd = (uint32_t)FIELD_GET(NVME_CAP_DSTRD, n->cap);
+	if (NVME_CQHDBL(0, n->dstrd) + 4ull > n->regs.len_bytes) {
+		ob_err(n->ob, "%s: a doorbell stride of %u bytes leaves the admin queue none in %llu bytes", n->name,
+		       4u << n->dstrd, (unsigned long long)n->regs.len_bytes);
+		return -EIO;
+	}
 	/* One unit more: it counts in halves of a second, and a controller may say 0. */
 	n->ready_ns = (FIELD_GET(NVME_CAP_TO, n->cap) + 1) * NVME_CAP_TO_UNIT_NS;
 	return 0;
@@ -195,6 +200,7 @@ int nvme_enable(struct nvme *n)
 	ob_mmio_write32(&n->regs, NVME_ASQ + 4, (uint32_t)(r->sq_dma.iova.addr >> 32));
 	ob_mmio_write32(&n->regs, NVME_ACQ, (uint32_t)r->cq_dma.iova.addr);
 	ob_mmio_write32(&n->regs, NVME_ACQ + 4, (uint32_t)(r->cq_dma.iova.addr >> 32));
+	n->admin.masked = false; /* disabling the controller reset INTMS */
 	ob_mmio_write32(&n->regs, NVME_CC,
 			NVME_CC_EN | FIELD_PREP(NVME_CC_IOSQES, NVME_SQE_SHIFT) |
 				FIELD_PREP(NVME_CC_IOCQES, NVME_CQE_SHIFT));

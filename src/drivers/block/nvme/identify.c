@@ -159,8 +159,15 @@ int nvme_identify_controller(struct nvme *n, struct nvme_controller_info *out)
 	if (ret != 0)
 		ob_err(n->ob, "%s: identify controller failed: %s", n->name,
 		       status != 0 ? ob_nvme_status_text(status) : "no answer");
-	else
+	if (ret == 0) {
+		char firmware[sizeof(out->firmware)];
+
+		copy_text(firmware, id->fr, sizeof(id->fr));
+		n->ids.firmware = firmware;
+		nvme_quirks_find(n);
+		n->ids.firmware = NULL;
 		ret = nvme_parse_controller(n, id, out);
+	}
 	ob_free(id);
 	return ret;
 }

@@ -79,7 +79,7 @@ static void test_transient_status_is_tried_again_and_ends(void **state)
 	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
 	assert_int_equal(stats(&bed).reissues, 2);
 	bed_command(&bed, "fault " DEVICE " op=read count=100 status=%u", NVME_SC_NAMESPACE_NOT_READY);
-	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), -EAGAIN);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), -EBUSY);
 	assert_int_equal(bed.requests[0].request.protocol_status, NVME_SC_NAMESPACE_NOT_READY);
 	assert_int_equal(stats(&bed).reissues, 5);
 }

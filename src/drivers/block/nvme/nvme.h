@@ -28,6 +28,7 @@
 #define NVME_RETRY_MAX      3u /* times that a request is issued again, for whatever reason */
 #define NVME_RESETS_MAX     5u /* resets in a row with no request completed between them */
 #define NVME_STRAYS_MAX     16u
+#define NVME_SHARED_MAX     8u /* channels that the admin queue's interrupt serves */
 #define NVME_NAME_MAX       16
 
 #define NVME_ADMIN_TIMEOUT_NS (10 * OB_NS_PER_S)
@@ -145,7 +146,8 @@ struct nvme_queue {
 	struct ob_dma lists_dma;
 	/* CPU 0's */
 	struct list link; /* nvme.queues, or nvme.graveyard */
-	unsigned vector;  /* 0: none */
+	unsigned vector;  /* 0: none of its own */
+	bool shared;      /* interrupts by the admin queue's vector */
 	bool created;     /* the controller has it */
 	bool closing;     /* channel_close is at it */
 	bool wants_abort; /* __atomic */
@@ -189,6 +191,7 @@ struct nvme_admin {
 	struct nvme_admin_slot slots[NVME_ADMIN_ENTRIES - 1];
 	struct ob_irq *irq;
 	bool polled; /* no interrupt */
+	bool masked; /* INTx: until the queue that holds the line is gone */
 	uint64_t lost_interrupts, strays;
 };
 
@@ -262,6 +265,7 @@ struct nvme {
 	uint32_t dstrd;
 	uint32_t entries_max;
 	uint64_t ready_ns; /* CAP.TO */
+	struct quirk_ids ids;
 	uint64_t quirks;
 	uint32_t quirk_value;
 	struct nvme_controller_info info;
@@ -272,6 +276,8 @@ struct nvme {
 	unsigned vector_count; /* 0: none */
 	enum ob_irq_kind irq_kind;
 	uint64_t vectors_used;
+	/* Where vectors are lacking, channels of CPU 0 share the admin queue's. Read by its interrupt. */
+	struct nvme_queue *shared[NVME_SHARED_MAX];
 
 	/* queue pairs */
 	unsigned queue_max; /* highest qid that was granted */
@@ -412,6 +418,9 @@ void nvme_admin_fini(struct nvme *n);
 /* Interrupt or not, for the vectors that there are. */
 int nvme_admin_start_irq(struct nvme *n);
 void nvme_admin_stop_irq(struct nvme *n);
+/* A queue of CPU 0 that shares the vector; false: no room. */
+bool nvme_admin_share_irq(struct nvme *n, struct nvme_queue *q);
+void nvme_admin_unshare_irq(struct nvme *n, struct nvme_queue *q);
 /* Issue and wait. Return: 0, whatever the status; -ETIMEDOUT; -ECANCELED by a reset; -ENODEV; -EBUSY no slot. */
 int nvme_admin_run(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_ns);
 /* The same, with the status as errno; failures are logged. */
@@ -513,7 +522,8 @@ bool nvme_status_transient(uint16_t status);
 
 /* ---- quirks.c ---- */
 
-void nvme_quirks_find(struct nvme *n, const struct quirk_ids *ids);
+/* By n->ids. */
+void nvme_quirks_find(struct nvme *n);
 
 /* The one driver. */
 extern const struct ob_driver nvme_driver;

@@ -9,16 +9,12 @@
 
 static void find_quirks(struct nvme *n)
 {
-	struct quirk_ids ids = {OB_ANY, OB_ANY, OB_ANY, OB_ANY, NULL};
 	struct ob_pci_info info;
 
-	if (ob_pci_info(n->dev, &info) == 0) {
-		ids.vendor = info.vendor;
-		ids.device = info.device;
-		ids.subvendor = info.subvendor;
-		ids.subdevice = info.subdevice;
-	}
-	nvme_quirks_find(n, &ids);
+	n->ids = (struct quirk_ids){OB_ANY, OB_ANY, OB_ANY, OB_ANY, NULL};
+	if (ob_pci_info(n->dev, &info) == 0)
+		n->ids = (struct quirk_ids){info.vendor, info.device, info.subvendor, info.subdevice, NULL};
+	nvme_quirks_find(n);
 }
 
 static int nvme_probe(struct ob_device *dev, const struct ob_match *match)

@@ -22,6 +22,13 @@
 
 static_assert(NVME_CMD_READ == 2 - OB_BLOCK_READ && NVME_CMD_WRITE == 2 - OB_BLOCK_WRITE, "opcodes by subtraction");
 
+/* For the trace. */
+static const uint8_t opcodes[OB_BLOCK_OP_COUNT] = {
+	[OB_BLOCK_READ] = NVME_CMD_READ,   [OB_BLOCK_WRITE] = NVME_CMD_WRITE,
+	[OB_BLOCK_FLUSH] = NVME_CMD_FLUSH, [OB_BLOCK_WRITE_ZEROES] = NVME_CMD_WRITE_ZEROES,
+	[OB_BLOCK_TRIM] = NVME_CMD_DSM,    [OB_BLOCK_COMPARE] = NVME_CMD_COMPARE,
+};
+
 static inline struct nvme_list slot_list(const struct nvme_queue *q, unsigned tag)
 {
 	uint64_t offset = (uint64_t)tag * q->list_bytes;
@@ -165,7 +172,7 @@ static NVME_SLOW int submit_slow(struct nvme_queue *q, struct ob_block_request *
 	if (ret != 0)
 		return ret;
 	slot_take(q, slot, cid, request);
-	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, q->ring.qid, cid, request->op);
+	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, q->ring.qid, cid, opcodes[request->op]);
 	return 0;
 }
 
@@ -203,7 +210,7 @@ int nvme_io_submit(struct ob_block_channel *channel, struct ob_block_request *re
 	ob_le64_store(&word[SQE_CDW0_NSID], q->nsid_high | (FIELD_PREP(NVME_CDW0_CID, cid) + 2u - request->op));
 	ob_le64_store(&word[SQE_CDW10], request->lba);
 	ob_le64_store(&word[SQE_CDW12], request->block_count - 1);
-	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, r->qid, cid, request->op);
+	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, r->qid, cid, opcodes[request->op]);
 	return 0;
 }
 
@@ -221,7 +228,7 @@ void nvme_slot_issue(struct nvme_queue *q, unsigned tag)
 	}
 	slot->expect = cid;
 	slot->epoch = q->epoch;
-	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, q->ring.qid, cid, slot->request->op);
+	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, q->ring.qid, cid, opcodes[slot->request->op]);
 }
 
 void nvme_io_kick(struct ob_block_channel *channel)

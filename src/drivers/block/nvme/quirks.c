@@ -26,13 +26,14 @@ static const struct quirk rows[] = {
 };
 
 /* Called with the ids that the bus knows, and again when the firmware revision is known. */
-void nvme_quirks_find(struct nvme *n, const struct quirk_ids *ids)
+void nvme_quirks_find(struct nvme *n)
 {
 	struct quirk_found found;
+	uint64_t before = n->quirks;
 
-	quirk_lookup(rows, ARRAY_SIZE(rows), ids, &found);
+	quirk_lookup(rows, ARRAY_SIZE(rows), &n->ids, &found);
 	n->quirks = found.flags;
 	n->quirk_value = found.value;
-	if (found.reason != NULL)
+	if (found.flags != before && found.reason != NULL)
 		ob_debug(n->ob, "%s: quirk: %s", n->name, found.reason);
 }

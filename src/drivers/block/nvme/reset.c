@@ -279,7 +279,7 @@ int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)
 	nvme_events_start(n);
 	ob_info(n->ob, "%s: works again after %llu us", n->name,
 		(unsigned long long)((ob_now_ns() - n->reset_ns) / OB_NS_PER_US));
-	nvme_todo(n, NVME_TODO_RESCAN);
+	nvme_todo(n, NVME_TODO_RESCAN | NVME_TODO_ABORT);
 	trace_step(n, STEP_DONE, 0);
 unlock:
 	ob_mutex_unlock(&n->lock);

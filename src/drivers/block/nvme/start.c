@@ -73,7 +73,9 @@ static int alloc_shadow(struct nvme *n)
 {
 	int ret;
 
-	if ((n->quirks & NVME_QUIRK_NO_SHADOW) != 0 || (n->info.oacs & NVME_OACS_DOORBELL_BUFFER) == 0 ||
+	/* A level-triggered line drops when the head doorbell is written, which a shadow would save. */
+	if (n->irq_kind == OB_IRQ_INTX || (n->quirks & NVME_QUIRK_NO_SHADOW) != 0 ||
+	    (n->info.oacs & NVME_OACS_DOORBELL_BUFFER) == 0 ||
 	    NVME_SHADOW_CQ(NVME_QUEUES_WISHED, n->dstrd) + 4 > NVME_PAGE_BYTES)
 		return 0;
 	ret = ob_dma_alloc(n->dev, NVME_PAGE_BYTES, NVME_PAGE_BYTES, &n->shadow);

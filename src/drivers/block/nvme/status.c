@@ -49,7 +49,7 @@ static const struct status_row rows[] = {
 	{NVME_SC_TRANSIENT_TRANSPORT_ERROR, -EIO, true, "Transient Transport Error"},
 	{NVME_SC_LBA_OUT_OF_RANGE, -ERANGE, false, "LBA Out of Range"},
 	{NVME_SC_CAPACITY_EXCEEDED, -ENOSPC, false, "Capacity Exceeded"},
-	{NVME_SC_NAMESPACE_NOT_READY, -EAGAIN, true, "Namespace Not Ready"},
+	{NVME_SC_NAMESPACE_NOT_READY, -EBUSY, true, "Namespace Not Ready"},
 	{NVME_SC_RESERVATION_CONFLICT, -EACCES, false, "Reservation Conflict"},
 	{NVME_SC_FORMAT_IN_PROGRESS, -EBUSY, false, "Format In Progress"},
 
