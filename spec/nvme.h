@@ -14,7 +14,7 @@
 #include <outboard/types.h>
 
 #include "base/bits.h"
-#include "spec/nvme_status.h"
+#include "nvme_status.h"
 
 /* ---- PCI: clause 2 ---- */
 #define NVME_PCI_CLASS      0x010802 /* mass storage, non-volatile memory, NVM Express (§2.1.5) */

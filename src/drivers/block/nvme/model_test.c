@@ -13,8 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "spec/nvme.h"
+#include "drivers/block/nvme/nvme.h"
 #include "tests/nvme_bed.h"
+#include "tests/random.h"
 
 #define DEVICE  "nvme0"
 #define TIMEOUT (80 * OB_NS_PER_MS) /* of requests */
@@ -227,6 +228,87 @@ static void test_unplug_under_load_ends_everything_with_enodev(void **state)
 	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(OB_NS_PER_S)), -ENODEV);
 }
 
+/* ---- completions that the device should not have written ---- */
+
+/* Where the driver looks next. What the device writes from then on is out of step, which only a reset cures. */
+static void forge(uint32_t sq_word, uint16_t cid, uint16_t status)
+{
+	struct nvme_queue *q = bed.channel->driver_data;
+	uint32_t pos = q->ring.cq_pos;
+	struct nvme_cqe *cqe = (struct nvme_cqe *)q->ring.cq_dma.base + (pos & q->ring.mask);
+
+	ob_le32_store((ob_le32 *)(void *)&cqe->sqhd, sq_word);
+	ob_le16_store(&cqe->cid, cid);
+	ob_dma_wmb();
+	ob_le16_store(&cqe->status,
+		      (uint16_t)((status & ~NVME_CQE_P) | ((pos & (q->ring.mask + 1)) == 0 ? NVME_CQE_P : 0)));
+}
+
+static void forge_under_load(uint32_t sq_word, uint16_t cid, const char *said)
+{
+	struct nvme_queue *q = bed.channel->driver_data;
+	unsigned before = bed_logged(&bed, said);
+
+	bed_command(&bed, "latency " DEVICE " 5ms");
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	forge(sq_word, cid, 0);
+	assert_true(nvme_queue_take(q, 64) >= 1);
+	bed_command(&bed, "latency " DEVICE " 0ns");
+	bed_wait(&bed, LONG);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(bed_status(&bed, i), 0);
+	assert_true(bed_logged(&bed, said) > before);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
+}
+
+static void test_forged_completions_are_dropped_or_lead_to_a_reset(void **state)
+{
+	struct nvme_queue *q = bed.channel->driver_data;
+	uint32_t own = (uint32_t)q->ring.qid << 16;
+
+	/* An id of a free tag; an old one of a tag in flight; beyond the tags; another queue; a head beyond the ring. */
+	forge_under_load(own, 40, "not in flight, is dropped");
+	forge_under_load(own, (uint16_t)(0u - NVME_CID_STEP) & 0xfc00, "not in flight, is dropped");
+	forge_under_load(own, 0x3ff, "an id that was never used");
+	forge_under_load(own + 0x10000, 0, "names another queue");
+	forge_under_load(own | 0x8000, 0, "names another queue");
+	assert_true(q->count.strays >= 2 && q->count.nonsense >= 3);
+}
+
+/* Any bytes at all: every request still ends once, and the queue works afterwards. */
+static void test_random_completions_never_lose_a_request(void **state)
+{
+	struct random random = {.state = 42};
+	struct nvme_queue *q = bed.channel->driver_data;
+
+	for (unsigned round = 0; round < 60; round++) {
+		unsigned count = 1 + (unsigned)random_below(&random, 32);
+
+		if (random_percent(&random, 50))
+			bed_command(&bed, "latency " DEVICE " 2ms");
+		for (unsigned i = 0; i < count; i++)
+			assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+		ob_block_kick(bed.channel);
+		for (unsigned i = 0; i < 1 + random_below(&random, 4); i++) {
+			uint32_t sq_word = random_percent(&random, 50) ? (uint32_t)random_next(&random)
+								       : (uint32_t)q->ring.qid << 16;
+			uint16_t cid = random_percent(&random, 50) ? (uint16_t)random_next(&random)
+								   : (uint16_t)random_below(&random, 64);
+
+			forge(sq_word, cid, (uint16_t)random_next(&random));
+			if (q->state == NVME_QUEUE_LIVE)
+				nvme_queue_take(q, 1 + (unsigned)random_below(&random, 8));
+		}
+		bed_command(&bed, "latency " DEVICE " 0ns");
+		bed_wait(&bed, LONG);
+	}
+	for (unsigned i = 0; i < 100 && bed_do(&bed, OB_BLOCK_READ, 0, 8) != 0; i++)
+		;
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
+}
+
 /* ---- namespaces ---- */
 
 static bool has_grown(struct bed *b)
@@ -277,6 +359,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fatal_status_is_cured_by_a_reset, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_unplug_under_load_ends_everything_with_enodev, open_bed,
 						close_bed),
+		cmocka_unit_test_setup_teardown(test_forged_completions_are_dropped_or_lead_to_a_reset, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_random_completions_never_lose_a_request, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_namespace_resized_detached_attached_is_noticed, open_bed,
 						close_bed),
 		cmocka_unit_test_setup_teardown(test_warning_is_logged, open_bed, close_bed),
