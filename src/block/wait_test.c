@@ -93,6 +93,18 @@ static void give_up(struct ram_world *w, enum ob_block_op op, uint32_t count, un
 	free(segments);
 }
 
+static void give_up_in_window(struct ram_world *w)
+{
+	struct ob_segment *segment = malloc(sizeof(*segment));
+	struct ob_block_request request = {
+		.op = OB_BLOCK_READ, .segment_count = 1, .block_count = 4, .segments = segment, .window = w->window};
+
+	assert_non_null(segment);
+	*segment = (struct ob_segment){.base = w->window->base, .len_bytes = 2048};
+	assert_int_equal(ob_block_do(w->channel, &request, ob_deadline(SOON)), -ETIMEDOUT);
+	free(segment);
+}
+
 static void test_do_deaf_device_is_given_up(void **state)
 {
 	struct ram_block_config disk = hanging();
@@ -106,6 +118,8 @@ static void test_do_deaf_device_is_given_up(void **state)
 	block_channel(w->channel)->cancel_ns = SOON;
 	give_up(w, OB_BLOCK_READ, 4, 2);
 	give_up(w, OB_BLOCK_WRITE, 4, 4);
+	/* The window's memory stays; the list does not. */
+	give_up_in_window(w);
 	/* More than fits the buffers, so that some was never sent. */
 	give_up(w, OB_BLOCK_WRITE, 640, 4);
 	assert_non_null(strstr(w->log, "gave up"));
@@ -118,6 +132,42 @@ static void test_do_deaf_device_is_given_up(void **state)
 	/* What was not the caller's any more was not written. */
 	for (unsigned i = 0; i < 640 * 512; i++)
 		assert_int_not_equal(w->plain[i], 0x11);
+	ram_world_close(w);
+}
+
+static void *give_up_thread(void *arg)
+{
+	give_up(arg, OB_BLOCK_WRITE, 640, 4);
+	return NULL;
+}
+
+/* The CPU that has the request is not turned any more, so it cannot even be cancelled; later it is turned again. */
+static void test_do_cpu_that_stops_turning_is_given_up(void **state)
+{
+	struct ram_block_config disk = ram_world_disk();
+	struct ram_world *w = &world;
+	pthread_t thread;
+	struct ob_block_stats stats = {0};
+
+	disk.limits.transfer_max_bytes = 4096;
+	disk.late_polls_max = 1000;
+	ram_world_open(w, 1, &disk);
+	ram_world_channel(w, 16, OB_COMPLETION_INTERRUPT);
+	block_channel(w->channel)->cancel_ns = SOON;
+	assert_int_equal(pthread_create(&thread, NULL, give_up_thread, w), 0);
+	while (stats.bounces == 0) {
+		ram_world_turn(w, 1);
+		ob_block_stats(w->block, &stats);
+	}
+	pthread_join(thread, NULL);
+	w->ram->config.late_polls_max = 0;
+	for (unsigned i = 0; i < 3000; i++)
+		ram_world_turn(w, 1);
+	ob_block_stats(w->block, &stats);
+	assert_int_equal(stats.ops[OB_BLOCK_WRITE], 1);
+	assert_int_equal(stats.errors, 1);
+	for (unsigned i = 0; i < 640 * 512; i++)
+		assert_true(w->ram->media[i] == 0 || w->ram->media[i] == 0x99);
 	ram_world_close(w);
 }
 
@@ -257,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_hanging_device_times_out_everywhere),
 		cmocka_unit_test(test_do_deaf_device_is_given_up),
+		cmocka_unit_test(test_do_cpu_that_stops_turning_is_given_up),
 		cmocka_unit_test(test_read_cpu_that_nobody_turns_times_out),
 		cmocka_unit_test(test_read_full_channel_waits_for_room),
 		cmocka_unit_test(test_read_in_soft_context_is_deadlock),
