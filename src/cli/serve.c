@@ -198,11 +198,9 @@ static void build_listen(struct serve_args *a, const struct serve_options *o, bo
 static void build(struct cli *cli, struct serve_args *a, const struct serve_options *o, const struct arguments *args,
 		  const char *dir, char *plugin, struct serve_job *job)
 {
-	job->pid_file = format_text(a, "%s/pid", dir);
 	job->status_file = format_text(a, "%s/status", dir);
 	add(a, format_text(a, "--foreground"));
 	add(a, format_text(a, "--exit-with-parent"));
-	add(a, format_text(a, "--pidfile=%s", job->pid_file));
 	if (o->read_only)
 		add(a, format_text(a, "--readonly"));
 	if (cli->verbose > 1)
@@ -250,8 +248,6 @@ static int serve(struct cli *cli, const struct serve_options *o, const struct ar
 	build(cli, &a, o, args, dir, plugin, &job);
 	job.nbdkit = a.argv;
 	code = a.failed ? cli_error(cli, CLI_FAILED, "out of memory, or too many arguments") : serve_run(cli, &job);
-	if (job.pid_file)
-		unlink(job.pid_file);
 	if (job.status_file)
 		unlink(job.status_file);
 	rmdir(dir);

@@ -11,13 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define READY_NS        (60 * OB_NS_PER_S) /* a machine may take its 30 s */
+#define READY_NS        (40 * OB_NS_PER_S) /* a machine may take its 30 s */
 #define READY_PERIOD_NS (10 * OB_NS_PER_MS)
-#define STOP_NS         (20 * OB_NS_PER_S) /* from SIGTERM to SIGKILL: the driver's normal shutdown lies between */
+#define STOP_NS         (10 * OB_NS_PER_S) /* from SIGTERM to SIGKILL: the driver's normal shutdown lies between */
 
 struct child {
 	pid_t pid; /* 0: none, or it has ended */
@@ -96,8 +97,9 @@ static void stop_child(struct serving *s, struct child *child)
 static int server_ended(struct serving *s, bool ready)
 {
 	int status = s->server.status;
+	struct stat st;
 
-	if (!access(s->job->status_file, F_OK))
+	if (!stat(s->job->status_file, &st) && st.st_size)
 		return cli_error(s->cli, CLI_IO, "the disk is gone; nbdkit has ended");
 	if (WIFSIGNALED(status))
 		return cli_error(s->cli, CLI_FAILED, "nbdkit was ended by signal %d (%s)", WTERMSIG(status),
@@ -112,7 +114,7 @@ static int wait_ready(struct serving *s)
 {
 	uint64_t deadline = ob_deadline(READY_NS);
 
-	while (access(s->job->pid_file, F_OK)) {
+	while (access(s->job->status_file, F_OK)) {
 		if (s->caught)
 			return 128 + s->caught;
 		if (!s->server.pid)

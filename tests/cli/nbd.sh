@@ -15,7 +15,9 @@ done
 # A sanitised plugin in an nbdkit that is not: its runtime must be there first. nbdkit unloads the plugin before leaks are
 # looked for, so they would have no names; the other tests look for them.
 plugin=$(dirname "$OUTBOARD")/../serve/nbd/nbdkit-outboard-plugin.so
+sanitised=
 if grep -q __asan_init "$plugin"; then
+	sanitised=yes
 	mkdir "$work/bin"
 	printf '#!/bin/sh\nASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=%s exec %s "$@"\n' \
 		"$(gcc -print-file-name=libasan.so)" "$(command -v nbdkit)" >"$work/bin/nbdkit"
@@ -121,11 +123,14 @@ else
 fi
 
 # ---- what cannot be served ----
-want 1 "$OUTBOARD" -M "$machine" serve nbd --unix "$socket" --device nvme7n7
-err_has "no such block device"
-check "a failed start leaves a socket" [ ! -e "$socket" ]
-want 1 "$OUTBOARD" -M "$scheme?nvme=/nonexistent" serve nbd --unix "$socket"
-err_has "/nonexistent"
+# (With that runtime any plugin that fails to start leaves nbdkit hanging in exit().)
+if [ -z "$sanitised" ]; then
+	want 1 "$OUTBOARD" -M "$machine" serve nbd --unix "$socket" --device nvme7n7
+	err_has "no such block device"
+	check "a failed start leaves a socket" [ ! -e "$socket" ]
+	want 1 "$OUTBOARD" -M "$scheme?nvme=/nonexistent" serve nbd --unix "$socket"
+	err_has "/nonexistent"
+fi
 start_server "$machine"
 refused 1 "another server listens there" "$OUTBOARD" -M "$machine" serve nbd --unix "$socket"
 kill -KILL $server

@@ -106,6 +106,24 @@ static void on_log(void *arg, enum ob_log_level level, const char *text)
 		nbdkit_debug("%s", text);
 }
 
+/* Whoever watches over us sees the file appear when we are ready, and have content when the disk is lost. nbdkit's own
+ * pid file comes before the disk does. */
+static int set_status(const char *text, const char **what)
+{
+	int fd = status_file ? open(status_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
+	size_t len = strlen(text);
+	int error = 0;
+
+	*what = "the status file";
+	if (!status_file)
+		return 0;
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len)
+		error = -errno;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
 /* Not before nbdkit has forked: threads would not survive it. */
 static int plugin_after_fork(void)
 {
@@ -116,7 +134,11 @@ static int plugin_after_fork(void)
 	config.log_level = OB_LOG_INFO;
 	error = disk_open(&config, &disk, &what);
 	if (!error)
+		error = set_status("", &what);
+	if (!error)
 		return 0;
+	disk_close(disk);
+	disk = NULL;
 	nbdkit_error("%s: machine '%s'%s%s: %s", what, config.machine, config.device ? ", device " : "",
 		     config.device ? config.device : "", strerror(-error));
 	return -1;
@@ -131,14 +153,12 @@ static void plugin_cleanup(void)
 /* Without its disk the server is of no use: say so once, and end after everybody got an answer. */
 static void disk_lost(void)
 {
-	int fd;
+	const char *what;
 
 	if (__atomic_exchange_n(&lost, 1u, __ATOMIC_RELAXED))
 		return;
 	nbdkit_error("%s is gone: shutting down", ob_block_name(disk->block));
-	fd = status_file ? open(status_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
-	if (fd >= 0)
-		close(fd);
+	set_status("gone\n", &what);
 	nbdkit_shutdown();
 }
 
