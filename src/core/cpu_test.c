@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -360,6 +361,42 @@ static void test_create_with_bad_configuration_is_refused(void **state)
 	assert_string_equal(ob_version(), OB_VERSION);
 }
 
+static int next_fd(void)
+{
+	int fd = dup(STDERR_FILENO);
+
+	close(fd);
+	return fd;
+}
+
+/* Each descriptor that a context opens is refused in turn: all that came before is given back. */
+static void test_create_without_descriptors_leaves_nothing(void **state)
+{
+	struct ob_config config = {.cpu_count = 2};
+	struct rlimit before, limit;
+	int first = next_fd(), rc = -EMFILE;
+	unsigned failures = 0;
+	struct ob *ob = NULL;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	for (unsigned n = 0; n < 20 && rc < 0; n++) {
+		limit = before;
+		limit.rlim_cur = (rlim_t)first + n;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		rc = ob_create(&config, &ob);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		if (rc == 0)
+			break;
+		failures++;
+		assert_int_equal(rc, -EMFILE);
+		assert_int_equal(next_fd(), first);
+	}
+	assert_int_equal(rc, 0);
+	assert_int_equal(failures, 6); /* three for each CPU */
+	ob_destroy(ob);
+	assert_int_equal(next_fd(), first);
+}
+
 /* ---- work from other threads ---- */
 
 #define POSTERS 3
@@ -685,6 +722,7 @@ int main(void)
 		cmocka_unit_test(test_turn_from_inside_a_loop_is_refused),
 		cmocka_unit_test(test_start_and_stop_moves_the_home),
 		cmocka_unit_test(test_create_with_bad_configuration_is_refused),
+		cmocka_unit_test(test_create_without_descriptors_leaves_nothing),
 		cmocka_unit_test(test_post_from_many_threads_loses_nothing),
 		cmocka_unit_test(test_post_as_the_cpu_falls_asleep_is_not_lost),
 		cmocka_unit_test(test_call_runs_on_the_other_cpu),
