@@ -182,6 +182,7 @@ const struct model_pci_root_ops model_root_ops = {
 static struct model_device *device_new(struct model_machine *mm, const char *name)
 {
 	struct model_device *dev = calloc(1, sizeof(*dev));
+	pthread_mutexattr_t spin_first;
 
 	if (dev == NULL)
 		return NULL;
@@ -190,7 +191,11 @@ static struct model_device *device_new(struct model_machine *mm, const char *nam
 	dev->due_ns = MODEL_NEVER;
 	list_init(&dev->link);
 	snprintf(dev->name, sizeof(dev->name), "%s", name);
-	pthread_mutex_init(&dev->lock, NULL);
+	/* Held for the time of a batch, so that it pays to spin for it before sleeping. */
+	pthread_mutexattr_init(&spin_first);
+	pthread_mutexattr_settype(&spin_first, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&dev->lock, &spin_first);
+	pthread_mutexattr_destroy(&spin_first);
 	return dev;
 }
 

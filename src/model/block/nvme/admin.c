@@ -100,10 +100,13 @@ static uint16_t delete_cq(struct nvme_model *n, struct nvme_cmd *cmd)
 static uint16_t abort_command(struct nvme_model *n, struct nvme_cmd *cmd)
 {
 	uint32_t cdw10 = ob_le32_to_cpu(cmd->sqe->cdw10);
-	bool aborted = nvme_model_abort(n, FIELD_GET(NVME_ABORT_SQID, cdw10),
-					(uint16_t)FIELD_GET(NVME_ABORT_CID, cdw10));
+	unsigned sqid = FIELD_GET(NVME_ABORT_SQID, cdw10);
 
-	cmd->dw0 = aborted ? 0 : NVME_ABORT_NOT_ABORTED;
+	cmd->dw0 = NVME_ABORT_NOT_ABORTED;
+	if (sqid >= QUEUE_COUNT || !n->sq[sqid].exists)
+		return FAIL(NVME_SC_INVALID_FIELD);
+	if (nvme_model_abort(n, sqid, (uint16_t)FIELD_GET(NVME_ABORT_CID, cdw10)))
+		cmd->dw0 = 0;
 	return NVME_SC_SUCCESS;
 }
 

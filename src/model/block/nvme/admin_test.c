@@ -100,6 +100,22 @@ static void test_unknown_and_fused_and_sgl_admin_commands_are_refused(void **sta
 	rig_fini(&r);
 }
 
+static void test_abort_of_no_queue_or_command_says_so(void **state)
+{
+	struct nvme_sqe sqe = rig_sqe(NVME_ADMIN_ABORT, 0, 0, 0);
+	uint32_t dw0;
+	struct rig r;
+
+	start(&r);
+	rig_set(&sqe, 10, 3);
+	assert_int_equal(rig_do(&r, 0, &sqe, &dw0), FAILED(NVME_SC_INVALID_FIELD));
+	assert_int_equal(dw0, NVME_ABORT_NOT_ABORTED);
+	rig_set(&sqe, 10, 0x12340000);
+	assert_int_equal(rig_do(&r, 0, &sqe, &dw0), 0);
+	assert_int_equal(dw0, NVME_ABORT_NOT_ABORTED);
+	rig_fini(&r);
+}
+
 /* ---- identify ---- */
 
 static uint16_t identify(struct rig *r, uint32_t cns, uint32_t nsid, uint64_t to)
@@ -341,7 +357,7 @@ static void test_log_pages_with_wrong_input_are_refused(void **state)
 	assert_int_equal(get_log(&r, 0x7e, 0, page, 64, 0), FAILED(NVME_SC_INVALID_LOG_PAGE));
 	assert_int_equal(get_log(&r, NVME_LOG_SMART, 1, page, 512, 0), FAILED(NVME_SC_INVALID_FIELD));
 	assert_int_equal(get_log(&r, NVME_LOG_SMART, 0, page, 512, 2), FAILED(NVME_SC_INVALID_FIELD));
-	assert_int_equal(get_log(&r, NVME_LOG_SMART, 0, page, 512, 516), FAILED(NVME_SC_INVALID_FIELD));
+	assert_int_equal(get_log(&r, NVME_LOG_SMART, 0, page, 512, 512), FAILED(NVME_SC_INVALID_FIELD));
 	rig_fini(&r);
 }
 
@@ -357,6 +373,7 @@ static void test_async_requests_are_limited_and_masked_until_read(void **state)
 	start(&r);
 	page = rig_alloc(&r, RIG_PAGE);
 	list = rig_at(&r, page);
+	assert_int_equal(set_feature(&r, NVME_FEATURE_ASYNC_EVENT, 0, NVME_ASYNC_NAMESPACE, NULL), 0);
 	first = rig_post(&r, 0, &aer);
 	for (unsigned i = 0; i < 3; i++)
 		rig_post(&r, 0, &aer);
@@ -604,6 +621,7 @@ int main(void)
 		cmocka_unit_test(test_create_and_delete_queue_with_wrong_input_is_refused),
 		cmocka_unit_test(test_vectors_with_the_pin_are_refused_but_zero),
 		cmocka_unit_test(test_unknown_and_fused_and_sgl_admin_commands_are_refused),
+		cmocka_unit_test(test_abort_of_no_queue_or_command_says_so),
 		cmocka_unit_test(test_identify_of_each_kind_tells_the_truth),
 		cmocka_unit_test(test_identify_with_wrong_input_is_refused),
 		cmocka_unit_test(test_queue_count_feature_is_bounded_and_comes_first),

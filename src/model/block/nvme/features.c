@@ -33,7 +33,6 @@ void nvme_model_features_reset(struct nvme_model *n)
 		.temperature_over = 343,
 		.sq_count = n->config.queue_pairs_max,
 		.cq_count = n->config.queue_pairs_max,
-		.async = NVME_ASYNC_NAMESPACE | NVME_ASYNC_FIRMWARE,
 		.timestamp_base = base,
 		.timestamp_set_ns = set_ns,
 	};
@@ -85,11 +84,11 @@ static uint16_t set_queue_count(struct nvme_model *n, struct nvme_cmd *cmd, uint
 	uint32_t sq = FIELD_GET(NVME_QUEUE_COUNT_SQ, value), cq = FIELD_GET(NVME_QUEUE_COUNT_CQ, value);
 	uint32_t max = n->config.queue_pairs_max;
 
-	if (sq == 0xffff || cq == 0xffff)
-		return FAIL(NVME_SC_INVALID_FIELD);
 	for (unsigned i = 1; i < QUEUE_COUNT; i++)
 		if (nvme_model_queue_exists(n, i))
 			return FAIL(NVME_SC_COMMAND_SEQUENCE_ERROR);
+	if (sq == 0xffff || cq == 0xffff)
+		return FAIL(NVME_SC_INVALID_FIELD);
 	n->feature.sq_count = (uint16_t)MIN(sq + 1, max);
 	n->feature.cq_count = (uint16_t)MIN(cq + 1, max);
 	cmd->dw0 = FIELD_PREP(NVME_QUEUE_COUNT_SQ, n->feature.sq_count - 1u) |

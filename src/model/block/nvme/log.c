@@ -192,11 +192,11 @@ uint16_t nvme_model_get_log(struct nvme_model *n, struct nvme_cmd *cmd)
 		return FAIL(NVME_SC_INVALID_FIELD);
 	if (!log_fill(n, page, keep_event, &log))
 		return FAIL(NVME_SC_INVALID_LOG_PAGE);
-	if (offset > log.len_bytes)
+	if (offset >= log.len_bytes)
 		return FAIL(NVME_SC_INVALID_FIELD);
 	/* What lies beyond the page is not defined; it stays as it was. */
 	len_bytes = (uint32_t)MIN(dwords * 4, log.len_bytes - offset);
-	status = len_bytes == 0 ? NVME_SC_SUCCESS : nvme_model_to_host(n, cmd, log.data + offset, len_bytes);
+	status = nvme_model_to_host(n, cmd, log.data + offset, len_bytes);
 	if (status == NVME_SC_SUCCESS && !keep_event)
 		unmask_events(n, page);
 	return status;

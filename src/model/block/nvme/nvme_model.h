@@ -37,7 +37,7 @@ struct nvme_model_command {
 /* A world's way to be cruel. Any member may be NULL. */
 struct nvme_model_hooks {
 	void *arg;
-	/* How long the command takes; MODEL_NEVER: it hangs until it is aborted or the controller reset. */
+	/* How much longer the command takes; MODEL_NEVER: it hangs until it is aborted or the controller reset. */
 	uint64_t (*delay_ns)(void *arg, const struct nvme_model_command *command);
 	/* End it with this status, not executed; 0: execute it. As in the completion entry without the phase bit. */
 	uint16_t (*fail)(void *arg, const struct nvme_model_command *command);

@@ -464,12 +464,14 @@ static void execute(struct nvme_model *n, struct nvme_sq *sq, const struct nvme_
 
 static uint64_t command_delay(struct nvme_model *n, const struct nvme_sq *sq, const struct nvme_sqe *sqe)
 {
+	uint64_t latency = sq->qid != 0 ? n->config.latency_ns : 0, more;
 	struct nvme_model_command view;
 
 	if (OB_LIKELY(n->hooks.delay_ns == NULL))
-		return sq->qid != 0 ? n->config.latency_ns : 0;
+		return latency;
 	view = command_view(sq, sqe);
-	return n->hooks.delay_ns(n->hooks.arg, &view);
+	more = n->hooks.delay_ns(n->hooks.arg, &view);
+	return more > MODEL_NEVER - latency ? MODEL_NEVER : latency + more;
 }
 
 /* Keep the command for later, in order of time; false: no slot is free, the entry must stay where it is. */
