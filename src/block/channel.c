@@ -57,6 +57,14 @@ static void stop_on_cpu(void *arg)
 	block_queue_fail(c, c->gone ? -ENODEV : -ECANCELED);
 }
 
+static void stop_gone_on_cpu(void *arg)
+{
+	struct block_channel *c = arg;
+
+	c->gone = true;
+	stop_on_cpu(c);
+}
+
 /* The driver closed its side. What it has not ended by now it never will; children at least can be taken back. */
 static void collect_lost_on_cpu(void *arg)
 {
@@ -111,8 +119,7 @@ void block_channel_detach(struct block_channel *c, bool gone)
 	struct ob_block *block = c->pub.block;
 	unsigned lost;
 
-	c->gone = gone;
-	block_channel_call(c, stop_on_cpu, c);
+	block_channel_call(c, gone ? stop_gone_on_cpu : stop_on_cpu, c);
 	block->ops->channel_close(&c->pub);
 	block_channel_call(c, collect_lost_on_cpu, c);
 	wait_quiet(c);
