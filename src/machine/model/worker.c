@@ -6,6 +6,7 @@
  * which is never held while a device runs.
  */
 #include <errno.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include <outboard/cpu.h>
@@ -84,6 +85,8 @@ static void *worker_main(void *arg)
 {
 	struct model_machine *mm = arg;
 
+	/* A latency of microseconds is to be one: the system would round each sleep up by 50 us. */
+	prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul);
 	pthread_mutex_lock(&mm->worker_lock);
 	while (!mm->worker_stop) {
 		if (worker_turn(mm))
