@@ -27,6 +27,7 @@ struct failing {
 	unsigned at;            /* this call fails; 0: none */
 	unsigned calls;         /* so far */
 	char call[48];          /* that failed */
+	unsigned leaks;         /* that core found, and said */
 	unsigned checked, loud; /* frees of the admin queue; those while it was enabled */
 };
 
@@ -61,8 +62,7 @@ static void set_hooks(struct ob *ob, struct failing *f, unsigned at)
 {
 	struct ob_hooks hooks = {.arg = f, .fail = call_fails, .dma_freed = dma_freed};
 
-	memset(f, 0, sizeof(*f));
-	f->at = at;
+	*f = (struct failing){.at = at, .leaks = f->leaks};
 	ob_set_hooks(ob, &hooks);
 }
 
@@ -80,11 +80,21 @@ static struct ob_device *find_nvme(struct ob_machine *machine)
 	return dev;
 }
 
-static void open_machine(const char *uri, struct ob **ob, struct ob_machine **machine)
+static void see_leaks(void *arg, enum ob_log_level level, const char *message)
+{
+	unsigned *leaks = arg;
+
+	if (strstr(message, "leaked") != NULL)
+		__atomic_fetch_add(leaks, 1, __ATOMIC_RELAXED);
+}
+
+static void open_machine(const char *uri, struct failing *f, struct ob **ob, struct ob_machine **machine)
 {
 	struct ob_machine_options options = {.flags = OB_MACHINE_NO_BIND};
+	struct ob_config config = {.log = see_leaks, .log_arg = &f->leaks};
 
-	assert_int_equal(ob_create(NULL, ob), 0);
+	memset(f, 0, sizeof(*f));
+	assert_int_equal(ob_create(&config, ob), 0);
 	assert_int_equal(ob_machine_open(*ob, uri, &options, machine), 0);
 }
 
@@ -106,9 +116,9 @@ static void expect_nothing_left(const struct ob_device *dev, const struct failin
 	struct ob_dma_stats stats;
 
 	ob_dma_stats(dev, &stats);
-	if (stats.coherent_bytes != 0 || f->loud != 0)
-		fail_msg("call %u (%s) failing leaves %llu bytes, %u frees while enabled", at, f->call,
-			 (unsigned long long)stats.coherent_bytes, f->loud);
+	if (stats.coherent_bytes != 0 || f->loud != 0 || f->leaks != 0)
+		fail_msg("call %u (%s) failing leaves %llu bytes, %u leaks, %u frees while enabled", at, f->call,
+			 (unsigned long long)stats.coherent_bytes, f->leaks, f->loud);
 }
 
 void nvme_probe_fail_each(const char *uri)
@@ -116,10 +126,10 @@ void nvme_probe_fail_each(const char *uri)
 	struct ob *ob;
 	struct ob_machine *machine;
 	struct ob_device *dev;
-	struct failing f;
+	static struct failing f;
 	unsigned at, failed = 0, checked = 0;
 
-	open_machine(uri, &ob, &machine);
+	open_machine(uri, &f, &ob, &machine);
 	dev = find_nvme(machine);
 	for (at = 1; at < CALLS_MAX; at++) {
 		int ret;
@@ -161,14 +171,16 @@ void nvme_channel_fail_each(const char *uri)
 	struct ob_device *dev;
 	struct ob_block *block;
 	struct ob_dma_stats before, after;
-	struct failing f;
+	const struct nvme *n;
+	static struct failing f;
 	unsigned at, failed = 0;
 
-	open_machine(uri, &ob, &machine);
+	open_machine(uri, &f, &ob, &machine);
 	dev = find_nvme(machine);
 	assert_int_equal(ob_device_bind(dev), 0);
 	block = ob_block_find(ob, NULL);
 	assert_non_null(block);
+	n = ob_device_driver_data(dev);
 	ob_dma_stats(dev, &before);
 	for (at = 1; at < CALLS_MAX; at++) {
 		struct ob_block_channel *channel = NULL;
@@ -184,6 +196,8 @@ void nvme_channel_fail_each(const char *uri)
 		if (after.coherent_bytes != before.coherent_bytes)
 			fail_msg("call %u (%s) failing leaves %llu bytes", at, f.call,
 				 (unsigned long long)(after.coherent_bytes - before.coherent_bytes));
+		assert_true(n->qids_used[0] == 0 && n->qids_used[1] == 0);
+		assert_true(n->vectors_used == 1);
 		read_one(ob);
 		if (f.calls < at)
 			break;

@@ -10,15 +10,14 @@
 
 #define DEPTH_DEFAULT 128u
 #define TICK_MIN_NS   OB_NS_PER_MS
-#define CLOSE_TRIES   4u
 
 /* ---- completion: interrupt, polling ---- */
 
 static unsigned poll_take(void *arg, unsigned budget)
 {
-	const struct nvme_queue *q = arg;
+	struct nvme_queue *q = arg;
 
-	return nvme_io_poll(q->channel, budget);
+	return OB_LIKELY(q->state == NVME_QUEUE_LIVE) ? nvme_queue_take(q, budget) : 0;
 }
 
 static bool poll_arm(void *arg)
@@ -140,6 +139,7 @@ static int queue_alloc(struct nvme *n, struct ob_block_channel *channel, unsigne
 	q->tick_ns = MAX((channel->timeout_ns != 0 ? channel->timeout_ns : NVME_IO_TIMEOUT_NS) / NVME_TICKS,
 			 TICK_MIN_NS);
 	list_init(&q->link);
+	nvme_queue_init_works(q);
 	*out = q;
 	return 0;
 
@@ -366,7 +366,7 @@ static int channel_open(struct ob_block *block, struct ob_block_channel *channel
 	/* Before the start: a poll of the other CPU comes through the channel at once. */
 	channel->driver_data = q;
 	channel->depth = q->depth;
-	ret = ob_cpu_call(q->cpu, queue_start, q, ob_deadline(NVME_CALL_TIMEOUT_NS));
+	ret = nvme_call(q, queue_start, q);
 	if (ret != 0) {
 		nvme_queue_delete(n, q);
 		goto dispose;
@@ -383,24 +383,27 @@ unlock:
 	return ret;
 }
 
-/* A call that must not be lost: the queue's memory depends on it. */
-static int call_firmly(struct nvme_queue *q, void (*fn)(void *arg))
-{
-	int ret = -ETIMEDOUT;
-
-	for (unsigned i = 0; i < CLOSE_TRIES && ret != 0; i++)
-		ret = ob_cpu_call(q->cpu, fn, q, ob_deadline(NVME_CALL_TIMEOUT_NS));
-	if (ret != 0)
-		ob_err(q->nvme->ob, "%s queue %u: CPU %u does not answer while the channel closes", q->nvme->name,
-		       q->ring.qid, ob_cpu_index(q->cpu));
-	return ret;
-}
-
 /* Whoever holds it has deadlines. */
 static void lock_firmly(struct nvme *n, const struct nvme_queue *q)
 {
 	while (ob_mutex_lock(&n->lock, ob_deadline(NVME_LOCK_TIMEOUT_NS)) != 0)
 		ob_err(n->ob, "%s queue %u: still waiting to be closed", n->name, q->ring.qid);
+}
+
+/*
+ * Nobody turns that CPU. Its lists still lead to the queue's timers and poll, so the queue is lost rather than freed; its
+ * requests end from here. The block class does the same with its side.
+ */
+static void abandon(struct nvme *n, struct nvme_queue *q)
+{
+	ob_err(n->ob, "%s queue %u: CPU %u does not answer, the queue is left behind", n->name, q->ring.qid,
+	       ob_cpu_index(q->cpu));
+	q->state = NVME_QUEUE_DEAD;
+	for (unsigned i = 0; i < q->depth; i++)
+		if (q->slots[i].request != NULL)
+			nvme_slot_end(q, i, nvme_is_gone(n) ? -ENODEV : -ECANCELED, 0);
+	list_del(&q->link);
+	give_vector(n, q);
 }
 
 static void channel_close(struct ob_block_channel *channel)
@@ -410,7 +413,7 @@ static void channel_close(struct ob_block_channel *channel)
 	int ret;
 
 	q->closing = true;
-	ret = call_firmly(q, queue_stop);
+	ret = nvme_call(q, queue_stop, q);
 	lock_firmly(n, q);
 	if (q->created && !nvme_is_gone(n) && n->state != NVME_DEAD && nvme_queue_delete(n, q) != 0) {
 		/* The device may still be at the requests' memory. A reset, or the end of the controller, stops it. */
@@ -419,13 +422,11 @@ static void channel_close(struct ob_block_channel *channel)
 		lock_firmly(n, q);
 	}
 	if (ret == 0)
-		ret = call_firmly(q, queue_finish);
-	if (ret == 0) {
+		ret = nvme_call(q, queue_finish, q);
+	if (ret == 0)
 		queue_dispose(n, q);
-	} else {
-		/* The CPU may come back and find its timers and polls in there: better lost than used after its end. */
-		list_del(&q->link);
-	}
+	else
+		abandon(n, q);
 	ob_mutex_unlock(&n->lock);
 }
 

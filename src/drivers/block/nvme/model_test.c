@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "drivers/block/nvme/nvme.h"
 #include "tests/nvme_bed.h"
@@ -135,6 +136,34 @@ static void test_cancel_ends_a_hung_command_early(void **state)
 	assert_int_equal(stats(&bed).timeouts, 0);
 }
 
+static void test_command_that_hangs_and_cannot_be_aborted_times_out(void **state)
+{
+	bed_command(&bed, "fault " DEVICE " op=read lba=24 count=1000 delay=hang");
+	bed_command(&bed, "fault " DEVICE " admin=%u count=1000 status=%u", NVME_ADMIN_ABORT,
+		    NVME_SC_ABORT_LIMIT_EXCEEDED);
+	assert_int_equal(bed_submit(&bed, 1, OB_BLOCK_READ, 24, 1), 0);
+	for (unsigned i = 2; i < 10; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	bed_wait(&bed, LONG);
+	assert_int_equal(bed_status(&bed, 1), -ETIMEDOUT);
+	for (unsigned i = 2; i < 10; i++)
+		assert_int_equal(bed_status(&bed, i), 0);
+	assert_int_equal(stats(&bed).resets, 4);
+}
+
+static void test_cancelled_request_is_not_issued_again(void **state)
+{
+	bed_command(&bed, "fault " DEVICE " op=read lba=24 count=1 delay=hang");
+	bed_command(&bed, "fault " DEVICE " admin=%u count=1000 status=%u", NVME_ADMIN_ABORT,
+		    NVME_SC_ABORT_LIMIT_EXCEEDED);
+	assert_int_equal(bed_submit(&bed, 3, OB_BLOCK_READ, 24, 1), 0);
+	ob_block_kick(bed.channel);
+	assert_int_equal(ob_block_cancel(bed.channel, &bed.requests[3].request), 0);
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(10 * OB_NS_PER_S)), 0);
+	bed_wait(&bed, LONG);
+	assert_int_equal(bed_status(&bed, 3), -ECANCELED);
+}
+
 /* ---- admin queue ---- */
 
 static void test_hung_admin_command_ends_and_the_disk_works_on(void **state)
@@ -195,6 +224,84 @@ static void test_reset_under_load_answers_every_request_once(void **state)
 	assert_int_equal(stats(&bed).resets, 10);
 }
 
+static void test_reset_takes_what_was_completed_before_it(void **state)
+{
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	/* Without turning: the controller completes, nobody takes it. */
+	usleep(50000);
+	assert_int_equal(bed.busy, 16);
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(10 * OB_NS_PER_S)), 0);
+	bed_wait(&bed, LONG);
+	assert_int_equal(stats(&bed).reissues, 0);
+}
+
+static void submit_another(struct ob_block_request *request)
+{
+	struct bed_request *r = (struct bed_request *)(void *)request;
+
+	r->busy = false;
+	r->bed->busy--;
+	assert_int_equal(bed_submit(r->bed, 40, OB_BLOCK_READ, 7, 1), 0);
+	assert_int_equal(bed_submit(r->bed, 41, OB_BLOCK_READ, 8, 1), 0);
+}
+
+/* What ends at the end of a reset may submit: those requests are issued once, not again with what waited. */
+static void test_done_function_that_submits_during_a_reset_is_served_once(void **state)
+{
+	const struct nvme_queue *q = bed.channel->driver_data;
+
+	bed_command(&bed, "fault " DEVICE " op=read lba=24 count=1 delay=hang");
+	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	bed.requests[24].request.done = submit_another;
+	ob_block_kick(bed.channel);
+	assert_int_equal(ob_block_cancel(bed.channel, &bed.requests[24].request), 0);
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(10 * OB_NS_PER_S)), 0);
+	bed_wait(&bed, LONG);
+	assert_int_equal(bed_status(&bed, 24), -ECANCELED);
+	assert_int_equal(bed_status(&bed, 40) | bed_status(&bed, 41), 0);
+	assert_int_equal(q->count.strays + q->count.nonsense, 0);
+	assert_int_equal(stats(&bed).resets, 1);
+}
+
+static bool is_offline(struct bed *b)
+{
+	return !ob_block_online(b->block);
+}
+
+static void test_controller_that_cannot_be_reset_is_given_up(void **state)
+{
+	struct ob_device *dev = ob_block_device(bed.block);
+	struct nvme *n = ob_device_driver_data(dev);
+
+	bed_command(&bed, "fault " DEVICE " op=any count=1000 delay=hang");
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	bed_command(&bed, "fault " DEVICE " admin=%u count=1000 status=%u", NVME_ADMIN_IDENTIFY,
+		    NVME_SC_INTERNAL_ERROR);
+	assert_true(ob_nvme_reset(bed.block, ob_deadline(10 * OB_NS_PER_S)) < 0);
+	assert_int_equal(ob_mmio_read32(&n->regs, NVME_CC) & NVME_CC_EN, 0);
+	bed_wait(&bed, LONG);
+	for (unsigned i = 0; i < 16; i++)
+		assert_true(bed_status(&bed, i) == -EIO || bed_status(&bed, i) == -ENODEV);
+	assert_true(bed_turn_until(&bed, is_offline, LONG));
+	assert_int_equal(bed_submit(&bed, 0, OB_BLOCK_READ, 0, 1), -ENODEV);
+}
+
+static void test_channel_opened_again_and_again_starts_afresh(void **state)
+{
+	for (unsigned round = 0; round < 30; round++) {
+		ob_block_channel_close(bed.channel);
+		bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 4 + round, TIMEOUT);
+		for (unsigned i = 0; i <= round; i++)
+			assert_int_equal(bed_do(&bed, OB_BLOCK_READ, i, 1), 0);
+	}
+	assert_int_equal(stats(&bed).timeouts, 0);
+}
+
 static void test_fatal_status_is_cured_by_a_reset(void **state)
 {
 	bed_command(&bed, "fault " DEVICE " op=any count=8 delay=hang");
@@ -206,11 +313,6 @@ static void test_fatal_status_is_cured_by_a_reset(void **state)
 	for (unsigned i = 0; i < 8; i++)
 		assert_int_equal(bed_status(&bed, i), 0);
 	assert_true(bed_logged(&bed, "fatal status") >= 1);
-}
-
-static bool is_offline(struct bed *b)
-{
-	return !ob_block_online(b->block);
 }
 
 static void test_unplug_under_load_ends_everything_with_enodev(void **state)
@@ -244,37 +346,83 @@ static void forge(uint32_t sq_word, uint16_t cid, uint16_t status)
 		      (uint16_t)((status & ~NVME_CQE_P) | ((pos & (q->ring.mask + 1)) == 0 ? NVME_CQE_P : 0)));
 }
 
-static void forge_under_load(uint32_t sq_word, uint16_t cid, const char *said)
+static unsigned load_with_latency(void)
 {
-	struct nvme_queue *q = bed.channel->driver_data;
-	unsigned before = bed_logged(&bed, said);
-
 	bed_command(&bed, "latency " DEVICE " 5ms");
 	for (unsigned i = 0; i < 8; i++)
 		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
 	ob_block_kick(bed.channel);
-	forge(sq_word, cid, 0);
-	assert_true(nvme_queue_take(q, 64) >= 1);
+	return 8;
+}
+
+static void finish_load(void)
+{
 	bed_command(&bed, "latency " DEVICE " 0ns");
 	bed_wait(&bed, LONG);
 	for (unsigned i = 0; i < 8; i++)
 		assert_int_equal(bed_status(&bed, i), 0);
-	assert_true(bed_logged(&bed, said) > before);
 	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
+}
+
+/* It must not end anything; what it is called must be in the log. */
+static void forge_under_load(uint32_t sq_word, uint16_t cid, const char *said)
+{
+	struct nvme_queue *q = bed.channel->driver_data;
+	unsigned before = bed_logged(&bed, said);
+	unsigned busy = load_with_latency();
+
+	forge(sq_word, cid, 0);
+	nvme_queue_take(q, 1);
+	assert_int_equal(bed.busy, busy);
+	assert_true(bed_logged(&bed, said) > before);
+	finish_load();
+}
+
+/* The id that the device will answer for request @index. */
+static uint16_t id_of(unsigned index)
+{
+	return (uint16_t)bed.requests[index].request.tag;
 }
 
 static void test_forged_completions_are_dropped_or_lead_to_a_reset(void **state)
 {
 	struct nvme_queue *q = bed.channel->driver_data;
 	uint32_t own = (uint32_t)q->ring.qid << 16;
+	static const char dropped[] = "not in flight, is dropped";
+	static const char foreign[] = "names another queue";
 
-	/* An id of a free tag; an old one of a tag in flight; beyond the tags; another queue; a head beyond the ring. */
-	forge_under_load(own, 40, "not in flight, is dropped");
-	forge_under_load(own, (uint16_t)(0u - NVME_CID_STEP) & 0xfc00, "not in flight, is dropped");
+	/* An id of a free tag, one beyond the tags; ids that were answered before. */
+	forge_under_load(own, 40, dropped);
 	forge_under_load(own, 0x3ff, "an id that was never used");
-	forge_under_load(own + 0x10000, 0, "names another queue");
-	forge_under_load(own | 0x8000, 0, "names another queue");
-	assert_true(q->count.strays >= 2 && q->count.nonsense >= 3);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 1), 0);
+	forge_under_load(own, id_of(0), dropped);
+	assert_true(q->count.strays >= 2 && q->count.nonsense >= 1);
+	/* The right id, but of another queue, or with a head beyond the ring. */
+	load_with_latency();
+	forge(own + 0x10000, id_of(3), 0);
+	nvme_queue_take(q, 1);
+	assert_int_equal(bed.busy, 8);
+	finish_load();
+	load_with_latency();
+	forge(own | 0x8000, id_of(3), 0);
+	nvme_queue_take(q, 1);
+	assert_int_equal(bed.busy, 8);
+	finish_load();
+	assert_true(bed_logged(&bed, foreign) >= 2);
+}
+
+static void test_heap_of_strays_leads_to_a_reset(void **state)
+{
+	struct nvme_queue *q = bed.channel->driver_data;
+
+	load_with_latency();
+	for (unsigned i = 0; i < NVME_STRAYS_MAX; i++) {
+		assert_int_equal(q->state, NVME_QUEUE_LIVE);
+		forge((uint32_t)q->ring.qid << 16, 40, 0);
+		nvme_queue_take(q, 1);
+	}
+	assert_int_equal(q->state, NVME_QUEUE_BROKEN);
+	finish_load();
 }
 
 /* Any bytes at all: every request still ends once, and the queue works afterwards. */
@@ -351,6 +499,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hung_command_is_aborted_and_tried_again, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_command_that_always_hangs_times_out, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_refused_abort_leads_to_a_reset_and_all_end, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_command_that_hangs_and_cannot_be_aborted_times_out, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_cancelled_request_is_not_issued_again, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_reset_takes_what_was_completed_before_it, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_heap_of_strays_leads_to_a_reset, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_done_function_that_submits_during_a_reset_is_served_once, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_controller_that_cannot_be_reset_is_given_up, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_channel_opened_again_and_again_starts_afresh, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_cancel_ends_a_hung_command_early, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_hung_admin_command_ends_and_the_disk_works_on, open_bed,
 						close_bed),

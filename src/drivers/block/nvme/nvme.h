@@ -151,9 +151,10 @@ struct nvme_queue {
 	bool created;     /* the controller has it */
 	bool closing;     /* channel_close is at it */
 	bool wants_abort; /* __atomic */
+	bool silent;      /* its CPU did not answer in the reset that runs, or ran last */
 	bool progress;    /* something completed since the last reset; written in freeze */
 	uint64_t completed_seen;
-	struct ob_work death; /* when the CPU did not answer the call */
+	struct ob_work death, wake; /* for a CPU that did not answer a call */
 };
 
 /* ---- admin queue ---- */
@@ -476,6 +477,9 @@ void nvme_abort_late(struct nvme *n);
 int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns);
 /* Give the controller up: quiesce, end all requests with @error. Under n->lock. */
 void nvme_die(struct nvme *n, int error);
+void nvme_queue_init_works(struct nvme_queue *q);
+/* @fn on the queue's CPU, within NVME_CALL_TIMEOUT_NS. Task on CPU 0. 0; -ETIMEDOUT; -ENOMEM. */
+int nvme_call(struct nvme_queue *q, void (*fn)(void *arg), void *arg);
 
 /* ---- data.c: PRP and SGL ---- */
 

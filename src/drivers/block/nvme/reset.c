@@ -124,21 +124,51 @@ static void die_late(struct ob_work *work)
 	end_all(q, -ENODEV);
 }
 
+/* Its CPU was away while the controller was reset, and is back: the queue has no counterpart in the controller. */
+static void wake_late(struct ob_work *work)
+{
+	struct nvme_queue *q = container_of(work, struct nvme_queue, wake);
+
+	if (q->state == NVME_QUEUE_LIVE)
+		nvme_queue_break(q, "its CPU was away during a reset");
+	else if (q->state == NVME_QUEUE_FROZEN)
+		nvme_want_reset(q->nvme, "a queue's CPU was away during a reset");
+}
+
+void nvme_queue_init_works(struct nvme_queue *q)
+{
+	ob_work_init(&q->death, die_late);
+	ob_work_init(&q->wake, wake_late);
+}
+
 /* ---- CPU 0 ---- */
 
-static int call_queues(struct nvme *n, void (*fn)(void *arg), const char *what)
+int nvme_call(struct nvme_queue *q, void (*fn)(void *arg), void *arg)
+{
+	uint64_t deadline_ns = ob_deadline(NVME_CALL_TIMEOUT_NS);
+	int ret;
+
+	while ((ret = ob_cpu_call(q->cpu, fn, arg, deadline_ns)) == -ENOMEM && ob_now_ns() < deadline_ns)
+		ob_task_sleep(ob_deadline(OB_NS_PER_MS));
+	return ret;
+}
+
+/*
+ * A CPU that does not answer must not cost the others their disk: its queue is left out of this reset, and asks for
+ * another one when the CPU is back. Until then the controller does not know the queue, so nothing is written by it.
+ */
+static void call_queues(struct nvme *n, void (*fn)(void *arg))
 {
 	list_for_each (node, &n->queues) {
 		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
-		int ret = ob_cpu_call(q->cpu, fn, q, ob_deadline(NVME_CALL_TIMEOUT_NS));
 
-		if (ret != 0) {
-			ob_err(n->ob, "%s queue %u: CPU %u does not answer (%s)", n->name, q->ring.qid,
-			       ob_cpu_index(q->cpu), what);
-			return ret;
-		}
+		if (q->silent || nvme_call(q, fn, q) == 0)
+			continue;
+		ob_err(n->ob, "%s queue %u: CPU %u does not answer, the reset goes on without it", n->name, q->ring.qid,
+		       ob_cpu_index(q->cpu));
+		q->silent = true;
+		ob_cpu_post(q->cpu, &q->wake);
 	}
-	return 0;
 }
 
 void nvme_die(struct nvme *n, int error)
@@ -155,11 +185,10 @@ void nvme_die(struct nvme *n, int error)
 		struct death death = {q, error};
 
 		q->created = false;
-		if (ob_cpu_call(q->cpu, die_on_cpu, &death, ob_deadline(NVME_CALL_TIMEOUT_NS)) == 0)
+		if (nvme_call(q, die_on_cpu, &death) == 0)
 			continue;
 		ob_err(n->ob, "%s queue %u: CPU %u does not answer; its requests end when it does", n->name,
 		       q->ring.qid, ob_cpu_index(q->cpu));
-		ob_work_init(&q->death, die_late);
 		ob_cpu_post(q->cpu, &q->death);
 	}
 	nvme_graveyard_clear(n);
@@ -172,7 +201,7 @@ static int recreate_queues(struct nvme *n)
 		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
 		int ret;
 
-		if (q->closing)
+		if (q->closing || q->silent)
 			continue;
 		if (q->ring.qid > n->queues_granted) {
 			ob_err(n->ob, "%s: only %u queues after the reset, %u are in use", n->name, n->queues_granted,
@@ -212,11 +241,12 @@ static int disable_hard(struct nvme *n)
 
 static int reset_steps(struct nvme *n)
 {
-	int ret = call_queues(n, freeze, "freeze");
+	int ret;
 
-	trace_step(n, STEP_FREEZE, ret);
-	if (ret != 0)
-		return ret;
+	list_for_each (node, &n->queues)
+		list_entry(node, struct nvme_queue, link)->silent = false;
+	call_queues(n, freeze);
+	trace_step(n, STEP_FREEZE, 0);
 	if (made_progress(n))
 		n->resets_in_a_row = 0;
 	ret = disable_hard(n);
@@ -228,10 +258,8 @@ static int reset_steps(struct nvme *n)
 	n->shadow_on = false;
 	list_for_each (node, &n->queues)
 		list_entry(node, struct nvme_queue, link)->created = false;
-	ret = call_queues(n, rewind_queue, "rewind");
-	trace_step(n, STEP_REWIND, ret);
-	if (ret != 0)
-		return ret;
+	call_queues(n, rewind_queue);
+	trace_step(n, STEP_REWIND, 0);
 	/* It may have been lost, with a function-level reset or otherwise. */
 	ret = ob_device_enable_dma(n->dev, true);
 	if (ret == 0)
@@ -247,9 +275,9 @@ static int reset_steps(struct nvme *n)
 	trace_step(n, STEP_QUEUES, ret);
 	if (ret != 0)
 		return ret;
-	ret = call_queues(n, thaw, "thaw");
-	trace_step(n, STEP_THAW, ret);
-	return ret;
+	call_queues(n, thaw);
+	trace_step(n, STEP_THAW, 0);
+	return 0;
 }
 
 int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)

@@ -145,10 +145,8 @@ static bool abort_queue(struct nvme *n, struct nvme_queue *q)
 {
 	struct abort_list list = {.q = q};
 
-	if (ob_cpu_call(q->cpu, collect_aborts, &list, ob_deadline(NVME_CALL_TIMEOUT_NS)) != 0) {
-		nvme_want_reset(n, "a CPU does not answer");
-		return false;
-	}
+	if (nvme_call(q, collect_aborts, &list) != 0)
+		return true; /* when its CPU is back, its tick asks again */
 	for (unsigned i = 0; i < list.count; i++) {
 		struct nvme_command cmd = {
 			.opcode = NVME_ADMIN_ABORT,
