@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -330,6 +331,67 @@ static void test_unplug_under_load_ends_everything_with_enodev(void **state)
 	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(OB_NS_PER_S)), -ENODEV);
 }
 
+/* ---- a CPU that is away ---- */
+
+static void sleep_on_cpu(struct ob_work *work)
+{
+	usleep(3500000);
+}
+
+struct reader {
+	struct ob_block_channel *channel;
+	unsigned good;
+	bool stop; /* __atomic */
+};
+
+static void *read_all_the_time(void *arg)
+{
+	struct reader *r = arg;
+	uint8_t buffer[4096];
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE))
+		r->good += ob_block_read(r->channel, r->good % 64, 1, buffer, NULL, ob_deadline(LONG)) == 0;
+	return NULL;
+}
+
+static void test_reset_goes_on_without_a_cpu_that_is_away(void **state)
+{
+	struct ob_block_channel_config config = {.timeout_ns = 20 * OB_NS_PER_S};
+	struct reader reader = {0};
+	struct ob_work nap;
+	pthread_t thread;
+	uint64_t start;
+	unsigned good;
+
+	assert_int_equal(bed_try_open(&bed, "model:", NULL, 2), 0);
+	bed.block = ob_block_find(bed.ob, NULL);
+	ob_block_limits(bed.block, &bed.limits);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 64, 20 * OB_NS_PER_S);
+	config.cpu = ob_cpu_get(bed.ob, 1);
+	assert_int_equal(ob_cpu_start(config.cpu, -1), 0);
+	assert_int_equal(ob_block_channel_open(bed.block, &config, &reader.channel), 0);
+	assert_int_equal(pthread_create(&thread, NULL, read_all_the_time, &reader), 0);
+	bed_turn_until(&bed, NULL, 50 * OB_NS_PER_MS);
+	ob_work_init(&nap, sleep_on_cpu);
+	assert_true(ob_cpu_post(config.cpu, &nap));
+	bed_turn_until(&bed, NULL, 50 * OB_NS_PER_MS);
+	start = ob_now_ns();
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(LONG)), 0);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
+	assert_true(ob_now_ns() - start < 3 * OB_NS_PER_S);
+	assert_int_equal(bed_logged(&bed, "the reset goes on without it"), 1);
+	/* Its CPU comes back, and another reset takes the queue in. */
+	bed_turn_until(&bed, NULL, 2500 * OB_NS_PER_MS);
+	good = __atomic_load_n(&reader.good, __ATOMIC_RELAXED);
+	bed_turn_until(&bed, NULL, 500 * OB_NS_PER_MS);
+	__atomic_store_n(&reader.stop, true, __ATOMIC_RELEASE);
+	bed_turn_until(&bed, NULL, 100 * OB_NS_PER_MS);
+	pthread_join(thread, NULL);
+	assert_true(reader.good > good);
+	ob_block_channel_close(reader.channel);
+	ob_cpu_stop(config.cpu);
+}
+
 /* ---- completions that the device should not have written ---- */
 
 /* Where the driver looks next. What the device writes from then on is out of step, which only a reset cures. */
@@ -519,6 +581,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_forged_completions_are_dropped_or_lead_to_a_reset, open_bed,
 						close_bed),
 		cmocka_unit_test_setup_teardown(test_random_completions_never_lose_a_request, open_bed, close_bed),
+		cmocka_unit_test_teardown(test_reset_goes_on_without_a_cpu_that_is_away, close_bed),
 		cmocka_unit_test_setup_teardown(test_namespace_resized_detached_attached_is_noticed, open_bed,
 						close_bed),
 		cmocka_unit_test_setup_teardown(test_warning_is_logged, open_bed, close_bed),

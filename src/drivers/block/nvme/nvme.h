@@ -34,7 +34,7 @@
 #define NVME_ADMIN_TIMEOUT_NS (10 * OB_NS_PER_S)
 #define NVME_IO_TIMEOUT_NS    (30 * OB_NS_PER_S)
 #define NVME_ABORT_TIMEOUT_NS (2 * OB_NS_PER_S)
-#define NVME_CALL_TIMEOUT_NS  (5 * OB_NS_PER_S) /* for a CPU to answer a call */
+#define NVME_CALL_TIMEOUT_NS  (2 * OB_NS_PER_S) /* for a CPU to answer a call */
 #define NVME_LOCK_TIMEOUT_NS  (300 * OB_NS_PER_S)
 #define NVME_RESET_TIMEOUT_NS (150 * OB_NS_PER_S)
 #define NVME_WATCH_NS         (1 * OB_NS_PER_S)
