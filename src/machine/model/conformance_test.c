@@ -19,7 +19,7 @@ static void conform(const char *uri, unsigned channels, enum ob_completion_mode 
 {
 	const struct ob_config context = {.log = print_log, .log_level = OB_LOG_WARN, .cpu_count = channels};
 	const struct conform_config config = {
-		.channels = channels, .mode = mode, .seed = 20, .requests = 3000, .quiet = true};
+		.channels = channels, .mode = mode, .seed = 20, .requests = 1000, .quiet = true};
 	struct ob_machine *machine;
 	struct ob_block *block;
 	struct ob *ob;
