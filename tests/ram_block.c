@@ -348,9 +348,12 @@ static void ram_channel_close(struct ob_block_channel *channel)
 	/* A call may fail for want of memory; a close may not. */
 	for (unsigned i = 0; i < 3 && ret == -ENOMEM; i++)
 		ret = ob_cpu_call(channel->cpu, stop_on_cpu, q, ob_deadline(10 * OB_NS_PER_S));
-	if (ret != 0)
-		violate(q->ram, "the channel's CPU does not answer");
 	__atomic_fetch_sub(&q->ram->channels, 1, __ATOMIC_RELAXED);
+	if (ret != 0) {
+		/* That CPU may come back and poll it: it stays. */
+		violate(q->ram, "the channel's CPU does not answer");
+		return;
+	}
 	free(q->entries);
 	memset(q, 0xdd, sizeof(*q));
 	free(q);
