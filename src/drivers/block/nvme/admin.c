@@ -227,7 +227,7 @@ unsigned nvme_admin_poll(struct nvme *n)
 	return done;
 }
 
-void nvme_admin_cancel(struct nvme *n, int error, bool quiet)
+void nvme_admin_cancel(struct nvme *n, int error)
 {
 	for (unsigned i = 0; i < NVME_ADMIN_SLOTS; i++) {
 		struct nvme_admin_slot *slot = &n->admin.slots[i];
@@ -238,8 +238,7 @@ void nvme_admin_cancel(struct nvme *n, int error, bool quiet)
 			if (cmd != NULL)
 				command_end(n, cmd, error);
 		}
-		if (quiet)
-			ob_dma_free(n->dev, &slot->data);
+		ob_dma_free(n->dev, &slot->data);
 	}
 }
 

@@ -258,12 +258,14 @@ int nvme_queue_create(struct nvme *n, struct nvme_queue *q)
 	int ret;
 
 	nvme_ring_set_shadow(n, &q->ring);
+	q->created = true; /* from here on the device may know its memory, also when it does not answer */
 	ret = create_cq(n, q);
-	if (ret != 0)
+	if (ret != 0) {
+		q->created = ret == -ETIMEDOUT;
 		return ret;
-	q->created = true; /* from here on the device may know its memory */
+	}
 	ret = create_sq(n, q);
-	if (ret != 0 && delete_one(n, q, NVME_ADMIN_DELETE_CQ) == 0)
+	if (ret != 0 && ret != -ETIMEDOUT && delete_one(n, q, NVME_ADMIN_DELETE_CQ) == 0)
 		q->created = false;
 	return ret;
 }

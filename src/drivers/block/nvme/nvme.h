@@ -435,8 +435,8 @@ int nvme_get_log(struct nvme *n, uint8_t page, uint32_t nsid, uint64_t offset, v
 /* Issue without waiting; cmd->done is called. 0; -EBUSY; -ENODEV. */
 int nvme_admin_post(struct nvme *n, struct nvme_command *cmd);
 unsigned nvme_admin_poll(struct nvme *n);
-/* Everything in flight ends with @error. @quiet: memory may be freed too. */
-void nvme_admin_cancel(struct nvme *n, int error, bool quiet);
+/* Everything in flight ends with @error. The device is quiet: memory is freed. */
+void nvme_admin_cancel(struct nvme *n, int error);
 
 /* ---- queue.c, channel.c ---- */
 

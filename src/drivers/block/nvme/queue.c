@@ -324,6 +324,8 @@ static NVME_SLOW void end_slow(struct nvme_queue *q, unsigned tag, uint16_t fiel
 void nvme_queue_break(struct nvme_queue *q, const char *why)
 {
 	q->count.nonsense++;
+	if (q->state == NVME_QUEUE_CLOSING)
+		return;
 	q->state = NVME_QUEUE_BROKEN;
 	ob_warn(q->nvme->ob, "%s queue %u: %s", q->nvme->name, q->ring.qid, why);
 	nvme_want_reset(q->nvme, why);

@@ -13,6 +13,9 @@
 
 #include "drivers/block/nvme/nvme.h"
 
+#define RESET_TRIES    3u /* the last one with a function-level reset */
+#define RESET_PAUSE_NS (20 * OB_NS_PER_MS)
+
 enum step {
 	STEP_FREEZE = 1,
 	STEP_DISABLE,
@@ -179,7 +182,7 @@ void nvme_die(struct nvme *n, int error)
 	nvme_quiesce(n);
 	n->state = NVME_DEAD;
 	n->death = error;
-	nvme_admin_cancel(n, error, true);
+	nvme_admin_cancel(n, error);
 	list_for_each (node, &n->queues) {
 		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
 		struct death death = {q, error};
@@ -228,18 +231,22 @@ static void trace_step(struct nvme *n, enum step step, int ret)
 	OB_TRACE(n->cpu, OB_TRACE_NVME_RESET, n->instance, step, (uint32_t)ret);
 }
 
-static int disable_hard(struct nvme *n)
+/* @hard: a function-level reset in any case. */
+static int disable_firmly(struct nvme *n, bool hard)
 {
 	int ret = nvme_disable(n);
 
-	if (ret == 0 || ret == -ENODEV)
+	if (ret == -ENODEV || (ret == 0 && !hard))
 		return ret;
-	ob_warn(n->ob, "%s: does not let itself be disabled; function-level reset", n->name);
+	ob_warn(n->ob, "%s: function-level reset", n->name);
 	ret = ob_device_reset(n->dev);
-	return ret != 0 ? ret : nvme_disable(n);
+	if (ret == 0)
+		ret = nvme_disable(n);
+	/* What has no such reset makes do with being disabled. */
+	return ret == -EOPNOTSUPP && n->quiet ? 0 : ret;
 }
 
-static int reset_steps(struct nvme *n)
+static int reset_steps(struct nvme *n, bool hard)
 {
 	int ret;
 
@@ -249,11 +256,11 @@ static int reset_steps(struct nvme *n)
 	trace_step(n, STEP_FREEZE, 0);
 	if (made_progress(n))
 		n->resets_in_a_row = 0;
-	ret = disable_hard(n);
+	ret = disable_firmly(n, hard);
 	trace_step(n, STEP_DISABLE, ret);
 	if (ret != 0)
 		return ret;
-	nvme_admin_cancel(n, -ECANCELED, true);
+	nvme_admin_cancel(n, -ECANCELED);
 	nvme_graveyard_clear(n);
 	n->shadow_on = false;
 	list_for_each (node, &n->queues)
@@ -297,7 +304,13 @@ int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)
 	n->reset_ns = ob_now_ns();
 	/* Wishes that were made before this reset are fulfilled by it. */
 	__atomic_fetch_and(&n->pending, ~NVME_TODO_RESET, __ATOMIC_ACQ_REL);
-	ret = reset_steps(n);
+	for (unsigned try = 1; try <= RESET_TRIES; try++) {
+		ret = reset_steps(n, try == RESET_TRIES);
+		if (ret == 0 || nvme_is_gone(n))
+			break;
+		ob_warn(n->ob, "%s: reset failed: %s (%u of %u)", n->name, strerror(-ret), try, RESET_TRIES);
+		ob_task_sleep(ob_deadline(RESET_PAUSE_NS));
+	}
 	n->reset_task = NULL;
 	if (ret != 0) {
 		nvme_die(n, nvme_is_gone(n) ? -ENODEV : -EIO);

@@ -120,7 +120,7 @@ static int start_hardware(struct nvme *n)
 
 quiesce:
 	nvme_quiesce(n);
-	nvme_admin_cancel(n, -ENODEV, true);
+	nvme_admin_cancel(n, -ENODEV);
 stop_irq:
 	nvme_admin_stop_irq(n);
 free_admin:
@@ -136,7 +136,7 @@ static void stop_hardware(struct nvme *n)
 		nvme_shutdown_notify(n);
 	nvme_quiesce(n);
 	nvme_admin_stop_irq(n);
-	nvme_admin_cancel(n, -ENODEV, true);
+	nvme_admin_cancel(n, -ENODEV);
 	nvme_graveyard_clear(n);
 	ob_dma_free(n->dev, &n->event_index);
 	ob_dma_free(n->dev, &n->shadow);
