@@ -130,7 +130,8 @@ void block_channel_detach(struct block_channel *c, bool gone)
 	list_del(&c->link);
 	block_stats_add(&block->closed, c);
 	ob_unlock(&block->lock);
-	block_pool_destroy(c);
+	if (!c->leaked)
+		block_pool_destroy(c);
 	/* From here on ob_block_channel_close() frees it, from any thread. */
 	__atomic_store_n(&c->detached, true, __ATOMIC_RELEASE);
 }
@@ -139,8 +140,10 @@ static void channel_free(struct block_channel *c)
 {
 	struct ob_block *block = c->pub.block;
 
-	if (!c->leaked)
-		ob_free(c);
+	/* A CPU that did not answer may come back to it, and a driver may have left its queue behind for that. */
+	if (c->leaked)
+		return;
+	ob_free(c);
 	ob_block_put(block);
 }
 
