@@ -4,14 +4,13 @@
 
 #include "model/block/nvme/controller.h"
 
-#define EFFECT_SUPPORTED         BIT(0)
-#define EFFECT_LBA_CHANGE        BIT(1)
-#define EFFECT_NS_INVENTORY      BIT(3)
-#define EFFECT_CONTROLLER        BIT(4)
-#define EFFECT_LOG_BYTES         4096
-#define EFFECT_IO_OFFSET         1024
-#define UNIT_SECTORS             1000 /* data units: thousands of 512 bytes */
-#define COMPOSITE_SENSOR_DEFAULT 0
+#define EFFECT_SUPPORTED    BIT(0)
+#define EFFECT_LBA_CHANGE   BIT(1)
+#define EFFECT_NS_INVENTORY BIT(3)
+#define EFFECT_CONTROLLER   BIT(4)
+#define EFFECT_LOG_BYTES    4096
+#define EFFECT_IO_OFFSET    1024
+#define UNIT_SECTORS        1000 /* data units: thousands of 512 bytes */
 
 struct log {
 	uint8_t data[4096];

@@ -57,7 +57,6 @@ struct nvme_model_config {
 	uint8_t firmware_slots;         /* 1 to 7 */
 	uint8_t abort_limit, aer_limit; /* 0's based, as in identify */
 	uint32_t namespaces_max;        /* NN */
-	uint32_t lba_shift;             /* of namespaces that are created by command, when they ask for format 0 or 1 */
 	bool sgl, shadow_doorbells, volatile_cache, namespace_management, compare, write_zeroes, dataset_management;
 	uint64_t capacity_bytes; /* of the subsystem, for namespace management */
 	uint64_t latency_ns;     /* of each I/O command */

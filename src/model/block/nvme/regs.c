@@ -24,7 +24,6 @@ void nvme_model_config_default(struct nvme_model_config *config)
 		.abort_limit = 3,
 		.aer_limit = 3,
 		.namespaces_max = 256,
-		.lba_shift = 9,
 		.sgl = true,
 		.shadow_doorbells = true,
 		.volatile_cache = true,
