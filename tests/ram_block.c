@@ -414,8 +414,8 @@ int ram_block_create(struct ob_machine *machine, const struct ram_block_config *
 		return -ENOMEM;
 	ram->config = *config;
 	/* Nonsense is published too, to be refused. */
-	ram->media = calloc(1, bytes <= (1u << 30) ? bytes + 1 : 1);
-	ram->durable = calloc(1, bytes <= (1u << 30) ? bytes + 1 : 1);
+	ram->media = calloc(1, bytes <= (64u << 20) ? bytes + 1 : 1);
+	ram->durable = calloc(1, bytes <= (64u << 20) ? bytes + 1 : 1);
 	snprintf(name, sizeof(name), "%s", config->name != NULL ? config->name : "ram0");
 	ret = ob_driver_register(ob_machine_context(machine), &ram_driver);
 	if (ret == 0 || ret == -EEXIST)
