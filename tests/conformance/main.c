@@ -2,7 +2,7 @@
 /*
  * test-conformance URI [CHANNELS [MODE [SEED [REQUESTS]]]]: the suite on every block device of a machine.
  *
- * "{disk}" in the URI becomes a new sparse file of 64 MiB, removed at the end. Exit status: 0 passed; 1 failed; 2 usage;
+ * "{disk}" in the URI becomes a new sparse file of 64 MiB, removed once the machine has it open. Exit status: 0 passed; 1 failed; 2 usage;
  * 77 skipped: the machine is not here.
  */
 #include <errno.h>
@@ -103,6 +103,9 @@ int main(int argc, char **argv)
 	ret = uri != NULL ? ob_create(&context, &ob) : -ENOMEM;
 	if (ret == 0)
 		ret = ob_machine_open(ob, uri, NULL, &machine);
+	/* The machine has it open; so it is gone even if this program should crash. */
+	if (disk_made)
+		unlink(disk_path);
 	if (ret != 0) {
 		fprintf(stderr, "%s: %s\n", argv[1], strerror(-ret));
 		ret = ret == -ENOENT ? 77 : 1;
@@ -112,7 +115,5 @@ int main(int argc, char **argv)
 	ob_machine_close(machine);
 	ob_destroy(ob);
 	free(uri);
-	if (disk_made)
-		unlink(disk_path);
 	return ret;
 }
