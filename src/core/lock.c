@@ -12,21 +12,6 @@ enum lock_word {
 	LOCK_CONTENDED, /* held, and somebody may sleep */
 };
 
-#if defined(__x86_64__) || defined(__i386__)
-#define RELAX() __asm__ volatile("pause")
-#elif defined(__aarch64__)
-#define RELAX() __asm__ volatile("isb")
-#elif defined(__riscv)
-#define RELAX() __asm__ volatile(".insn i 0x0f, 0, x0, x0, 0x010") /* pause, a hint: Zihintpause §3 */
-#else
-#define RELAX() __asm__ volatile("" ::: "memory")
-#endif
-
-void ob_cpu_relax(void)
-{
-	RELAX();
-}
-
 void ob_lock_init(struct ob_lock *lock, const char *name)
 {
 	lock->word = LOCK_FREE;
