@@ -55,6 +55,7 @@ struct ob_poll {
 	struct ob_poll *next, *prev;
 	uint64_t idle_since_ns;
 	int state;
+	bool again; /* scheduled while it was not armed */
 };
 
 /** ob_poll_start - begin, armed or polled as the mode says. Owner CPU, soft or task. */

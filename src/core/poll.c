@@ -63,7 +63,9 @@ static void poll_unlist(struct ob_cpu *cpu, struct ob_poll *poll, enum poll_stat
 static void poll_arm(struct ob_cpu *cpu, struct ob_poll *poll)
 {
 	poll->stats.arms++;
-	if (poll->ops->arm(poll->arg)) {
+	poll->again = false;
+	/* An interrupt may come inside arm(), behind its look: it finds the source not armed yet, and leaves a mark. */
+	if (poll->ops->arm(poll->arg) || poll->again) {
 		poll->stats.arm_races++;
 		poll->ops->disarm(poll->arg);
 		if (poll->state != POLL_LISTED)
@@ -110,8 +112,10 @@ void ob_poll_stop(struct ob_poll *poll)
 
 void ob_poll_schedule(struct ob_poll *poll)
 {
-	if (poll->state != POLL_ARMED)
+	if (poll->state != POLL_ARMED) {
+		poll->again = true;
 		return;
+	}
 	poll->ops->disarm(poll->arg);
 	poll->stats.schedules++;
 	poll_list(poll->cpu, poll);
