@@ -171,6 +171,28 @@ static bool cq_take_head(struct nvme_model *n, struct nvme_cq *cq, uint32_t head
 	return true;
 }
 
+static bool shadow_read(struct nvme_model *n, uint64_t iova, uint32_t *value)
+{
+	struct model_host *host = n->host;
+	ob_le32 word;
+
+	if (host->ops->dma_read(host, iova, &word, sizeof(word)) != 0) {
+		nvme_model_fail(n, "the shadow doorbells cannot be read");
+		return false;
+	}
+	*value = ob_le32_to_cpu(word);
+	return true;
+}
+
+/*
+ * What the host wrote to the shadow after a register may overtake the register: then the register's value is old, and a
+ * queue that took it would go backwards. The shadow is never older than the register (§7.13).
+ */
+static bool doorbell_newest(struct nvme_model *n, uint64_t shadow, uint32_t *value)
+{
+	return shadow == 0 || shadow_read(n, shadow, value);
+}
+
 void nvme_model_doorbell(struct nvme_model *n, uint64_t offset, uint32_t value)
 {
 	struct model_host *host = n->host;
@@ -191,17 +213,19 @@ void nvme_model_doorbell(struct nvme_model *n, uint64_t offset, uint32_t value)
 	if (is_cq) {
 		struct nvme_cq *cq = &n->cq[qid];
 
-		ok = cq_take_head(n, cq, value);
+		ok = value < cq->entry_count && doorbell_newest(n, cq->shadow, &value) && cq_take_head(n, cq, value);
 		if (ok) {
 			cq_roomier(n, cq);
 			if (n->config.msix_vectors == 0 || !host->ops->msix_enabled(host))
 				nvme_model_interrupts_update(n);
 		}
 	} else {
-		ok = value < n->sq[qid].entry_count;
+		struct nvme_sq *sq = &n->sq[qid];
+
+		ok = value < sq->entry_count && doorbell_newest(n, sq->shadow, &value) && value < sq->entry_count;
 		if (ok) {
-			n->sq[qid].tail = value;
-			sq_mark(n, &n->sq[qid]);
+			sq->tail = value;
+			sq_mark(n, sq);
 		}
 	}
 	if (!ok) {
@@ -219,19 +243,6 @@ void nvme_model_shadow_set(struct nvme_model *n, uint64_t shadow, uint64_t event
 	n->event_base = event;
 	for (unsigned qid = 1; qid < QUEUE_COUNT; qid++)
 		shadow_locate(n, qid);
-}
-
-static bool shadow_read(struct nvme_model *n, uint64_t iova, uint32_t *value)
-{
-	struct model_host *host = n->host;
-	ob_le32 word;
-
-	if (host->ops->dma_read(host, iova, &word, sizeof(word)) != 0) {
-		nvme_model_fail(n, "the shadow doorbells cannot be read");
-		return false;
-	}
-	*value = ob_le32_to_cpu(word);
-	return true;
 }
 
 /* Ask for a register write when the shadow moves past @value (§7.13). */
