@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the compiler calls before each access to memory, and the kit's copies. The compiler's flag is that of a race
+ * detector of another kind (gcc's -fsanitize=thread); the names and arguments are its interface.
+ */
+#include "sim/world.h"
+
+static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc)
+{
+	uint64_t offset = address - ARENA_BASE;
+
+	if (OB_UNLIKELY(!W.on))
+		return;
+	world_capture();
+	if (offset >= ARENA_BYTES) {
+		world_step(len_bytes);
+		return;
+	}
+	world_step(offset + ((uint64_t)flags << 56));
+	if (OB_UNLIKELY(arena_cells[offset / 8] != CELL_LIVE))
+		arena_complain(address, flags, pc);
+	if (!W.config.no_races)
+		race_check(address, len_bytes, flags, pc, W.current);
+	if (offset - DMA_OFFSET >= DMA_BYTES)
+		return;
+	if (flags & ACCESS_WRITE)
+		weak_store(address, len_bytes, flags & ACCESS_MARKED);
+	else
+		weak_before_load(address, len_bytes);
+	if ((flags & (ACCESS_WRITE | ACCESS_MARKED)) == ACCESS_MARKED &&
+	    !weak_is_stale(W.current->id, address, len_bytes)) {
+		const struct vclock *seen = race_sync(address, false);
+
+		if (seen != NULL)
+			vclock_join(&W.views[W.current->id].pending, seen);
+	}
+}
+
+/* The end of a range counts as well. */
+void access_range(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc)
+{
+	if (len_bytes == 0)
+		return;
+	access(address, len_bytes, flags, pc);
+	if (W.on && address + len_bytes - 1 - ARENA_BASE < ARENA_BYTES &&
+	    arena_cells[(address + len_bytes - 1 - ARENA_BASE) / 8] != CELL_LIVE)
+		arena_complain(address + len_bytes - 1, flags, pc);
+}
+
+#define ACCESS_FUNCTIONS(size)                                                        \
+	void __tsan_read##size(void *p);                                              \
+	void __tsan_write##size(void *p);                                             \
+	void __tsan_unaligned_read##size(void *p);                                    \
+	void __tsan_unaligned_write##size(void *p);                                   \
+	void __tsan_volatile_read##size(void *p);                                     \
+	void __tsan_volatile_write##size(void *p);                                    \
+	void __tsan_unaligned_volatile_read##size(void *p);                           \
+	void __tsan_unaligned_volatile_write##size(void *p);                          \
+	void __tsan_read##size(void *p)                                               \
+	{                                                                             \
+		access((uintptr_t)p, size, 0, WORLD_PC());                            \
+	}                                                                             \
+	void __tsan_write##size(void *p)                                              \
+	{                                                                             \
+		access((uintptr_t)p, size, ACCESS_WRITE, WORLD_PC());                 \
+	}                                                                             \
+	void __tsan_unaligned_read##size(void *p)                                     \
+	{                                                                             \
+		access((uintptr_t)p, size, 0, WORLD_PC());                            \
+	}                                                                             \
+	void __tsan_unaligned_write##size(void *p)                                    \
+	{                                                                             \
+		access((uintptr_t)p, size, ACCESS_WRITE, WORLD_PC());                 \
+	}                                                                             \
+	void __tsan_volatile_read##size(void *p)                                      \
+	{                                                                             \
+		access((uintptr_t)p, size, ACCESS_MARKED, WORLD_PC());                \
+	}                                                                             \
+	void __tsan_volatile_write##size(void *p)                                     \
+	{                                                                             \
+		access((uintptr_t)p, size, ACCESS_WRITE | ACCESS_MARKED, WORLD_PC()); \
+	}                                                                             \
+	void __tsan_unaligned_volatile_read##size(void *p)                            \
+	{                                                                             \
+		access((uintptr_t)p, size, ACCESS_MARKED, WORLD_PC());                \
+	}                                                                             \
+	void __tsan_unaligned_volatile_write##size(void *p)                           \
+	{                                                                             \
+		access((uintptr_t)p, size, ACCESS_WRITE | ACCESS_MARKED, WORLD_PC()); \
+	}
+
+ACCESS_FUNCTIONS(1)
+ACCESS_FUNCTIONS(2)
+ACCESS_FUNCTIONS(4)
+ACCESS_FUNCTIONS(8)
+ACCESS_FUNCTIONS(16)
+
+void __tsan_read_range(void *p, size_t len_bytes);
+void __tsan_write_range(void *p, size_t len_bytes);
+void __tsan_func_entry(void *caller);
+void __tsan_func_exit(void);
+void __tsan_init(void);
+void __tsan_vptr_update(void **p, void *v);
+
+/* A copy of a structure is announced as a write, then a read, and then made: nothing may come between. */
+static bool copy_announced;
+
+void __tsan_read_range(void *p, size_t len_bytes)
+{
+	uintptr_t address = (uintptr_t)p;
+
+	if (copy_announced) {
+		copy_announced = false;
+		if (W.on && W.capture_due) {
+			if (address - ARENA_BASE < ARENA_BYTES && !W.config.no_races)
+				race_check(address, len_bytes, 0, WORLD_PC(), W.current);
+			return;
+		}
+	}
+	access_range(address, len_bytes, 0, WORLD_PC());
+}
+
+void __tsan_write_range(void *p, size_t len_bytes)
+{
+	access_range((uintptr_t)p, len_bytes, ACCESS_WRITE, WORLD_PC());
+	copy_announced = true;
+}
+
+void __tsan_func_entry(void *caller)
+{
+	struct frames *f;
+
+	if (!W.on)
+		return;
+	f = W.current->frames;
+	if (f->depth < FRAME_MAX)
+		f->pc[f->depth] = (uint32_t)((uintptr_t)caller - world_text_base);
+	f->depth++;
+}
+
+void __tsan_func_exit(void)
+{
+	if (W.on && W.current->frames->depth > 0)
+		W.current->frames->depth--;
+}
+
+void __tsan_init(void)
+{
+}
+
+void __tsan_vptr_update(void **p, void *v)
+{
+	*p = v;
+}
+
+/* ---- the kit's copies, and what libc.h makes of the C library's ---- */
+
+void ob_dma_copy(void *to, const void *from, size_t len_bytes);
+void ob_dma_zero(void *to, size_t len_bytes);
+
+/* In pieces, between which others may come: a copy has no moment of its own. */
+#define COPY_PIECE 256
+
+void ob_dma_copy(void *to, const void *from, size_t len_bytes)
+{
+	for (size_t at = 0; at < len_bytes; at += COPY_PIECE) {
+		size_t piece = MIN(len_bytes - at, (size_t)COPY_PIECE);
+
+		access_range((uintptr_t)from + at, piece, 0, WORLD_PC());
+		access_range((uintptr_t)to + at, piece, ACCESS_WRITE, WORLD_PC());
+		memcpy((uint8_t *)to + at, (const uint8_t *)from + at, piece);
+	}
+	world_capture();
+}
+
+static void dma_set(void *to, int value, size_t len_bytes, uint32_t pc)
+{
+	for (size_t at = 0; at < len_bytes; at += COPY_PIECE) {
+		size_t piece = MIN(len_bytes - at, (size_t)COPY_PIECE);
+
+		access_range((uintptr_t)to + at, piece, ACCESS_WRITE, pc);
+		memset((uint8_t *)to + at, value, piece);
+	}
+	world_capture();
+}
+
+void ob_dma_zero(void *to, size_t len_bytes)
+{
+	dma_set(to, 0, len_bytes, WORLD_PC());
+}
+
+void *sim_memcpy(void *to, const void *from, size_t len_bytes);
+void *sim_memset(void *to, int value, size_t len_bytes);
+
+void *sim_memcpy(void *to, const void *from, size_t len_bytes)
+{
+	if (len_bytes == 0)
+		return to;
+	if (is_dma((uintptr_t)to)) {
+		ob_dma_copy(to, from, len_bytes);
+		return to;
+	}
+	access_range((uintptr_t)from, len_bytes, 0, WORLD_PC());
+	access_range((uintptr_t)to, len_bytes, ACCESS_WRITE, WORLD_PC());
+	memmove(to, from, len_bytes);
+	if (W.on)
+		world_capture();
+	return to;
+}
+
+void *sim_memset(void *to, int value, size_t len_bytes)
+{
+	if (len_bytes == 0)
+		return to;
+	if (is_dma((uintptr_t)to)) {
+		dma_set(to, value, len_bytes, WORLD_PC());
+		return to;
+	}
+	access_range((uintptr_t)to, len_bytes, ACCESS_WRITE, WORLD_PC());
+	memset(to, value, len_bytes);
+	if (W.on)
+		world_capture();
+	return to;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * C11 atomics and fences as the compiler hands them to us. Values are sequentially consistent; what an order promises,
+ * and nothing more, goes into the clocks, so that a missing acquire or release shows as a data race.
+ */
+#include "sim/world.h"
+
+static bool acquires(int order)
+{
+	return order == __ATOMIC_ACQUIRE || order == __ATOMIC_CONSUME || order == __ATOMIC_ACQ_REL ||
+	       order == __ATOMIC_SEQ_CST;
+}
+
+static bool releases(int order)
+{
+	return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
+}
+
+static void before(const volatile void *p, size_t len_bytes, unsigned flags, uint32_t pc)
+{
+	access_range((uintptr_t)p, len_bytes, flags | ACCESS_MARKED, pc);
+	world_capture();
+}
+
+static void loaded(const volatile void *p, int order)
+{
+	const struct vclock *sync = race_sync((uintptr_t)p, false);
+
+	if (sync == NULL || W.config.no_races)
+		return;
+	if (acquires(order))
+		race_acquire(sync);
+	else
+		vclock_join(&W.current->acquire_pending, sync);
+}
+
+static void stored(const volatile void *p, int order, bool modified)
+{
+	struct vclock *sync = race_sync((uintptr_t)p, true);
+
+	/* A store ends the release sequence that was there; a read-modify-write goes on with it. */
+	if (!modified)
+		memset(sync, 0, sizeof(*sync));
+	if (releases(order))
+		race_release(sync);
+	else
+		vclock_join(sync, &W.current->release_fence);
+}
+
+static void changed(const volatile void *p, int order)
+{
+	if (!W.on)
+		return;
+	loaded(p, order);
+	stored(p, order, true);
+}
+
+#define RMW_FUNCTION(bits, name, expression)                                                                  \
+	uint##bits##_t __tsan_atomic##bits##_##name(volatile uint##bits##_t *p, uint##bits##_t v, int order); \
+	uint##bits##_t __tsan_atomic##bits##_##name(volatile uint##bits##_t *p, uint##bits##_t v, int order)  \
+	{                                                                                                     \
+		uint##bits##_t old;                                                                           \
+		before(p, bits / 8, ACCESS_WRITE, WORLD_PC());                                                \
+		old = *p;                                                                                     \
+		*p = (uint##bits##_t)(expression);                                                            \
+		changed(p, order);                                                                            \
+		return old;                                                                                   \
+	}
+
+#define CAS_FUNCTION(bits, kind)                                                                                \
+	int __tsan_atomic##bits##_compare_exchange_##kind(volatile uint##bits##_t *p, uint##bits##_t *expected, \
+							  uint##bits##_t v, int order, int failed);             \
+	int __tsan_atomic##bits##_compare_exchange_##kind(volatile uint##bits##_t *p, uint##bits##_t *expected, \
+							  uint##bits##_t v, int order, int failed)              \
+	{                                                                                                       \
+		before(p, bits / 8, ACCESS_WRITE, WORLD_PC());                                                  \
+		if (*p == *expected && !fails_spuriously(#kind)) {                                              \
+			*p = v;                                                                                 \
+			changed(p, order);                                                                      \
+			return 1;                                                                               \
+		}                                                                                               \
+		*expected = *p;                                                                                 \
+		if (W.on)                                                                                       \
+			loaded(p, failed);                                                                      \
+		return 0;                                                                                       \
+	}
+
+#define ATOMIC_FUNCTIONS(bits)                                                                     \
+	uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order);    \
+	uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order)     \
+	{                                                                                          \
+		before(p, bits / 8, 0, WORLD_PC());                                                \
+		if (W.on)                                                                          \
+			loaded(p, order);                                                          \
+		return *p;                                                                         \
+	}                                                                                          \
+	void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order); \
+	void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order)  \
+	{                                                                                          \
+		before(p, bits / 8, ACCESS_WRITE, WORLD_PC());                                     \
+		*p = v;                                                                            \
+		if (W.on)                                                                          \
+			stored(p, order, false);                                                   \
+	}                                                                                          \
+	RMW_FUNCTION(bits, exchange, v)                                                            \
+	RMW_FUNCTION(bits, fetch_add, old + v)                                                     \
+	RMW_FUNCTION(bits, fetch_sub, old - v)                                                     \
+	RMW_FUNCTION(bits, fetch_and, old &v)                                                      \
+	RMW_FUNCTION(bits, fetch_or, old | v)                                                      \
+	RMW_FUNCTION(bits, fetch_xor, old ^ v)                                                     \
+	RMW_FUNCTION(bits, fetch_nand, ~(old & v))                                                 \
+	CAS_FUNCTION(bits, strong)                                                                 \
+	CAS_FUNCTION(bits, weak)
+
+/* A weak one may fail for nothing, and somewhere it does. */
+static bool fails_spuriously(const char *kind)
+{
+	return W.on && kind[0] == 'w' && random_one_in(&W.random_memory, 16);
+}
+
+ATOMIC_FUNCTIONS(8)
+ATOMIC_FUNCTIONS(16)
+ATOMIC_FUNCTIONS(32)
+ATOMIC_FUNCTIONS(64)
+
+void __tsan_atomic_thread_fence(int order);
+void __tsan_atomic_signal_fence(int order);
+
+void __tsan_atomic_thread_fence(int order)
+{
+	struct thread *t = W.current;
+
+	if (!W.on)
+		return;
+	world_capture();
+	world_step(0xfe9ce);
+	if (acquires(order)) {
+		race_acquire(&t->acquire_pending);
+		race_acquire(&W.views[t->id].pending);
+		weak_refresh(t->id);
+	}
+	if (releases(order)) {
+		W.views[t->id].barrier++;
+		t->release_fence = t->clock;
+		W.views[t->id].release = t->clock;
+		t->clock.t[t->id]++;
+	}
+	if (order == __ATOMIC_SEQ_CST)
+		weak_drain_all(t->id);
+}
+
+void __tsan_atomic_signal_fence(int order)
+{
+}

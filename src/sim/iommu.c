@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What devices may reach. Each piece of memory starts at an address of its own, 4 GiB apart, which is never used again:
+ * whatever a device reaches beside, before or after its grant is known for what it is.
+ */
+#include <outboard/dma.h>
+
+#include <errno.h>
+
+#include "sim/iommu.h"
+
+#define SLOT_SHIFT 32
+#define SLOT_MAX   8192
+#define PIECE      64
+
+struct mapping {
+	uint8_t *base;
+	size_t len_bytes;
+	unsigned rights;
+	bool freed;
+	uint32_t revoked_pc[BLOCK_PCS];
+};
+
+static struct mapping mappings[SLOT_MAX];
+static unsigned mapping_count;
+
+void iommu_reset(void)
+{
+	mapping_count = 1; /* address 0 is nobody's */
+}
+
+/* ---- the machine's side ---- */
+
+int iommu_alloc(size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out)
+{
+	struct mapping *m = &mappings[mapping_count];
+	uint8_t *base;
+
+	world_capture();
+	check_may_allocate("DMA memory");
+	base = arena_dma_alloc(len_bytes, align_bytes);
+	if (base == NULL || mapping_count == SLOT_MAX)
+		return -ENOMEM;
+	*m = (struct mapping){.base = base, .len_bytes = len_bytes};
+	*out = (struct machine_dma_memory){
+		.base = base,
+		.iova = (uint64_t)mapping_count++ << SLOT_SHIFT,
+		.len_bytes = len_bytes,
+		.cookie = m,
+	};
+	return 0;
+}
+
+void iommu_free(struct machine_dma_memory *memory)
+{
+	struct mapping *m = memory->cookie;
+
+	world_capture();
+	world_step(0xd3a0);
+	if (m == NULL)
+		return;
+	if (m->rights != 0)
+		report_stack(m->revoked_pc, BLOCK_PCS);
+	m->rights = 0;
+	m->freed = true;
+	arena_dma_free(m->base, m->len_bytes);
+	*memory = (struct machine_dma_memory){0};
+}
+
+int iommu_grant(const struct machine_dma_memory *memory, unsigned rights, uint64_t *iova)
+{
+	struct mapping *m = memory->cookie;
+
+	world_capture();
+	world_step(0xd3a1);
+	m->rights = rights;
+	*iova = memory->iova;
+	return 0;
+}
+
+void iommu_revoke(const struct machine_dma_memory *memory)
+{
+	struct mapping *m = memory->cookie;
+
+	world_capture();
+	world_step(0xd3a2);
+	m->rights = 0;
+	report_stack(m->revoked_pc, BLOCK_PCS);
+}
+
+/* ---- the device's side ---- */
+
+static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
+{
+	uint64_t slot = iova >> SLOT_SHIFT, offset = iova & (BIT64(SLOT_SHIFT) - 1);
+	const char *verb = rights == OB_DMA_WRITE ? "write to" : "read from";
+	const struct mapping *m;
+
+	if (slot == 0 || slot >= mapping_count) {
+		report_begin("dma-unmapped", "the device's %s %#llx, %zu bytes, which was never mapped", verb,
+			     (unsigned long long)iova, len_bytes);
+		report_end();
+	}
+	m = &mappings[slot];
+	if (offset > m->len_bytes || len_bytes > m->len_bytes - offset) {
+		report_begin("dma-out-of-bounds", "the device's %s %#llx, %zu bytes, leaves memory of %zu bytes", verb,
+			     (unsigned long long)iova, len_bytes, m->len_bytes);
+		report_end();
+	}
+	if ((m->rights & rights) == 0) {
+		report_begin(m->rights != 0 ? "dma-direction" : "dma-unmapped",
+			     "the device's %s %#llx, %zu bytes of %zu: %s", verb, (unsigned long long)iova, len_bytes,
+			     m->len_bytes,
+			     m->rights != 0 ? "not granted in this direction"
+			     : m->freed     ? "freed while the device was at it"
+					    : "not granted, or not any more");
+		report_text("revoked at\n");
+		report_pcs(m->revoked_pc, BLOCK_PCS);
+		report_end();
+	}
+	return m->base + offset;
+}
+
+static void acquire_word(uintptr_t address)
+{
+	const struct vclock *sync = race_sync(address, false);
+
+	if (sync != NULL)
+		vclock_join(&W.threads[THREAD_DEVICE].clock, sync);
+}
+
+static void release_word(uintptr_t address)
+{
+	struct thread *device = &W.threads[THREAD_DEVICE];
+
+	*race_sync(address, true) = device->clock;
+	device->clock.t[THREAD_DEVICE]++;
+}
+
+void iommu_device_load(uintptr_t address, void *to, size_t len_bytes)
+{
+	bool word = len_bytes == 4 && IS_ALIGNED(address, (uintptr_t)4);
+
+	world_capture();
+	race_check(address, len_bytes, ACCESS_DEVICE | (word ? ACCESS_MARKED : 0), 0, &W.threads[THREAD_DEVICE]);
+	memcpy(to, master(address), len_bytes);
+	if (word)
+		acquire_word(address);
+}
+
+void iommu_device_store(uintptr_t address, const void *from, size_t len_bytes, bool publish)
+{
+	race_check(address, len_bytes, ACCESS_DEVICE | ACCESS_WRITE | (publish ? ACCESS_MARKED : 0), 0,
+		   &W.threads[THREAD_DEVICE]);
+	if (publish)
+		release_word(address);
+	weak_device_write(address, from, len_bytes, !publish);
+}
+
+int iommu_read(uint64_t iova, void *to, size_t len_bytes)
+{
+	for (size_t at = 0; at < len_bytes; at += PIECE) {
+		size_t piece = MIN(len_bytes - at, (size_t)PIECE);
+
+		simdev_step(2);
+		iommu_device_load((uintptr_t)locate(iova + at, piece, OB_DMA_READ), (uint8_t *)to + at, piece);
+	}
+	return 0;
+}
+
+int iommu_write(uint64_t iova, const void *from, size_t len_bytes)
+{
+	for (size_t at = 0; at < len_bytes; at += PIECE) {
+		size_t piece = MIN(len_bytes - at, (size_t)PIECE);
+
+		simdev_step(3);
+		iommu_device_store((uintptr_t)locate(iova + at, piece, OB_DMA_WRITE), (const uint8_t *)from + at, piece,
+				   len_bytes == 4);
+	}
+	return 0;
+}
+
+int iommu_publish(uint64_t iova, const void *from, size_t len_bytes)
+{
+	const uint8_t *bytes = from;
+	size_t body = len_bytes - 4;
+
+	/* In two, so that a CPU may come between. */
+	for (size_t at = 0; at < body; at += 8) {
+		size_t piece = MIN(body - at, (size_t)8);
+
+		simdev_step(4);
+		iommu_device_store((uintptr_t)locate(iova + at, piece, OB_DMA_WRITE), bytes + at, piece, false);
+	}
+	simdev_step(5);
+	iommu_device_store((uintptr_t)locate(iova + body, 4, OB_DMA_WRITE), bytes + body, 4, true);
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* DMA memory and grants of the world's machine, and a device's accesses through them. */
+#ifndef OB_SIM_IOMMU_H
+#define OB_SIM_IOMMU_H
+
+#include "machine/machine.h"
+#include "sim/world.h"
+
+int iommu_alloc(size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out);
+void iommu_free(struct machine_dma_memory *memory);
+int iommu_grant(const struct machine_dma_memory *memory, unsigned rights, uint64_t *iova);
+void iommu_revoke(const struct machine_dma_memory *memory);
+
+/* By the device, at its own addresses; what it may not reach ends the run with a report. */
+int iommu_read(uint64_t iova, void *to, size_t len_bytes);
+int iommu_write(uint64_t iova, const void *from, size_t len_bytes);
+int iommu_publish(uint64_t iova, const void *from, size_t len_bytes);
+
+/* … at an address of the process. */
+void iommu_device_load(uintptr_t address, void *to, size_t len_bytes);
+void iommu_device_store(uintptr_t address, const void *from, size_t len_bytes, bool publish);
+
+#endif

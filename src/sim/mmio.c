@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Barriers and register accesses of instrumented code (outboard/mmio.h). */
+#include <outboard/mmio.h>
+
+#include "sim/world.h"
+
+#define DRIFT_ONE_IN 32
+
+static struct view *enter(uint64_t what)
+{
+	world_capture();
+	world_step(what);
+	return &W.views[W.current->id];
+}
+
+static void publish(struct vclock *to)
+{
+	struct thread *t = W.current;
+
+	*to = t->clock;
+	t->clock.t[t->id]++;
+}
+
+/* ---- barriers ---- */
+
+void ob_dma_wmb(void)
+{
+	struct view *v = enter(0xb1);
+
+	v->barrier++;
+	publish(&v->release);
+}
+
+void ob_dma_rmb(void)
+{
+	const struct view *v = enter(0xb2);
+
+	race_acquire(&v->pending);
+}
+
+void ob_dma_mb(void)
+{
+	struct view *v = enter(0xb3);
+
+	weak_drain_all(W.current->id);
+	v->barrier++;
+	race_acquire(&v->pending);
+	publish(&v->release);
+}
+
+void ob_mmio_wmb(void)
+{
+	struct view *v = enter(0xb4);
+
+	v->mmio_barrier = ++v->barrier;
+	publish(&v->mmio_release);
+}
+
+void ob_mmio_rmb(void)
+{
+	const struct view *v = enter(0xb5);
+
+	race_acquire(&v->mmio_pending);
+}
+
+/* ---- registers ---- */
+
+uint64_t ob_region_read(const struct ob_region *region, uint64_t offset, unsigned size_bytes)
+{
+	struct view *v = enter(0xa1 + offset);
+	uint64_t value = region->ops->read(region, offset, size_bytes);
+
+	v = &W.views[W.current->id];
+	vclock_join(&v->mmio_pending, &W.threads[THREAD_DEVICE].clock);
+	W.threads[THREAD_DEVICE].clock.t[THREAD_DEVICE]++;
+	world_mix(value);
+	return value;
+}
+
+void ob_region_write(const struct ob_region *region, uint64_t offset, unsigned size_bytes, uint64_t value)
+{
+	const struct view *v = enter(0xa2 + offset);
+
+	if (random_one_in(&W.random_memory, DRIFT_ONE_IN))
+		weak_check_drift();
+	weak_drain_before(W.current->id, v->mmio_barrier);
+	region->ops->write(region, offset, size_bytes, value);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The deterministic world, as scenarios and programs that explore see it.
+ *
+ * A run is one execution of a scenario under one seed: threads, interrupts and devices are fibers of one thread of the
+ * system, time is virtual, and every choice is drawn from the seed. docs/SIMULATION.md explains how to use it.
+ */
+#ifndef OB_SIM_SIM_H
+#define OB_SIM_SIM_H
+
+#include <outboard/types.h>
+
+enum sim_strategy {
+	SIM_RANDOM, /* preempt at random accesses */
+	SIM_PCT,    /* strict priorities, lowered at few random accesses */
+	SIM_STRATEGY_COUNT
+};
+
+/* Zero means the default everywhere. */
+struct sim_config {
+	enum sim_strategy strategy;
+	unsigned preempt_every;  /* random: accesses between preemptions, on average; default 64 */
+	unsigned pct_depth;      /* PCT: points where a priority drops; default 3 */
+	unsigned steps_expected; /* PCT: the points lie within so many accesses; default 20000 */
+	unsigned stall_one_in;   /* a preempted thread sleeps for a drawn time, one time in …; 0: never */
+	bool warp;               /* preemptions may move time on to when the device wants to go on */
+	unsigned drain_one_in;   /* at a switch a buffered store becomes visible, one time in …; default 8 */
+	uint64_t latency_max_ns; /* of a device's command; default 30 us */
+	bool preempt_hard;       /* interrupts are taken in the midst of driver code; otherwise only between */
+	uint64_t time_max_ns;    /* virtual; default 100 s */
+	uint64_t steps_max;      /* default 20 million */
+	bool no_weak_memory;     /* all stores visible at once */
+	bool no_races;           /* no vector clocks */
+	/* the machine */
+	bool pin_interrupts; /* no MSI-X */
+	bool shadow_doorbells;
+	unsigned queues; /* default 4 */
+};
+
+#define SIM_RULE_LEN   32
+#define SIM_REPORT_LEN 8192
+
+struct sim_result {
+	bool failed;
+	char rule[SIM_RULE_LEN]; /* what was broken */
+	char report[SIM_REPORT_LEN];
+	uint64_t hash; /* of everything that happened */
+	uint64_t steps, switches, now_ns;
+	uint64_t commands;  /* that devices completed */
+	uint64_t scheduled; /* interrupts that were taken in the midst of driver code */
+};
+
+struct sim_scenario {
+	const char *name, *help;
+	void (*run)(const struct sim_config *config);
+};
+
+/** sim_init - once per process; before any run. 0 or negative errno */
+int sim_init(void);
+
+/** sim_run - one run; the result is complete when it returns */
+void sim_run(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
+	     struct sim_result *out);
+
+/** sim_report_symbols - put source lines into the report, for who reads it. Slow. */
+void sim_report_symbols(struct sim_result *result);
+
+/** sim_swarm - vary all that @config leaves to the seed */
+void sim_swarm(uint64_t seed, struct sim_config *config);
+
+/* ---- for scenarios, inside a run ---- */
+
+/** sim_random - below @count, from the scenario's own stream */
+uint64_t sim_random(uint64_t count);
+/** sim_fail - the run is over: @rule was broken */
+void sim_fail(const char *rule, const char *format, ...) OB_PRINTF(2, 3) __attribute__((noreturn));
+#define SIM_CHECK(condition)                                                  \
+	do {                                                                  \
+		if (!(condition))                                             \
+			sim_fail("scenario", "%s does not hold", #condition); \
+	} while (0)
+/** sim_log - for ob_config.log: keeps the last lines for the report */
+void sim_log(void *arg, int level, const char *message);
+
+/* A request that was handed to a driver must come back exactly once. */
+void sim_request_begin(const void *request);
+void sim_request_end(const void *request);
+
+/* ---- for tests of the world itself ---- */
+
+struct sim_thread_handle;
+/** sim_dma_memory - coherent memory outside of any machine, which the device of sim_device_set() sees as well */
+void *sim_dma_memory(size_t len_bytes);
+/** sim_spawn - a thread; sim_join_all() waits for those that were spawned */
+void sim_spawn(const char *name, void (*fn)(void *arg), void *arg);
+void sim_join_all(void);
+/** sim_device_* - accesses of a device to @address of sim_dma_memory(), in a function given to sim_device_set() */
+void sim_device_set(void (*fn)(void *arg), void *arg);
+uint64_t sim_device_load(const void *address, unsigned len_bytes);
+void sim_device_store(void *address, uint64_t value, unsigned len_bytes, bool publish);
+void sim_device_fence(void);
+/** sim_doorbell - a posted register write to that device; sim_device_doorbell() is the last one that arrived */
+void sim_doorbell(uint64_t value);
+uint64_t sim_device_doorbell(void);
+/** sim_wait_ns - the calling thread sleeps */
+void sim_wait_ns(uint64_t ns);
+
+#endif

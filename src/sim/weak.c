@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Weak memory: DMA memory as each CPU sees it.
+ *
+ * The master copy is what the device sees. Memory at its own address is what the CPU that runs now sees: the master,
+ * with the CPU's own stores that are not visible yet, and with bytes that others have overwritten already but which
+ * this CPU's loads may still find, as if they had been made early. Write barriers part the stores, read barriers end
+ * what is stale. So: stores to different places become visible in any order, loads may see old values, each location
+ * has one order, and a load never sees what is stored after it (load buffering is not modelled).
+ *
+ * A callback comes before its store: the value is captured at the next call of the CPU, and CPUs change only there.
+ */
+#include "sim/world.h"
+
+/* ---- a CPU's own part of what it sees ---- */
+
+static bool covers(const struct view *v, uintptr_t address)
+{
+	for (unsigned i = 0; i < v->store_count; i++)
+		if (address - v->stores[i].address < v->stores[i].len_bytes)
+			return true;
+	return false;
+}
+
+static struct stale *stale_find(struct view *v, uintptr_t granule)
+{
+	for (unsigned i = 0; i < v->stale_count; i++)
+		if (v->stale[i].granule == granule)
+			return &v->stale[i];
+	return NULL;
+}
+
+static void write_byte(uintptr_t address, uint8_t value)
+{
+	*(uint8_t *)address = value; /* NOLINT */
+}
+
+static void view_hide(const struct view *v)
+{
+	for (unsigned i = 0; i < v->stale_count; i++)
+		for (unsigned b = 0; b < 8; b++)
+			if (v->stale[i].mask & (1u << b))
+				write_byte(v->stale[i].granule + b, *master(v->stale[i].granule + b));
+	for (unsigned i = 0; i < v->store_count; i++)
+		memcpy((void *)v->stores[i].address, master(v->stores[i].address), /* NOLINT */
+		       v->stores[i].len_bytes);
+}
+
+static void view_show(const struct view *v)
+{
+	for (unsigned i = 0; i < v->stale_count; i++)
+		for (unsigned b = 0; b < 8; b++)
+			if (v->stale[i].mask & (1u << b))
+				write_byte(v->stale[i].granule + b, v->stale[i].old[b]);
+	for (unsigned i = 0; i < v->store_count; i++)
+		memcpy((void *)v->stores[i].address, v->stores[i].value, v->stores[i].len_bytes); /* NOLINT */
+}
+
+void weak_load_view(int thread)
+{
+	if (thread == W.loaded)
+		return;
+	world_capture();
+	if (W.loaded >= 0)
+		view_hide(&W.views[W.loaded]);
+	W.loaded = thread;
+	view_show(&W.views[thread]);
+}
+
+void weak_capture_now(void)
+{
+	struct view *v = W.capture_view;
+
+	W.capture_due = false;
+	for (unsigned i = v->store_count; i-- > 0 && !v->stores[i].captured;) {
+		struct store *s = &v->stores[i];
+
+		memcpy(s->value, (const void *)s->address, s->len_bytes); /* NOLINT */
+		s->captured = true;
+	}
+	if (W.config.no_weak_memory)
+		weak_drain_all(W.current->id);
+}
+
+/* ---- what others write ---- */
+
+/* @view is about to lose sight of the master's bytes: keep them as they were. */
+static void view_keep(struct view *v, uintptr_t address, size_t len_bytes)
+{
+	for (size_t i = 0; i < len_bytes; i++) {
+		uintptr_t granule = (address + i) & ~(uintptr_t)7;
+		unsigned b = (address + i) & 7;
+		struct stale *s = stale_find(v, granule);
+
+		if (s == NULL && v->stale_count == STALE_MAX)
+			return;
+		if (s == NULL) {
+			s = &v->stale[v->stale_count++];
+			*s = (struct stale){.granule = granule};
+		}
+		if (!(s->mask & (1u << b))) {
+			s->mask |= (uint8_t)(1u << b);
+			s->old[b] = *master(address + i);
+		}
+	}
+}
+
+/* The part of a CPU in a write by another or by the device, which goes to the master right after. */
+static void view_receive(unsigned thread, uintptr_t address, const uint8_t *from, size_t len_bytes, bool late)
+{
+	struct view *v = &W.views[thread];
+
+	if (late)
+		view_keep(v, address, len_bytes);
+	if (W.loaded != (int)thread)
+		return;
+	if (v->stale_count == 0 && v->store_count == 0) {
+		memcpy((void *)address, from, len_bytes); /* NOLINT */
+		return;
+	}
+	for (size_t i = 0; i < len_bytes; i++) {
+		const struct stale *s = stale_find(v, (address + i) & ~(uintptr_t)7);
+
+		if ((s == NULL || !(s->mask & (1u << ((address + i) & 7)))) && !covers(v, address + i))
+			write_byte(address + i, from[i]);
+	}
+}
+
+static void master_write(int thread, uintptr_t address, const uint8_t *from, size_t len_bytes, unsigned late_of_4)
+{
+	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++) {
+		bool late = !W.config.no_weak_memory && late_of_4 > 0 && len_bytes <= STORE_BYTES &&
+			    random_below(&W.random_memory, 4) < late_of_4;
+
+		if ((int)k != thread)
+			view_receive(k, address, from, len_bytes, late);
+	}
+	memcpy(master(address), from, len_bytes);
+}
+
+void weak_device_write(uintptr_t address, const void *from, size_t len_bytes, bool late_likely)
+{
+	world_capture();
+	master_write(THREAD_DEVICE, address, from, len_bytes, late_likely ? 3 : 1);
+}
+
+/* ---- stores ---- */
+
+static void store_publish(const struct store *s)
+{
+	if (!s->marked)
+		return;
+	for (uintptr_t at = s->address & ~(uintptr_t)3; at < s->address + s->len_bytes; at += 4)
+		*race_sync(at, true) = s->release;
+}
+
+static void drain_one(unsigned thread, unsigned index)
+{
+	struct view *v = &W.views[thread];
+	struct store s = v->stores[index];
+
+	memmove(&v->stores[index], &v->stores[index + 1], (v->store_count - index - 1) * sizeof(s));
+	v->store_count--;
+	W.buffered--;
+	world_mix(s.address ^ s.value[0]);
+	store_publish(&s);
+	master_write((int)thread, s.address, s.value, s.len_bytes, 1);
+}
+
+/* May it become visible now: no write barrier, and no store to the same place, comes before it. */
+static bool drainable(const struct view *v, unsigned index)
+{
+	const struct store *s = &v->stores[index];
+
+	if (!s->captured)
+		return false;
+	for (unsigned i = 0; i < index; i++) {
+		const struct store *e = &v->stores[i];
+
+		if (e->barrier < s->barrier ||
+		    (e->address < s->address + s->len_bytes && s->address < e->address + e->len_bytes))
+			return false;
+	}
+	return true;
+}
+
+static bool drain_random(unsigned thread)
+{
+	const struct view *v = &W.views[thread];
+	unsigned ready[STORE_MAX], count = 0;
+
+	for (unsigned i = 0; i < v->store_count; i++)
+		if (drainable(v, i))
+			ready[count++] = i;
+	if (count == 0)
+		return false;
+	drain_one(thread, ready[random_below(&W.random_memory, count)]);
+	return true;
+}
+
+void weak_drain_some(void)
+{
+	unsigned k = (unsigned)random_below(&W.random_memory, W.thread_count);
+
+	if (random_one_in(&W.random_memory, 4))
+		while (drain_random(k))
+			;
+	else
+		drain_random(k);
+}
+
+/* In order of being made, which is one of the orders that are allowed. */
+static void drain_where(unsigned thread, uint32_t barrier, const struct vclock *seen)
+{
+	struct view *v = &W.views[thread];
+
+	for (unsigned i = 0; i < v->store_count;) {
+		const struct store *s = &v->stores[i];
+
+		if (s->captured && s->barrier < barrier && (seen == NULL || s->epoch <= seen->t[s->thread]))
+			drain_one(thread, i);
+		else
+			i++;
+	}
+}
+
+void weak_drain_all(unsigned thread)
+{
+	drain_where(thread, UINT32_MAX, NULL);
+}
+
+void weak_drain_before(unsigned thread, uint32_t barrier)
+{
+	drain_where(thread, barrier, NULL);
+}
+
+/* What other CPUs stored and we have come to know of by an acquire is visible to us. */
+void weak_drain_acquired(void)
+{
+	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++)
+		if (k != W.current->id && W.views[k].store_count > 0)
+			drain_where(k, UINT32_MAX, &W.current->clock);
+}
+
+void weak_store(uintptr_t address, size_t len_bytes, bool marked)
+{
+	unsigned thread = W.current->id;
+	struct view *v = &W.views[thread];
+
+	for (size_t done = 0; done < len_bytes;) {
+		size_t piece = MIN(len_bytes - done, STORE_BYTES - (address + done) % STORE_BYTES);
+		struct store *s;
+
+		while (v->store_count >= STORE_MAX - 8 && drain_random(thread))
+			;
+		if (v->store_count == STORE_MAX) {
+			/* A range longer than the buffer, its stores not made yet: see to it at the next call. */
+			return;
+		}
+		for (uintptr_t at = address + done; at < address + done + piece; at++) {
+			struct stale *old = v->stale_count > 0 ? stale_find(v, at & ~(uintptr_t)7) : NULL;
+
+			if (old != NULL)
+				old->mask &= (uint8_t) ~(1u << (at & 7));
+		}
+		s = &v->stores[v->store_count++];
+		*s = (struct store){.address = address + done, .len_bytes = (uint8_t)piece, .thread = (uint8_t)thread};
+		s->marked = marked;
+		s->barrier = v->barrier;
+		s->epoch = W.current->clock.t[thread];
+		if (marked)
+			s->release = v->release;
+		W.buffered++;
+		done += piece;
+	}
+	W.capture_view = v;
+	W.capture_due = true;
+}
+
+/* ---- loads ---- */
+
+static void refresh_byte(unsigned thread, struct stale *s, unsigned b)
+{
+	uintptr_t address = s->granule + b;
+
+	s->mask &= (uint8_t) ~(1u << b);
+	if (W.loaded == (int)thread && !covers(&W.views[thread], address))
+		write_byte(address, *master(address));
+}
+
+void weak_refresh(unsigned thread)
+{
+	struct view *v = &W.views[thread];
+
+	for (unsigned i = 0; i < v->stale_count; i++)
+		for (unsigned b = 0; b < 8; b++)
+			if (v->stale[i].mask & (1u << b))
+				refresh_byte(thread, &v->stale[i], b);
+	v->stale_count = 0;
+}
+
+bool weak_is_stale(unsigned thread, uintptr_t address, size_t len_bytes)
+{
+	const struct view *v = &W.views[thread];
+
+	for (unsigned i = 0; i < v->stale_count; i++)
+		for (unsigned b = 0; b < 8; b++)
+			if ((v->stale[i].mask & (1u << b)) && v->stale[i].granule + b - address < len_bytes)
+				return true;
+	return false;
+}
+
+/* Each load may find the new value; what it found it will find again. */
+void weak_before_load(uintptr_t address, size_t len_bytes)
+{
+	unsigned thread = W.current->id;
+	struct view *v = &W.views[thread];
+
+	if (OB_LIKELY(v->stale_count == 0) || !weak_is_stale(thread, address, len_bytes) ||
+	    random_one_in(&W.random_memory, 2))
+		return;
+	for (unsigned i = 0; i < v->stale_count; i++)
+		for (unsigned b = 0; b < 8; b++)
+			if ((v->stale[i].mask & (1u << b)) && v->stale[i].granule + b - address < len_bytes)
+				refresh_byte(thread, &v->stale[i], b);
+	for (unsigned i = 0; i < v->stale_count;) {
+		if (v->stale[i].mask == 0)
+			v->stale[i] = v->stale[--v->stale_count];
+		else
+			i++;
+	}
+}
+
+/* ---- what no callback told of ---- */
+
+/* Memory that differs from the master where no store of ours and nothing stale lies: somebody wrote behind our back. */
+void weak_check_drift(void)
+{
+	uintptr_t base = ARENA_BASE + DMA_OFFSET;
+	struct view *v = &W.views[W.loaded];
+
+	if (memcmp((const void *)base, master(base), W.dma_used) == 0) /* NOLINT */
+		return;
+	for (uintptr_t at = base; at < base + W.dma_used; at++) {
+		const struct stale *s = stale_find(v, at & ~(uintptr_t)7);
+		char where[96];
+
+		if (*(const uint8_t *)at == *master(at) || covers(v, at) || /* NOLINT */
+		    (s != NULL && (s->mask & (1u << (at & 7)))))
+			continue;
+		report_describe(at, where, sizeof(where));
+		report_begin("uninstrumented-store", "%s was written by code that the world does not see", where);
+		report_here(0);
+		report_end();
+	}
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The state of a run, and what the files of the world share. All of it belongs to one thread of the system and starts
+ * from zero at each run. None of this code is instrumented.
+ */
+#ifndef OB_SIM_WORLD_H
+#define OB_SIM_WORLD_H
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "core/cpu.h"
+#include "core/os.h"
+#include "sim/random.h"
+#include "sim/sim.h"
+
+/*
+ * Memory at a fixed place, so that a seed gives the same addresses in every process. DMA memory exists twice: at its
+ * address as the CPU that runs now sees it, and MASTER_OFFSET above that as the device sees it.
+ */
+#define ARENA_BASE    0x100000000000ull
+#define HEAP_BYTES    (64ull << 20)
+#define DMA_OFFSET    HEAP_BYTES
+#define DMA_BYTES     (64ull << 20)
+#define STACK_OFFSET  (DMA_OFFSET + DMA_BYTES)
+#define STACK_AREA    (128ull << 20)
+#define ARENA_BYTES   (STACK_OFFSET + STACK_AREA)
+#define MASTER_OFFSET (1ull << 32)
+#define MODEL_BASE    (ARENA_BASE + (2ull << 32)) /* what models and the world itself allocate in a run */
+#define MODEL_BYTES   (256ull << 20)
+
+#define NEVER      UINT64_MAX
+#define STEP_NS    2
+#define THREAD_MAX 8 /* the device and the program's first thread among them */
+
+enum {
+	THREAD_DEVICE,
+	THREAD_MAIN
+};
+
+/* ---- clocks of the race detector ---- */
+
+struct vclock {
+	uint32_t t[THREAD_MAX];
+};
+
+static inline void vclock_join(struct vclock *to, const struct vclock *from)
+{
+	for (unsigned i = 0; i < THREAD_MAX; i++)
+		to->t[i] = MAX(to->t[i], from->t[i]);
+}
+
+/* ---- threads ---- */
+
+#define FRAME_MAX 48
+
+/* Return addresses of instrumented functions; less the place where the program lies. */
+struct frames {
+	unsigned depth;
+	uint32_t pc[FRAME_MAX];
+};
+
+enum thread_state {
+	THREAD_NONE,
+	THREAD_RUNNABLE,
+	THREAD_WAITING,
+	THREAD_DONE,
+};
+
+struct thread {
+	void *sp;
+	enum thread_state state;
+	unsigned id;
+	char name[16];
+	uint64_t wake_ns;    /* waiting: at most until then */
+	const void *wait_on; /* waiting: for this */
+	const char *wait_what;
+	bool timed_out;
+	int64_t priority;
+	struct frames *frames, own_frames;
+	struct os_thread_data data;
+	void (*fn)(void *arg);
+	void *arg;
+	bool interrupted; /* runs a hard handler in the midst of something */
+	struct vclock clock;
+	struct vclock release_fence;   /* what a relaxed store after a release fence carries */
+	struct vclock acquire_pending; /* what an acquire fence will bring */
+	uint32_t doorbell_epoch;       /* own clock when it last wrote a register that has arrived */
+};
+
+/* ---- weak memory: weak.c ---- */
+
+#define STORE_MAX   48
+#define STORE_BYTES 64
+#define STALE_MAX   64
+
+/* A store that its CPU has made and that nobody else sees yet. */
+struct store {
+	uintptr_t address;
+	uint8_t len_bytes, thread;
+	bool captured; /* value[] is known: the store itself comes after its callback */
+	bool marked;
+	uint32_t barrier; /* how many write barriers came before it */
+	uint32_t epoch;
+	uint8_t value[STORE_BYTES];
+	struct vclock release; /* what who reads it may acquire */
+};
+
+/* Bytes of which a CPU still sees what was there before others wrote. */
+struct stale {
+	uintptr_t granule;
+	uint8_t mask;
+	uint8_t old[8];
+};
+
+struct view {
+	struct store stores[STORE_MAX];
+	unsigned store_count;
+	struct stale stale[STALE_MAX];
+	unsigned stale_count;
+	uint32_t barrier, mmio_barrier;
+	struct vclock release;      /* as of the last barrier between stores */
+	struct vclock mmio_release; /* as of the last barrier before register writes */
+	struct vclock pending;      /* seen in shared memory, not ordered by a read barrier yet */
+	struct vclock mmio_pending; /* … in a register */
+};
+
+/* ---- heap: arena.c ---- */
+
+#define BLOCK_MAX   16384
+#define BLOCK_PCS   4
+#define CELL_GONE   2
+#define CELL_LIVE   1
+#define WORLD_FDS   64
+#define POLLER_MAX  16
+#define POLLER_FDS  16
+#define POSTED_MAX  64
+#define REQUEST_MAX 1024
+#define LOG_LINES   8
+#define LOG_LEN     160
+
+struct block {
+	uintptr_t address;
+	uint32_t len_bytes;
+	bool live;
+	uint8_t thread;
+	uint32_t pc[BLOCK_PCS], freed_pc[BLOCK_PCS];
+};
+
+/* An eventfd. */
+struct event_source {
+	bool open;
+	uint64_t count;
+	struct vclock clock;
+};
+
+struct os_poller {
+	bool open, woken;
+	struct vclock clock;
+	struct {
+		int fd;
+		void *arg;
+	} fds[POLLER_FDS];
+	unsigned fd_count;
+	uint64_t timer_ns;
+	struct thread *thread; /* that turned it last */
+};
+
+/* An access to the device that is on its way. */
+enum posted_kind {
+	POSTED_WRITE,
+	POSTED_READ,
+	POSTED_CONFIG_READ,
+	POSTED_CONFIG_WRITE,
+	POSTED_LINE,
+	POSTED_NOTHING, /* a flush */
+	POSTED_PROBE,
+};
+
+struct posted {
+	enum posted_kind kind;
+	uint8_t size_bytes, thread;
+	uint64_t offset, value;
+	struct vclock clock;
+	uint32_t epoch;
+	bool *done;
+	uint64_t *result;
+};
+
+/* ---- the world ---- */
+
+struct world {
+	bool on; /* inside a run, on one of its fibers */
+	bool capture_due;
+	uint64_t steps, decide_at, now_ns, hash;
+	struct sim_config config;
+	uint64_t seed;
+	uint64_t random_schedule, random_memory, random_fault, random_scenario;
+	uint32_t generation;
+
+	struct thread threads[THREAD_MAX];
+	unsigned thread_count;
+	struct thread *current;
+	uint64_t next_thread_id, switches, progress, progress_seen;
+	unsigned spins, stalls;
+	uint64_t change_points[16];
+	unsigned change_count;
+	int64_t priority_low;
+	uint64_t ran_since;
+
+	struct view views[THREAD_MAX];
+	int loaded;                /* the thread whose view is in memory; -1 none */
+	unsigned buffered;         /* stores in all views */
+	struct view *capture_view; /* … in which some are to be captured */
+
+	uint64_t heap_used, dma_used, stack_used, model_used;
+	struct block blocks[BLOCK_MAX];
+	unsigned block_count;
+	uint64_t live_bytes;
+
+	struct event_source fds[WORLD_FDS];
+	unsigned fd_count;
+	unsigned fds_fired; /* and were not taken yet */
+	struct os_poller pollers[POLLER_MAX];
+	unsigned poller_count;
+
+	struct posted posted[POSTED_MAX];
+	unsigned posted_first, posted_count;
+	bool device_inside; /* the model runs, or is interrupted */
+	uint64_t device_due_ns;
+	bool device_kicked;
+	uint64_t commands, hard_preemptions;
+
+	const void *requests[REQUEST_MAX];
+	unsigned request_count;
+	char log[LOG_LINES][LOG_LEN];
+	unsigned log_count;
+
+	struct sim_result *result;
+	const struct sim_scenario *scenario;
+};
+
+extern struct world W;
+
+static inline void world_mix(uint64_t x)
+{
+	W.hash = (W.hash ^ x) * 0x9e3779b97f4a7c15ull;
+	W.hash ^= W.hash >> 29;
+}
+
+/* world.c */
+extern uintptr_t world_text_base;
+#define WORLD_PC() ((uint32_t)((uintptr_t)__builtin_return_address(0) - world_text_base))
+void world_end(void) __attribute__((noreturn)); /* leave the run at once */
+
+/* sched.c */
+void sched_init(void);
+struct thread *sched_spawn(const char *name, void (*fn)(void *arg), void *arg);
+void sched_decide(void);
+/* Sleep until sched_wake(@on) or @wake_ns; true when the time ran out. */
+bool sched_wait(const void *on, uint64_t wake_ns, const char *what);
+void sched_wake(const void *on);
+void sched_wake_device(uint64_t at_ns);
+void sched_yield_now(void);
+void sched_progress(void);
+
+/* Each access and each call of the kit is a step: the only places where anything else may happen. */
+static inline void world_step(uint64_t what)
+{
+	W.steps++;
+	W.now_ns += STEP_NS;
+	world_mix(what);
+	if (OB_UNLIKELY(W.steps >= W.decide_at))
+		sched_decide();
+}
+
+/* arena.c */
+int arena_map(void);
+void arena_reset(void);
+extern uint8_t *arena_cells; /* one per 8 bytes */
+uint8_t *arena_dma_alloc(size_t len_bytes, size_t align_bytes);
+void arena_dma_free(void *base, size_t len_bytes);
+void *arena_stack(size_t len_bytes);
+void *model_alloc(size_t len_bytes);
+void arena_complain(uintptr_t address, unsigned flags, uint32_t pc) __attribute__((noreturn));
+struct block *arena_block(uintptr_t address);
+
+static inline bool is_dma(uintptr_t address)
+{
+	return address - ARENA_BASE - DMA_OFFSET < DMA_BYTES;
+}
+
+static inline uint8_t *master(uintptr_t address)
+{
+	return (uint8_t *)(address + MASTER_OFFSET); /* NOLINT */
+}
+
+/* weak.c */
+void weak_capture_now(void);
+void weak_load_view(int thread);
+void weak_store(uintptr_t address, size_t len_bytes, bool marked);
+void weak_before_load(uintptr_t address, size_t len_bytes);
+bool weak_is_stale(unsigned thread, uintptr_t address, size_t len_bytes);
+void weak_drain_some(void);
+void weak_drain_all(unsigned thread);
+void weak_drain_before(unsigned thread, uint32_t barrier);
+void weak_drain_acquired(void);
+void weak_refresh(unsigned thread);
+void weak_device_write(uintptr_t address, const void *from, size_t len_bytes, bool late_likely);
+void weak_check_drift(void);
+
+static inline void world_capture(void)
+{
+	if (OB_UNLIKELY(W.capture_due))
+		weak_capture_now();
+}
+
+/* race.c */
+#define ACCESS_WRITE  1u
+#define ACCESS_MARKED 2u /* volatile, atomic, or a word that a device reads or writes whole */
+#define ACCESS_DEVICE 4u
+#define ACCESS_FREE   8u
+int race_map(void);
+void race_check(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc, struct thread *who);
+struct vclock *race_sync(uintptr_t address, bool make);
+void race_release(struct vclock *to);
+void race_acquire(const struct vclock *from);
+
+/* access.c */
+void access_range(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc);
+
+/* report.c */
+const char *report_context(const struct thread *t);
+/* Parts of a report are put together, then report_end() ends the run. */
+void report_begin(const char *rule, const char *format, ...) OB_PRINTF(2, 3);
+void report_text(const char *format, ...) OB_PRINTF(1, 2);
+void report_pcs(const uint32_t *pcs, unsigned count); /* innermost first */
+void report_here(uint32_t pc);                        /* the current thread, its context, its stack */
+void report_end(void) __attribute__((noreturn));
+unsigned report_stack(uint32_t *pcs, unsigned max); /* of the current thread, innermost first */
+void report_describe(uintptr_t address, char *text, size_t size);
+
+/* device.c */
+void simdev_init(void);
+void simdev_post(const struct posted *access);
+uint64_t simdev_ask(struct posted *access);
+void simdev_flush(void);
+void simdev_step(uint64_t what);
+
+/* iommu.c, machine.c */
+void iommu_reset(void);
+void machine_reset(void);
+void machine_access(struct posted *access);
+bool machine_work(void);
+
+/* probe.c */
+void probe_reset(void);
+bool probe_work(void);
+void probe_access(const struct posted *access);
+
+/* os_sim.c */
+int world_fd_open(void);
+void world_fd_close(int fd);
+void world_fd_fire(int fd);
+
+/* check_*.c */
+void check_may_wait(const char *what);
+void check_may_allocate(const char *what);
+void check_end(void);
+
+#endif
