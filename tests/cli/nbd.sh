@@ -15,12 +15,14 @@ done
 # A sanitised plugin in an nbdkit that is not: its runtime must be there first. nbdkit unloads the plugin before leaks are
 # looked for, so they would have no names; the other tests look for them.
 plugin=$(dirname "$OUTBOARD")/../serve/nbd/nbdkit-outboard-plugin.so
-sanitised=
+# libp11-kit, which nbdkit has by way of gnutls, then hangs in a destructor (freelocale waits for a lock), so it gets one
+# that does nothing.
 if grep -q __asan_init "$plugin"; then
-	sanitised=yes
 	mkdir "$work/bin"
-	printf '#!/bin/sh\nASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=%s exec %s "$@"\n' \
-		"$(gcc -print-file-name=libasan.so)" "$(command -v nbdkit)" >"$work/bin/nbdkit"
+	echo 'void freelocale(void *locale); void freelocale(void *locale) { (void)locale; }' >"$work/bin/freelocale.c"
+	gcc -shared -fPIC -o "$work/bin/freelocale.so" "$work/bin/freelocale.c" -w
+	printf '#!/bin/sh\nASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="%s %s" exec %s "$@"\n' \
+		"$(gcc -print-file-name=libasan.so)" "$work/bin/freelocale.so" "$(command -v nbdkit)" >"$work/bin/nbdkit"
 	chmod +x "$work/bin/nbdkit"
 	PATH=$work/bin:$PATH
 fi
@@ -123,14 +125,11 @@ else
 fi
 
 # ---- what cannot be served ----
-# (With that runtime any plugin that fails to start leaves nbdkit hanging in exit().)
-if [ -z "$sanitised" ]; then
-	want 1 "$OUTBOARD" -M "$machine" serve nbd --unix "$socket" --device nvme7n7
-	err_has "no such block device"
-	check "a failed start leaves a socket" [ ! -e "$socket" ]
-	want 1 "$OUTBOARD" -M "$scheme?nvme=/nonexistent" serve nbd --unix "$socket"
-	err_has "/nonexistent"
-fi
+want 1 "$OUTBOARD" -M "$machine" serve nbd --unix "$socket" --device nvme7n7
+err_has "no such block device"
+check "a failed start leaves a socket" [ ! -e "$socket" ]
+want 1 "$OUTBOARD" -M "$scheme?nvme=/nonexistent" serve nbd --unix "$socket"
+err_has "/nonexistent"
 start_server "$machine"
 refused 1 "another server listens there" "$OUTBOARD" -M "$machine" serve nbd --unix "$socket"
 kill -KILL $server
