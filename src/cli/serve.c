@@ -92,6 +92,14 @@ static void add(struct serve_args *a, char *text)
 /* ---- what is needed ---- */
 
 /* A program in $PATH, or NULL. */
+/* A directory of that name is none: some systems keep nbdkit's plugins in one beside programs. */
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
 static char *find_program(struct serve_args *a, const char *name)
 {
 	const char *path = getenv("PATH");
@@ -100,7 +108,7 @@ static char *find_program(struct serve_args *a, const char *name)
 		size_t len = strcspn(p, ":");
 		char *candidate = format_text(a, "%.*s/%s", (int)len, p, name);
 
-		if (candidate && len && !access(candidate, X_OK))
+		if (candidate && len && is_program(candidate))
 			return candidate;
 		p += len + (p[len] == ':');
 	}
