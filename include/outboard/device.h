@@ -57,6 +57,15 @@ const char *ob_device_driver_name(const struct ob_device *dev); /* NULL when unb
 int ob_device_bind(struct ob_device *dev);
 /** ob_device_unbind - remove the driver; requests in flight end first. Return: 0; -ETIMEDOUT. */
 int ob_device_unbind(struct ob_device *dev);
+/**
+ * ob_device_shutdown - power is about to go: the device saves what it must, at once, then the driver is removed
+ *
+ * The hasty way (NVMe: abrupt shutdown). Requests in flight end with -ENODEV or as the device answered. With time left,
+ * ob_device_unbind() and ob_machine_close() end them first and shut down normally.
+ * Context: task, or a plain thread.
+ * Return: 0; -ETIMEDOUT.
+ */
+int ob_device_shutdown(struct ob_device *dev);
 /** ob_device_mark_gone - the device stopped answering (all-ones, confirmed): offline now, removal follows. Any context.
  */
 void ob_device_mark_gone(struct ob_device *dev, const char *why);

@@ -59,7 +59,8 @@ struct ob_driver {
 	int (*probe)(struct ob_device *dev, const struct ob_match *match);
 	/* Take it down; also called for a device that is gone. Every request has ended when it returns. */
 	void (*remove)(struct ob_device *dev);
-	/* Power is about to go: flush and stop, normal shutdown. May be NULL. */
+	/* Power is about to go: get the device to safety at once, while requests are in flight. remove follows. May be
+	 * NULL. */
 	void (*shutdown)(struct ob_device *dev);
 };
 

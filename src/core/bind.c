@@ -109,7 +109,8 @@ int device_bind(struct ob_device *dev, uint64_t deadline_ns)
 	return rc;
 }
 
-int device_unbind(struct ob_device *dev, uint64_t deadline_ns)
+/* Takes the driver away; in @haste it gets the device to safety before its users are waited for. */
+static int take_away(struct ob_device *dev, bool haste, uint64_t deadline_ns)
 {
 	struct ob *ob = dev->machine->ob;
 	uint64_t drain_ns = ob_deadline(DEVICE_DRAIN_TIMEOUT_NS);
@@ -120,6 +121,8 @@ int device_unbind(struct ob_device *dev, uint64_t deadline_ns)
 	if (dev->driver == NULL)
 		goto unlock;
 	device_set_offline(dev);
+	if (haste && dev->driver->shutdown != NULL)
+		dev->driver->shutdown(dev);
 	rc = device_drain(dev, drain_ns < deadline_ns ? drain_ns : deadline_ns);
 	if (rc != 0) {
 		/* To go on would pull the driver away under its users: it stays, online again unless it is gone. */
@@ -136,6 +139,11 @@ unlock:
 		device_set_state(dev, OB_DEVICE_GONE);
 	ob_mutex_unlock(&dev->lock);
 	return rc;
+}
+
+int device_unbind(struct ob_device *dev, uint64_t deadline_ns)
+{
+	return take_away(dev, false, deadline_ns);
 }
 
 /* ---- removal of a device that is gone ---- */
@@ -174,6 +182,11 @@ static int unbind_task(struct ob_machine *machine, struct ob_device *dev, uint64
 	return device_unbind(dev, deadline_ns);
 }
 
+static int shutdown_task(struct ob_machine *machine, struct ob_device *dev, uint64_t deadline_ns)
+{
+	return take_away(dev, true, deadline_ns);
+}
+
 int ob_device_bind(struct ob_device *dev)
 {
 	return machine_run_task(dev->machine, dev, "device-bind", bind_task, ob_deadline(DEVICE_BIND_TIMEOUT_NS));
@@ -182,4 +195,10 @@ int ob_device_bind(struct ob_device *dev)
 int ob_device_unbind(struct ob_device *dev)
 {
 	return machine_run_task(dev->machine, dev, "device-unbind", unbind_task, ob_deadline(DEVICE_BIND_TIMEOUT_NS));
+}
+
+int ob_device_shutdown(struct ob_device *dev)
+{
+	return machine_run_task(dev->machine, dev, "device-shutdown", shutdown_task,
+				ob_deadline(DEVICE_BIND_TIMEOUT_NS));
 }

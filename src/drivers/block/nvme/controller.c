@@ -207,7 +207,7 @@ int nvme_enable(struct nvme *n)
 	return wait_ready(n, true, ob_deadline(n->ready_ns), true);
 }
 
-int nvme_shutdown_notify(struct nvme *n)
+int nvme_shutdown_notify(struct nvme *n, uint32_t how)
 {
 	uint64_t wait_ns = MIN(n->info.shutdown_us * OB_NS_PER_US, SHUTDOWN_MAX_NS);
 	uint32_t cc, csts;
@@ -216,7 +216,7 @@ int nvme_shutdown_notify(struct nvme *n)
 	if (ret != 0 || (csts & NVME_CSTS_RDY) == 0 || (csts & NVME_CSTS_CFS) != 0)
 		return ret;
 	cc = ob_mmio_read32(&n->regs, NVME_CC) & ~NVME_CC_SHN;
-	ob_mmio_write32(&n->regs, NVME_CC, cc | FIELD_PREP(NVME_CC_SHN, NVME_CC_SHN_NORMAL));
+	ob_mmio_write32(&n->regs, NVME_CC, cc | FIELD_PREP(NVME_CC_SHN, how));
 	ret = ob_mmio_wait32(&n->regs, NVME_CSTS, NVME_CSTS_SHST, FIELD_PREP(NVME_CSTS_SHST, NVME_CSTS_SHST_COMPLETE),
 			     ob_deadline(MAX(wait_ns, SHUTDOWN_NS)), &csts);
 	if (ret == -ENODEV)

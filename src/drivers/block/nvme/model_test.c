@@ -331,6 +331,38 @@ static void test_unplug_under_load_ends_everything_with_enodev(void **state)
 	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(OB_NS_PER_S)), -ENODEV);
 }
 
+/* What was acknowledged survives the power cut that an abrupt shutdown announced, and nothing in flight is waited for. */
+static void test_abrupt_shutdown_saves_the_cache_and_ends_everything(void **state)
+{
+	struct ob_device *dev;
+	uint8_t expected[512];
+
+	bed_open(&bed, "model:?nvme=8M&lossy", NULL);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 64, TIMEOUT);
+	dev = ob_device_get(ob_block_device(bed.block));
+	assert_int_equal(bed_do(&bed, OB_BLOCK_WRITE, 7, 1), 0);
+	memcpy(expected, bed_buffer(&bed, 0), sizeof(expected));
+	bed_command(&bed, "fault " DEVICE " op=read count=1000 delay=hang");
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	assert_int_equal(ob_device_shutdown(dev), 0);
+	bed_wait(&bed, LONG);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(bed_status(&bed, i), -ENODEV);
+	bed_command(&bed, "power-cut " DEVICE);
+	bed_command(&bed, "fault " DEVICE " clear");
+	ob_block_channel_close(bed.channel);
+	ob_block_put(bed.block);
+	assert_int_equal(ob_device_bind(dev), 0);
+	bed.block = ob_block_find(bed.ob, NULL);
+	assert_non_null(bed.block);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 64, TIMEOUT);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 7, 1), 0);
+	assert_memory_equal(bed_buffer(&bed, 0), expected, sizeof(expected));
+	ob_device_put(dev);
+}
+
 /* ---- a CPU that is away ---- */
 
 static void sleep_on_cpu(struct ob_work *work)
@@ -578,6 +610,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fatal_status_is_cured_by_a_reset, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_unplug_under_load_ends_everything_with_enodev, open_bed,
 						close_bed),
+		cmocka_unit_test_teardown(test_abrupt_shutdown_saves_the_cache_and_ends_everything, close_bed),
 		cmocka_unit_test_setup_teardown(test_forged_completions_are_dropped_or_lead_to_a_reset, open_bed,
 						close_bed),
 		cmocka_unit_test_setup_teardown(test_random_completions_never_lose_a_request, open_bed, close_bed),

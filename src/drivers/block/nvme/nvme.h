@@ -386,8 +386,8 @@ int nvme_disable(struct nvme *n);
 /* The same, by harder means in turn: disable, function-level reset, no bus master. n->quiet afterwards. */
 void nvme_quiesce(struct nvme *n);
 int nvme_enable(struct nvme *n);
-/* Normal shutdown (CC.SHN), then nothing works until nvme_disable(). */
-int nvme_shutdown_notify(struct nvme *n);
+/* Shutdown, NVME_CC_SHN_NORMAL or _ABRUPT as @how; then nothing works until nvme_disable(). */
+int nvme_shutdown_notify(struct nvme *n, uint32_t how);
 /* Identify and ask for queue pairs: what follows each enable. */
 int nvme_configure(struct nvme *n);
 void nvme_set_doorbell_buffers(struct nvme *n);
@@ -477,6 +477,8 @@ void nvme_abort_late(struct nvme *n);
 int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns);
 /* Give the controller up: quiesce, end all requests with @error. Under n->lock. */
 void nvme_die(struct nvme *n, int error);
+/* Quiet the controller and end all that is in flight, each queue's on its own CPU. n->lock, or nobody else is there. */
+void nvme_end_queues(struct nvme *n, int error);
 void nvme_queue_init_works(struct nvme_queue *q);
 /* @fn on the queue's CPU, within NVME_CALL_TIMEOUT_NS. Task on CPU 0. 0; -ETIMEDOUT; -ENOMEM. */
 int nvme_call(struct nvme_queue *q, void (*fn)(void *arg), void *arg);

@@ -174,11 +174,8 @@ static void call_queues(struct nvme *n, void (*fn)(void *arg))
 	}
 }
 
-void nvme_die(struct nvme *n, int error)
+void nvme_end_queues(struct nvme *n, int error)
 {
-	if (nvme_is_gone(n))
-		error = -ENODEV;
-	ob_err(n->ob, "%s: given up: %s", n->name, strerror(-error));
 	nvme_quiesce(n);
 	n->state = NVME_DEAD;
 	n->death = error;
@@ -195,6 +192,14 @@ void nvme_die(struct nvme *n, int error)
 		ob_cpu_post(q->cpu, &q->death);
 	}
 	nvme_graveyard_clear(n);
+}
+
+void nvme_die(struct nvme *n, int error)
+{
+	if (nvme_is_gone(n))
+		error = -ENODEV;
+	ob_err(n->ob, "%s: given up: %s", n->name, strerror(-error));
+	nvme_end_queues(n, error);
 	nvme_todo(n, NVME_TODO_BURY);
 }
 

@@ -133,7 +133,7 @@ release_vectors:
 static void stop_hardware(struct nvme *n)
 {
 	if (!nvme_is_gone(n) && !n->quiet)
-		nvme_shutdown_notify(n);
+		nvme_shutdown_notify(n, NVME_CC_SHN_NORMAL);
 	nvme_quiesce(n);
 	nvme_admin_stop_irq(n);
 	nvme_admin_cancel(n, -ENODEV);
