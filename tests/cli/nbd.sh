@@ -103,6 +103,12 @@ want 1 nbdcopy "$work/new" "$uri"
 stop_server
 same "$image" "$work/copy"
 
+start_server "$(disk_uri "$scheme" "$image" 4096 readonly)"
+# QEMU's NVMe has read-only images, but does not tell the driver.
+[ "$scheme" != model: ] || want 0 nbdinfo --is read-only "$uri"
+want 0 qemu-io -r -f raw "$uri" -c "read 100 100"
+stop_server
+
 # ---- --run: the command's result is ours; TCP; a device by name ----
 want 0 "$OUTBOARD" -M "$machine" serve nbd --device nvme0n1 --run 'nbdinfo --size "$uri"'
 out_has "^25165824$"
