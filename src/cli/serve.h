@@ -11,7 +11,7 @@ struct serve_job {
 	const char *socket;      /* UNIX socket to be removed at the end, or NULL */
 	const char *port;        /* or NULL */
 	const char *command;     /* --run, or NULL */
-	const char *status_file; /* the plugin makes it when it is ready, and writes to it when the disk is lost */
+	const char *status_file; /* the plugin makes it when it is ready, and writes into it why it ends */
 };
 
 /** serve_run - start nbdkit, wait until it is ready, run the command or wait for a signal, stop it. An exit code. */

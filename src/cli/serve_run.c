@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -93,13 +92,27 @@ static void stop_child(struct serving *s, struct child *child)
 	cli_error(s->cli, CLI_FAILED, "nbdkit did not end in time and was killed");
 }
 
+/* What the plugin says: nothing yet (-1), ready (0), or the first letter of why it ends. */
+static int plugin_status(const struct serving *s)
+{
+	FILE *f = fopen(s->job->status_file, "re");
+	int letter;
+
+	if (!f)
+		return -1;
+	letter = fgetc(f);
+	fclose(f);
+	return letter == EOF ? 0 : letter;
+}
+
 /* What nbdkit's end means when nobody asked for it. It has said why on standard error. */
 static int server_ended(struct serving *s, bool ready)
 {
 	int status = s->server.status;
-	struct stat st;
 
-	if (!stat(s->job->status_file, &st) && st.st_size)
+	if (plugin_status(s) == 'a')
+		return cli_error(s->cli, CLI_NO_DEVICE, "there is no such machine or disk to serve");
+	if (plugin_status(s) == 'g')
 		return cli_error(s->cli, CLI_IO, "the disk is gone; nbdkit has ended");
 	if (WIFSIGNALED(status))
 		return cli_error(s->cli, CLI_FAILED, "nbdkit was ended by signal %d (%s)", WTERMSIG(status),
@@ -114,7 +127,7 @@ static int wait_ready(struct serving *s)
 {
 	uint64_t deadline = ob_deadline(READY_NS);
 
-	while (access(s->job->status_file, F_OK)) {
+	while (plugin_status(s)) {
 		if (s->caught)
 			return 128 + s->caught;
 		if (!s->server.pid)

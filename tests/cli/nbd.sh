@@ -7,6 +7,7 @@ stress=$3
 server=
 trap 'stop_server 2>/dev/null; rm -rf "$work"' EXIT
 socket=$work/nbd
+export TMPDIR=$work # what a killed server leaves
 
 for program in nbdkit nbdcopy nbdinfo qemu-img qemu-io; do
 	command -v $program >/dev/null || { echo "skipped: no $program" && exit 77; }
@@ -131,10 +132,10 @@ else
 fi
 
 # ---- what cannot be served ----
-want 1 "$OUTBOARD" -M "$machine" serve nbd --unix "$socket" --device nvme7n7
+want 3 "$OUTBOARD" -M "$machine" serve nbd --unix "$socket" --device nvme7n7
 err_has "no such block device"
 check "a failed start leaves a socket" [ ! -e "$socket" ]
-want 1 "$OUTBOARD" -M "$scheme?nvme=/nonexistent" serve nbd --unix "$socket"
+want 3 "$OUTBOARD" -M "$scheme?nvme=/nonexistent" serve nbd --unix "$socket"
 err_has "/nonexistent"
 start_server "$machine"
 refused 1 "another server listens there" "$OUTBOARD" -M "$machine" serve nbd --unix "$socket"

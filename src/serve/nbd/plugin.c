@@ -106,8 +106,10 @@ static void on_log(void *arg, enum ob_log_level level, const char *text)
 		nbdkit_debug("%s", text);
 }
 
-/* Whoever watches over us sees the file appear when we are ready, and have content when the disk is lost. nbdkit's own
- * pid file comes before the disk does. */
+/*
+ * Whoever watches over us sees the file appear, empty, when we are ready. Content says why we end: "absent", there is no
+ * such machine or disk; "gone", the disk was lost. (nbdkit's own pid file comes before the disk does.)
+ */
 static int set_status(const char *text, const char **what)
 {
 	int fd = status_file ? open(status_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
@@ -127,7 +129,7 @@ static int set_status(const char *text, const char **what)
 /* Not before nbdkit has forked: threads would not survive it. */
 static int plugin_after_fork(void)
 {
-	const char *what;
+	const char *what, *unused;
 	int error;
 
 	config.log = on_log;
@@ -139,6 +141,8 @@ static int plugin_after_fork(void)
 		return 0;
 	disk_close(disk);
 	disk = NULL;
+	if (error == -ENOENT || error == -ENODEV)
+		set_status("absent\n", &unused);
 	nbdkit_error("%s: machine '%s'%s%s: %s", what, config.machine, config.device ? ", device " : "",
 		     config.device ? config.device : "", strerror(-error));
 	return -1;
