@@ -31,7 +31,7 @@ enum ob_dma_rights {
 	OB_DMA_BOTH = 3,
 };
 
-#define OB_DMA_DEVICE_MAX 64 /* devices of one machine that do DMA */
+#define OB_DMA_DEVICE_MAX 256 /* devices of one context, of all its machines together, that do DMA */
 
 struct ob_grant {
 	uint64_t iova; /* where the window starts for this device */
@@ -81,7 +81,12 @@ int ob_window_grant(struct ob_window *window, struct ob_device *dev, enum ob_dma
 /** ob_window_revoke - take the right away again; no transfer may be under way */
 void ob_window_revoke(struct ob_window *window, struct ob_device *dev);
 
-/** ob_device_dma_index - the device's index into ob_window.grant; fixed while a driver is bound */
+/**
+ * ob_device_dma_index - the device's index into ob_window.grant; fixed while a driver is bound
+ *
+ * No two bound devices of a context share one, not even of different machines: so a window that belongs to another
+ * machine has no grant where a device looks, and is refused like any other that was never granted.
+ */
 unsigned ob_device_dma_index(const struct ob_device *dev);
 
 /**

@@ -304,6 +304,36 @@ static void test_flush_without_cache_ends_at_once_not_inside_submit(void **state
 	ram_world_close(w);
 }
 
+/* ---- windows ---- */
+
+static void test_submit_window_of_another_machine_is_refused(void **state)
+{
+	struct ram_world *w = &world;
+	struct ob_machine *other;
+	struct ram_block *ram;
+	struct ram_block_config disk = ram_world_disk();
+	struct ob_window *window;
+	struct ram_io io;
+
+	ram_world_open(w, 1, NULL);
+	ram_world_channel(w, 0, OB_COMPLETION_POLLED);
+	assert_int_equal(ram_machine_open(w->ob, &other), 0);
+	disk.name = "ram9";
+	assert_int_equal(ram_block_create(other, &disk, &ram), 0);
+	assert_int_equal(ob_window_create(other, 4096, &window), 0);
+	assert_int_equal(ob_block_grant(ram->block, window), 0);
+	ram_io_init(&io, w, OB_BLOCK_READ, 0, 8, window->base);
+	io.request.window = window;
+	assert_int_equal(ob_block_submit(w->channel, &io.request), -EACCES);
+	io.request.op = OB_BLOCK_WRITE;
+	assert_int_equal(ob_block_submit(w->channel, &io.request), -EACCES);
+	assert_int_equal(commands(w, OB_BLOCK_READ) + commands(w, OB_BLOCK_WRITE), 0);
+	ob_window_put(window);
+	ram_block_destroy(ram);
+	ob_machine_close(other);
+	ram_world_close(w);
+}
+
 /* ---- traces ---- */
 
 static void test_trace_shows_submit_done_bounce_split(void **state)
@@ -346,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_reap_without_done_gives_each_once),
 		cmocka_unit_test(test_done_submitting_to_inline_device_does_not_recurse),
 		cmocka_unit_test(test_flush_without_cache_ends_at_once_not_inside_submit),
+		cmocka_unit_test(test_submit_window_of_another_machine_is_refused),
 		cmocka_unit_test(test_trace_shows_submit_done_bounce_split),
 	};
 

@@ -16,9 +16,10 @@ struct ob {
 	unsigned cpu_count;
 	struct ob_cpu *cpus[OB_CPU_MAX];
 	/* machine.c, device.c */
-	struct ob_lock lock;              /* the lists below, and every machine's list of devices */
-	struct list machines;             /* struct ob_machine.link */
-	const struct ob_driver **drivers; /* registered, the built-in ones first */
+	struct ob_lock lock;                          /* the lists below, and every machine's list of devices */
+	struct list machines;                         /* struct ob_machine.link */
+	uint64_t dma_indexes[OB_DMA_DEVICE_MAX / 64]; /* a bit for each that a device has */
+	const struct ob_driver **drivers;             /* registered, the built-in ones first */
 	unsigned driver_count;
 	/* classes */
 	struct list blocks; /* struct ob_block.link; under lock */

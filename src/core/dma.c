@@ -43,22 +43,41 @@ void machine_dma_init(struct ob_machine *machine)
 
 /* ---- a device's place in the grants ---- */
 
+/* One of the context: a window is only ever asked for the rights at an index, not for the machine it belongs to. */
+static int index_take(struct ob *ob)
+{
+	int index = -ENOSPC;
+
+	ob_lock(&ob->lock);
+	for (unsigned i = 0; i < OB_DMA_DEVICE_MAX && index < 0; i++) {
+		if ((ob->dma_indexes[i / 64] & BIT64(i % 64)) != 0)
+			continue;
+		ob->dma_indexes[i / 64] |= BIT64(i % 64);
+		index = (int)i;
+	}
+	ob_unlock(&ob->lock);
+	return index;
+}
+
+static void index_give(struct ob *ob, unsigned index)
+{
+	ob_lock(&ob->lock);
+	ob->dma_indexes[index / 64] &= ~BIT64(index % 64);
+	ob_unlock(&ob->lock);
+}
+
 int device_dma_attach(struct ob_device *dev)
 {
 	struct ob_machine *machine = dev->machine;
-	int rc = -ENOSPC;
+	int index = index_take(machine->ob);
 
+	if (index < 0)
+		return index;
 	ob_lock(&machine->dma_lock);
-	for (unsigned i = 0; i < OB_DMA_DEVICE_MAX; i++) {
-		if (machine->dma_devices[i] != NULL)
-			continue;
-		machine->dma_devices[i] = dev;
-		__atomic_store_n(&dev->dma_index, (int)i, __ATOMIC_RELEASE);
-		rc = 0;
-		break;
-	}
+	machine->dma_devices[index] = dev;
+	__atomic_store_n(&dev->dma_index, index, __ATOMIC_RELEASE);
 	ob_unlock(&machine->dma_lock);
-	return rc;
+	return 0;
 }
 
 unsigned ob_device_dma_index(const struct ob_device *dev)
@@ -418,6 +437,7 @@ void ob_dma_stats(const struct ob_device *dev, struct ob_dma_stats *out)
 void device_dma_detach(struct ob_device *dev)
 {
 	struct ob_machine *machine = dev->machine;
+	int index = dev->dma_index;
 
 	/* Only its driver allocates for a device, and that has ended: the list stands still. */
 	list_for_each_safe (node, &dev->dma) {
@@ -428,12 +448,14 @@ void device_dma_detach(struct ob_device *dev)
 		       block->bounce ? "a streaming mapping" : "DMA memory", block->dma.len_bytes);
 		block_delete(dev, block);
 	}
-	if (dev->dma_index < 0)
+	if (index < 0)
 		return;
 	ob_lock(&machine->dma_lock);
 	list_for_each (node, &machine->windows)
-		grant_take_back(list_entry(node, struct window, link), (unsigned)dev->dma_index);
-	machine->dma_devices[dev->dma_index] = NULL;
+		grant_take_back(list_entry(node, struct window, link), (unsigned)index);
+	machine->dma_devices[index] = NULL;
 	__atomic_store_n(&dev->dma_index, -1, __ATOMIC_RELEASE);
 	ob_unlock(&machine->dma_lock);
+	/* No window has a grant there any more. */
+	index_give(machine->ob, (unsigned)index);
 }

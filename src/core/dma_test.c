@@ -173,24 +173,60 @@ static void test_window_grant_does_not_pass_to_the_next_device(void **state)
 	finish(&f);
 }
 
+static void test_window_of_another_machine_is_refused(void **state)
+{
+	struct ob_machine *other;
+	struct ob_window *w;
+	struct ob_device *stranger;
+	struct fixture f;
+	ob_iova iova;
+
+	start(&f, false);
+	assert_int_equal(test_open(f.ob, 0, &other), 0);
+	stranger = &test_device_of(other, "a")->dev;
+	assert_int_equal(ob_window_create(f.machine, 4096, &w), 0);
+	assert_int_equal(ob_window_grant(w, f.a, OB_DMA_BOTH), 0);
+	assert_int_equal(ob_window_grant(w, f.b, OB_DMA_BOTH), 0);
+	assert_int_equal(iova_of(w, f.a, w->base, 8, OB_DMA_READ, &iova), 0);
+	assert_int_equal(ob_window_grant(w, stranger, OB_DMA_BOTH), -EINVAL);
+	assert_int_equal(iova_of(w, stranger, w->base, 8, OB_DMA_READ, &iova), -EACCES);
+	/* Nor does a right come to it by an index that one of the window's machine had. */
+	assert_int_equal(ob_device_unbind(f.a), 0);
+	assert_int_equal(ob_device_unbind(stranger), 0);
+	assert_int_equal(ob_device_bind(stranger), 0);
+	assert_int_equal(iova_of(w, stranger, w->base, 8, OB_DMA_READ, &iova), -EACCES);
+	ob_window_put(w);
+	ob_machine_close(other);
+	test_setup.closes--;
+	finish(&f);
+}
+
 static void test_dma_indexes_run_out_with_a_clear_error(void **state)
 {
+	enum {
+		EACH = 64
+	};
 	struct ob *ob = test_context(1);
-	struct ob_machine *machine;
+	struct ob_machine *machines[OB_DMA_DEVICE_MAX / EACH + 1];
+	unsigned count = OB_DMA_DEVICE_MAX / EACH;
 	char name[16];
 
 	assert_int_equal(ob_driver_register(ob, &plain), 0);
-	for (unsigned i = 0; i <= OB_DMA_DEVICE_MAX; i++) {
+	for (unsigned i = 0; i < EACH; i++) {
 		snprintf(name, sizeof(name), "d%u", i);
 		test_add(name, 0x1234, 1, 1);
 	}
-	assert_int_equal(test_open(ob, 0, &machine), 0);
-	snprintf(name, sizeof(name), "d%u", OB_DMA_DEVICE_MAX - 1);
-	assert_int_equal(ob_device_state(&test_device_of(machine, name)->dev), OB_DEVICE_BOUND);
-	snprintf(name, sizeof(name), "d%u", OB_DMA_DEVICE_MAX);
-	assert_int_equal(ob_device_state(&test_device_of(machine, name)->dev), OB_DEVICE_FAILED);
-	assert_int_equal(ob_device_error(&test_device_of(machine, name)->dev), -ENOSPC);
-	ob_machine_close(machine);
+	for (unsigned i = 0; i <= count; i++)
+		assert_int_equal(test_open(ob, 0, &machines[i]), 0);
+	snprintf(name, sizeof(name), "d%u", EACH - 1);
+	assert_int_equal(ob_device_state(&test_device_of(machines[count - 1], name)->dev), OB_DEVICE_BOUND);
+	assert_int_equal(ob_device_state(&test_device_of(machines[count], "d0")->dev), OB_DEVICE_FAILED);
+	assert_int_equal(ob_device_error(&test_device_of(machines[count], "d0")->dev), -ENOSPC);
+	/* One that a device gave back serves another machine. */
+	assert_int_equal(ob_device_unbind(&test_device_of(machines[0], "d7")->dev), 0);
+	assert_int_equal(ob_device_bind(&test_device_of(machines[count], "d0")->dev), 0);
+	for (unsigned i = 0; i <= count; i++)
+		ob_machine_close(machines[i]);
 	ob_destroy(ob);
 }
 
@@ -346,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_window_bad_arguments_are_refused),
 		cmocka_unit_test(test_window_import_makes_own_memory_a_window),
 		cmocka_unit_test(test_window_grant_does_not_pass_to_the_next_device),
+		cmocka_unit_test(test_window_of_another_machine_is_refused),
 		cmocka_unit_test(test_dma_indexes_run_out_with_a_clear_error),
 		cmocka_unit_test(test_coherent_memory_is_counted_and_freed),
 		cmocka_unit_test(test_grant_that_the_machine_refuses_leaves_nothing),

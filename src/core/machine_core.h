@@ -43,7 +43,7 @@ struct ob_machine {
 	/* dma.c */
 	struct ob_lock dma_lock;
 	struct list windows;
-	struct ob_device *dma_devices[OB_DMA_DEVICE_MAX]; /* by index; bound ones */
+	struct ob_device *dma_devices[OB_DMA_DEVICE_MAX]; /* by index, of this machine; bound ones */
 	/* irq.c */
 	struct ob_lock irq_lock;
 	struct list irq_lines;
