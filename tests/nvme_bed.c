@@ -86,6 +86,8 @@ void bed_close(struct bed *b)
 	ob_block_put(b->block);
 	ob_window_put(b->window);
 	ob_machine_close(b->machine);
+	/* Core looks at what a driver leaves behind. */
+	assert_int_equal(bed_logged(b, "leaked"), 0);
 	ob_destroy(b->ob);
 	free(b->log);
 	memset(b, 0, sizeof(*b));

@@ -505,6 +505,28 @@ static void test_forged_completions_are_dropped_or_lead_to_a_reset(void **state)
 	assert_true(bed_logged(&bed, foreign) >= 2);
 }
 
+static void test_forged_admin_completions_are_dropped(void **state)
+{
+	static const uint16_t ids[] = {0x3ff, 31, 5, 0xffff}; /* beyond the slots, at their end, of a free one */
+	struct nvme *n = ob_device_driver_data(ob_block_device(bed.block));
+	struct nvme_ring *r = &n->admin.ring;
+	struct ob_nvme_smart smart;
+
+	for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		uint32_t pos = r->cq_pos;
+		struct nvme_cqe *cqe = (struct nvme_cqe *)r->cq_dma.base + (pos & r->mask);
+
+		ob_le16_store(&cqe->cid, ids[i]);
+		ob_le16_store(&cqe->status, (pos & (r->mask + 1)) == 0 ? NVME_CQE_P : 0);
+		assert_int_equal(nvme_admin_poll(n), 1);
+	}
+	assert_int_equal(n->admin.strays, 4);
+	/* Out of step with the controller, until a reset. */
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(10 * OB_NS_PER_S)), 0);
+	assert_int_equal(ob_nvme_smart(bed.block, &smart), 0);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 8), 0);
+}
+
 static void test_heap_of_strays_leads_to_a_reset(void **state)
 {
 	struct nvme_queue *q = bed.channel->driver_data;
@@ -597,6 +619,7 @@ int main(void)
 						close_bed),
 		cmocka_unit_test_setup_teardown(test_cancelled_request_is_not_issued_again, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_reset_takes_what_was_completed_before_it, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_forged_admin_completions_are_dropped, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_heap_of_strays_leads_to_a_reset, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_done_function_that_submits_during_a_reset_is_served_once, open_bed,
 						close_bed),
