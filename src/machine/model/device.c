@@ -13,7 +13,7 @@
 
 #define WORK_BUDGET 64 /* commands between two looks */
 #define WORK_ROUNDS 64 /* … before a caller's thread hands over to the worker */
-#define NVME_DEVICE 0x0010u
+#define NVME_DEVICE 0x0001u /* of the vendor id in the controller's configuration */
 #define NOTE_LEN    256
 
 /* ---- work ---- */

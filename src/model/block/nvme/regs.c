@@ -13,8 +13,8 @@ void nvme_model_config_default(struct nvme_model_config *config)
 		.serial = "OUTBOARD0001",
 		.model = "Outboard model NVMe",
 		.firmware = "1.0",
-		.vendor = 0x1b36, /* as QEMU's controller, so that the same drivers and quirks apply */
-		.subvendor = 0x1af4,
+		.vendor = 0x0b0d, /* nobody's: the quirks of a real controller must not apply */
+		.subvendor = 0x0b0d,
 		.queue_pairs_max = 64,
 		.queue_entries_max = 4096,
 		.msix_vectors = 65,
