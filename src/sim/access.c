@@ -24,7 +24,7 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 	if (offset - DMA_OFFSET >= DMA_BYTES)
 		return;
 	if (flags & ACCESS_WRITE)
-		weak_store(address, len_bytes, flags & ACCESS_MARKED);
+		weak_store(address, len_bytes, (flags & (ACCESS_MARKED | ACCESS_ATOMIC)) == ACCESS_MARKED);
 	else
 		weak_before_load(address, len_bytes);
 	if ((flags & (ACCESS_WRITE | ACCESS_MARKED)) == ACCESS_MARKED &&

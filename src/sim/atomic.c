@@ -18,7 +18,7 @@ static bool releases(int order)
 
 static void before(const volatile void *p, size_t len_bytes, unsigned flags, uint32_t pc)
 {
-	access_range((uintptr_t)p, len_bytes, flags | ACCESS_MARKED, pc);
+	access_range((uintptr_t)p, len_bytes, flags | ACCESS_MARKED | ACCESS_ATOMIC, pc);
 	world_capture();
 }
 

@@ -49,7 +49,7 @@ static bool poller_has(const struct os_poller *p, int fd)
 	return false;
 }
 
-/* By the device. It comes after all that the device has written. */
+/* By the device. It comes after all that the device has written; loose, it is taken for an older one. */
 void world_fd_fire(int fd)
 {
 	struct event_source *s = source(fd);
@@ -59,7 +59,8 @@ void world_fd_fire(int fd)
 		return;
 	if (s->count++ == 0)
 		W.fds_fired++;
-	vclock_join(&s->clock, &device->clock);
+	if (!W.config.loose_interrupts)
+		vclock_join(&s->clock, &device->clock);
 	device->clock.t[THREAD_DEVICE]++;
 	world_mix(0xf1e0 + (uint64_t)fd);
 	for (unsigned i = 0; i < W.poller_count; i++)
@@ -242,10 +243,13 @@ void __sanitizer_cov_trace_pc(void)
 {
 	struct thread *t = W.current;
 
-	if (OB_LIKELY(W.fds_fired == 0) || !W.on || !W.config.preempt_hard || t->interrupted || t->data.cpu == NULL ||
-	    t->data.context == CPU_CONTEXT_HARD || !random_one_in(&W.random_schedule, 4))
+	if (OB_UNLIKELY(!W.on))
 		return;
 	world_capture();
+	world_step(0xb10c);
+	if (OB_LIKELY(W.fds_fired == 0) || !W.config.preempt_hard || t->interrupted || t->data.cpu == NULL ||
+	    t->data.context == CPU_CONTEXT_HARD || !random_one_in(&W.random_schedule, 4))
+		return;
 	for (unsigned i = 0; i < W.poller_count; i++) {
 		struct os_poller *p = &W.pollers[i];
 

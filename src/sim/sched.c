@@ -120,10 +120,10 @@ uint64_t os_now_ns(void)
 	W.spins++;
 	W.now_ns += (uint64_t)SPIN_NS << MIN(W.spins / 4, (unsigned)SPIN_SHIFT);
 	if (W.spins > 32) {
-		uint64_t at = next_wake();
+		uint64_t at = next_wake(), by = SPIN_JUMP_NS << MIN(W.spins / 256, (unsigned)SPIN_SHIFT);
 
-		if (at != NEVER && at > W.now_ns)
-			W.now_ns = MIN(at, W.now_ns + (SPIN_JUMP_NS << MIN(W.spins / 256, (unsigned)SPIN_SHIFT)));
+		if (at > W.now_ns)
+			W.now_ns = MIN(at, W.now_ns + by);
 		W.decide_at = MIN(W.decide_at, W.steps + 1);
 		if (W.config.strategy == SIM_PCT)
 			W.current->priority = --W.priority_low;

@@ -27,6 +27,7 @@ struct sim_config {
 	unsigned drain_one_in;   /* at a switch a buffered store becomes visible, one time in …; default 8 */
 	uint64_t latency_max_ns; /* of a device's command; default 30 us */
 	bool preempt_hard;       /* interrupts are taken in the midst of driver code; otherwise only between */
+	bool loose_interrupts;   /* they order nothing: what a handler finds may be newer than what raised it */
 	uint64_t time_max_ns;    /* virtual; default 100 s */
 	uint64_t steps_max;      /* default 20 million */
 	bool no_weak_memory;     /* all stores visible at once */

@@ -213,6 +213,7 @@ void sim_swarm(uint64_t seed, struct sim_config *c)
 	c->drain_one_in = 2u << random_below(&x, 6);
 	c->latency_max_ns = OB_NS_PER_US << random_below(&x, 8);
 	c->preempt_hard = !random_one_in(&x, 4);
+	c->loose_interrupts = random_one_in(&x, 3);
 	c->pin_interrupts = random_one_in(&x, 6);
 	c->shadow_doorbells = random_one_in(&x, 3);
 	c->queues = 1 + (unsigned)random_below(&x, 4);

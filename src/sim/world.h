@@ -321,6 +321,7 @@ static inline void world_capture(void)
 #define ACCESS_MARKED 2u /* volatile, atomic, or a word that a device reads or writes whole */
 #define ACCESS_DEVICE 4u
 #define ACCESS_FREE   8u
+#define ACCESS_ATOMIC 16u /* its order is known, and dealt with apart */
 int race_map(void);
 void race_check(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc, struct thread *who);
 struct vclock *race_sync(uintptr_t address, bool make);
