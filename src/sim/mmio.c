@@ -4,7 +4,7 @@
 
 #include "sim/world.h"
 
-#define DRIFT_ONE_IN 32
+#define DRIFT_ONE_IN 128
 
 static struct view *enter(uint64_t what)
 {

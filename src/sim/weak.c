@@ -87,10 +87,12 @@ void weak_capture_now(void)
 /* @view is about to lose sight of the master's bytes: keep them as they were. */
 static void view_keep(struct view *v, uintptr_t address, size_t len_bytes)
 {
-	for (size_t i = 0; i < len_bytes; i++) {
-		uintptr_t granule = (address + i) & ~(uintptr_t)7;
-		unsigned b = (address + i) & 7;
+	uintptr_t end = address + len_bytes;
+
+	for (uintptr_t granule = address & ~(uintptr_t)7; granule < end; granule += 8) {
 		struct stale *s = stale_find(v, granule);
+		unsigned from = granule < address ? (unsigned)(address - granule) : 0;
+		unsigned to = end - granule < 8 ? (unsigned)(end - granule) : 8;
 
 		if (s == NULL && v->stale_count == STALE_MAX)
 			return;
@@ -98,9 +100,11 @@ static void view_keep(struct view *v, uintptr_t address, size_t len_bytes)
 			s = &v->stale[v->stale_count++];
 			*s = (struct stale){.granule = granule};
 		}
-		if (!(s->mask & (1u << b))) {
+		for (unsigned b = from; b < to; b++) {
+			if (s->mask & (1u << b))
+				continue;
 			s->mask |= (uint8_t)(1u << b);
-			s->old[b] = *master(address + i);
+			s->old[b] = *master(granule + b);
 		}
 	}
 }
@@ -128,8 +132,10 @@ static void view_receive(unsigned thread, uintptr_t address, const uint8_t *from
 
 static void master_write(int thread, uintptr_t address, const uint8_t *from, size_t len_bytes, unsigned late_of_4)
 {
+	bool changes = memcmp(master(address), from, len_bytes) != 0;
+
 	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++) {
-		bool late = !W.config.no_weak_memory && late_of_4 > 0 && len_bytes <= STORE_BYTES &&
+		bool late = changes && !W.config.no_weak_memory && late_of_4 > 0 && len_bytes <= STORE_BYTES &&
 			    random_below(&W.random_memory, 4) < late_of_4;
 
 		if ((int)k != thread)
@@ -167,34 +173,30 @@ static void drain_one(unsigned thread, unsigned index)
 	master_write((int)thread, s.address, s.value, s.len_bytes, 1);
 }
 
-/* May it become visible now: no write barrier, and no store to the same place, comes before it. */
-static bool drainable(const struct view *v, unsigned index)
+/* The first of the stores up to @index, made since the same barrier, that lies where it does. */
+static unsigned first_overlap(const struct view *v, unsigned index)
 {
-	const struct store *s = &v->stores[index];
-
-	if (!s->captured)
-		return false;
-	for (unsigned i = 0; i < index; i++) {
-		const struct store *e = &v->stores[i];
-
-		if (e->barrier < s->barrier ||
-		    (e->address < s->address + s->len_bytes && s->address < e->address + e->len_bytes))
-			return false;
-	}
-	return true;
+	for (unsigned i = 0; i < index; i++)
+		if (v->stores[i].address < v->stores[index].address + v->stores[index].len_bytes &&
+		    v->stores[index].address < v->stores[i].address + v->stores[i].len_bytes)
+			return i;
+	return index;
 }
 
+/* Any of those before the next write barrier; of two to the same place, the one that was made first. */
 static bool drain_random(unsigned thread)
 {
 	const struct view *v = &W.views[thread];
-	unsigned ready[STORE_MAX], count = 0;
+	unsigned ready = 0, index;
 
-	for (unsigned i = 0; i < v->store_count; i++)
-		if (drainable(v, i))
-			ready[count++] = i;
-	if (count == 0)
+	while (ready < v->store_count && v->stores[ready].captured && v->stores[ready].barrier == v->stores[0].barrier)
+		ready++;
+	if (ready == 0)
 		return false;
-	drain_one(thread, ready[random_below(&W.random_memory, count)]);
+	index = (unsigned)random_below(&W.random_memory, ready);
+	for (unsigned before; (before = first_overlap(v, index)) != index;)
+		index = before;
+	drain_one(thread, index);
 	return true;
 }
 
