@@ -55,7 +55,10 @@ struct ob_match {
 struct ob_driver {
 	const char *name;
 	const struct ob_match *match; /* ends with OB_MATCH_LAST */
-	/* Bring the device up. On failure everything is undone and the device is quiet. */
+	/*
+	 * Bring the device up. On failure everything is undone and the device is quiet. It goes online when this has
+	 * returned 0: ob_device_get_online() says no before that, also for what probe published.
+	 */
 	int (*probe)(struct ob_device *dev, const struct ob_match *match);
 	/* Take it down; also called for a device that is gone. Every request has ended when it returns. */
 	void (*remove)(struct ob_device *dev);

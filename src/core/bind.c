@@ -65,19 +65,19 @@ static int device_probe(struct ob_device *dev, const struct ob_driver *driver, c
 	rc = dev->ops->enable != NULL ? dev->ops->enable(dev) : 0;
 	if (rc != 0)
 		goto tidy;
-	device_set_online(dev);
+	/*
+	 * Offline until it has come up: what probe publishes is found at once, and who held a use of the device then
+	 * would still be inside the driver when a probe that fails frees its state.
+	 */
 	rc = driver->probe(dev, row);
 	if (rc != 0)
-		goto offline;
+		goto tidy;
 	OB_WRITE_ONCE(dev->error, 0);
 	device_set_state(dev, OB_DEVICE_BOUND);
+	device_set_online(dev);
 	ob_info(ob, "%s: bound to %s", dev->name, driver->name);
 	return 0;
 
-offline:
-	device_set_offline(dev);
-	if (device_drain(dev, ob_deadline(DEVICE_DRAIN_TIMEOUT_NS)) != 0)
-		ob_err(ob, "%s: %u uses still held after a failed probe", dev->name, device_uses(dev));
 tidy:
 	device_tidy(dev, OB_DEVICE_FAILED);
 	goto failed;

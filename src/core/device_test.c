@@ -52,6 +52,53 @@ static void test_bind_unbind_by_hand_repeats(void **state)
 	sample_finish(ob);
 }
 
+/* ---- when a device goes online ---- */
+
+static struct {
+	int result;
+	bool was_online;
+} early;
+
+/* What a user would do who finds something that probe has just published. */
+static int early_probe(struct ob_device *dev, const struct ob_match *match)
+{
+	early.was_online = ob_device_get_online(dev);
+	if (early.was_online)
+		ob_device_put_online(dev);
+	return early.result;
+}
+
+static void early_remove(struct ob_device *dev)
+{
+}
+
+static void test_probe_runs_offline_so_nobody_uses_what_it_undoes(void **state)
+{
+	static const struct ob_match match[] = {OB_PCI_ID(0x7777, 1), OB_MATCH_LAST};
+	static const struct ob_driver driver = {
+		.name = "early", .match = match, .probe = early_probe, .remove = early_remove};
+	struct ob *ob = sample_start(1);
+	struct ob_machine *machine;
+	struct ob_device *dev;
+
+	assert_int_equal(ob_driver_register(ob, &driver), 0);
+	test_add("a", 0x7777, 1, 2)->ids.class_code = 0;
+	assert_int_equal(test_open(ob, OB_MACHINE_NO_BIND, &machine), 0);
+	dev = ob_device_find(machine, "a");
+	early.result = -EIO;
+	assert_int_equal(ob_device_bind(dev), -EIO);
+	assert_false(early.was_online);
+	assert_false(ob_device_get_online(dev));
+	early.result = 0;
+	assert_int_equal(ob_device_bind(dev), 0);
+	assert_false(early.was_online);
+	assert_true(ob_device_get_online(dev));
+	ob_device_put_online(dev);
+	ob_device_put(dev);
+	ob_machine_close(machine);
+	sample_finish(ob);
+}
+
 static void bind_in_task(void *arg)
 {
 	struct ob_device *dev = arg;
@@ -394,6 +441,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bind_unbind_by_hand_repeats),
+		cmocka_unit_test(test_probe_runs_offline_so_nobody_uses_what_it_undoes),
 		cmocka_unit_test(test_bind_from_tasks_of_any_cpu_runs_on_cpu_0),
 		cmocka_unit_test(test_probe_that_fails_and_leaks_is_cleaned_up_and_named),
 		cmocka_unit_test(test_probe_each_nth_call_failing_leaks_nothing),
