@@ -47,6 +47,7 @@ static void device_tidy(struct ob_device *dev, enum ob_device_state state)
 		dev->ops->disable(dev);
 	device_dma_detach(dev);
 	dev->driver_data = NULL;
+	dev->was_shut = false;
 	__atomic_store_n(&dev->driver, NULL, __ATOMIC_RELEASE);
 	device_set_state(dev, device_is_gone(dev) ? OB_DEVICE_GONE : state);
 }
@@ -121,13 +122,20 @@ static int take_away(struct ob_device *dev, bool haste, uint64_t deadline_ns)
 	if (dev->driver == NULL)
 		goto unlock;
 	device_set_offline(dev);
-	if (haste && dev->driver->shutdown != NULL)
+	if (haste && dev->driver->shutdown != NULL && !dev->was_shut) {
+		dev->was_shut = true;
 		dev->driver->shutdown(dev);
+	}
 	rc = device_drain(dev, drain_ns < deadline_ns ? drain_ns : deadline_ns);
 	if (rc != 0) {
-		/* To go on would pull the driver away under its users: it stays, online again unless it is gone. */
-		ob_err(ob, "%s: still used (%u times), %s stays bound", dev->name, device_uses(dev), dev->driver->name);
-		device_set_online(dev);
+		/*
+		 * To go on would pull the driver away under its users: it stays, online again unless it is gone; or
+		 * shut down, for then there is nothing behind it that could serve anybody.
+		 */
+		ob_err(ob, "%s: still used (%u times), %s stays bound%s", dev->name, device_uses(dev),
+		       dev->driver->name, dev->was_shut ? ", but offline: it is shut down" : "");
+		if (!dev->was_shut)
+			device_set_online(dev);
 		goto unlock;
 	}
 	ob_info(ob, "%s: removing %s", dev->name, dev->driver->name);
@@ -144,6 +152,11 @@ unlock:
 int device_unbind(struct ob_device *dev, uint64_t deadline_ns)
 {
 	return take_away(dev, false, deadline_ns);
+}
+
+int device_shutdown(struct ob_device *dev, uint64_t deadline_ns)
+{
+	return take_away(dev, true, deadline_ns);
 }
 
 /* ---- removal of a device that is gone ---- */
@@ -184,7 +197,7 @@ static int unbind_task(struct ob_machine *machine, struct ob_device *dev, uint64
 
 static int shutdown_task(struct ob_machine *machine, struct ob_device *dev, uint64_t deadline_ns)
 {
-	return take_away(dev, true, deadline_ns);
+	return device_shutdown(dev, deadline_ns);
 }
 
 int ob_device_bind(struct ob_device *dev)

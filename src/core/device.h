@@ -66,6 +66,7 @@ struct ob_device {
 	struct ob_dma_stats dma_stats;
 	struct ob_work gone_work;
 	bool bind_tried;      /* a rescan binds only what is new */
+	bool was_shut;        /* its driver's shutdown ran: offline until it is unbound; under lock */
 	struct ob_mutex lock; /* bind, unbind, reset: one at a time; tasks of CPU 0 */
 };
 

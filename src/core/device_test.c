@@ -72,6 +72,13 @@ static void early_remove(struct ob_device *dev)
 {
 }
 
+static unsigned shutdowns;
+
+static void early_shutdown(struct ob_device *dev)
+{
+	shutdowns++;
+}
+
 static void test_probe_runs_offline_so_nobody_uses_what_it_undoes(void **state)
 {
 	static const struct ob_match match[] = {OB_PCI_ID(0x7777, 1), OB_MATCH_LAST};
@@ -437,6 +444,50 @@ static void test_unbind_waits_for_uses_and_gives_up_in_time(void **state)
 	sample_finish(ob);
 }
 
+static int shut_down_soon(struct ob_machine *machine, struct ob_device *dev, uint64_t deadline_ns)
+{
+	return device_shutdown(dev, deadline_ns);
+}
+
+static void test_shutdown_of_a_used_device_leaves_it_offline(void **state)
+{
+	static const struct ob_match match[] = {OB_PCI_ID(0x7777, 1), OB_MATCH_LAST};
+	static const struct ob_driver driver = {.name = "early",
+						.match = match,
+						.probe = early_probe,
+						.remove = early_remove,
+						.shutdown = early_shutdown};
+	struct ob *ob = sample_start(1);
+	struct ob_machine *machine;
+	struct ob_device *dev;
+
+	early.result = 0;
+	shutdowns = 0;
+	assert_int_equal(ob_driver_register(ob, &driver), 0);
+	test_add("a", 0x7777, 1, 2)->ids.class_code = 0;
+	assert_int_equal(test_open(ob, 0, &machine), 0);
+	dev = ob_device_find(machine, "a");
+	assert_true(ob_device_get_online(dev));
+	assert_int_equal(machine_run_task(machine, dev, "shutdown", shut_down_soon, ob_deadline(10 * OB_NS_PER_MS)),
+			 -ETIMEDOUT);
+	assert_true(test_logged("a: still used (1 times), early stays bound, but offline", NULL));
+	assert_false(ob_device_get_online(dev));
+	/* Nor does a removal that has to be given up bring it back, nor is it shut down twice. */
+	assert_int_equal(machine_run_task(machine, dev, "unbind", unbind_soon, ob_deadline(10 * OB_NS_PER_MS)),
+			 -ETIMEDOUT);
+	assert_false(ob_device_get_online(dev));
+	ob_device_put_online(dev);
+	assert_int_equal(ob_device_shutdown(dev), 0);
+	assert_int_equal(shutdowns, 1);
+	assert_int_equal(ob_device_state(dev), OB_DEVICE_FOUND);
+	assert_int_equal(ob_device_bind(dev), 0);
+	assert_true(ob_device_get_online(dev));
+	ob_device_put_online(dev);
+	ob_device_put(dev);
+	ob_machine_close(machine);
+	sample_finish(ob);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -452,6 +503,7 @@ int main(void)
 		cmocka_unit_test(test_mark_gone_removes_the_driver_once),
 		cmocka_unit_test(test_get_online_against_mark_gone_never_sees_a_removed_driver),
 		cmocka_unit_test(test_unbind_waits_for_uses_and_gives_up_in_time),
+		cmocka_unit_test(test_shutdown_of_a_used_device_leaves_it_offline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

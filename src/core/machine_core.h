@@ -94,6 +94,8 @@ struct ob_device *device_before(struct ob_machine *machine, uint64_t serial);
 
 int device_bind(struct ob_device *dev, uint64_t deadline_ns);
 int device_unbind(struct ob_device *dev, uint64_t deadline_ns);
+/* The driver's shutdown first. Should users keep it bound all the same, it stays offline until it is unbound. */
+int device_shutdown(struct ob_device *dev, uint64_t deadline_ns);
 /* Work of dev->gone_work. */
 void device_gone_work(struct ob_work *work);
 
