@@ -36,7 +36,7 @@ struct worker {
 	struct item *items;
 	unsigned depth, in_flight;
 	struct item *parked; /* the channel was full */
-	bool unkicked;
+	bool unkicked, stopping;
 	uint64_t now_ns; /* polled: one look at the clock serves a batch; 0: each looks itself */
 	uint64_t random;
 	uint64_t lba, lba_first, lba_end; /* sequential */
@@ -149,8 +149,8 @@ static void on_done(struct ob_block_request *request)
 			failed(w, request, request->status);
 		return;
 	}
-	if (stopping(w->bench))
-		return;
+	if (w->stopping)
+		return; /* what ends after the time is over does not count */
 	histogram_record(request->op == OB_BLOCK_READ ? w->read : w->write, now - item->start_ns);
 	OB_WRITE_ONCE(w->ended, w->ended + 1);
 	start_item(w, item);
@@ -171,7 +171,7 @@ static void unpark(struct worker *w)
 
 static void kick(struct worker *w)
 {
-	if (OB_UNLIKELY(w->parked != NULL) && !stopping(w->bench))
+	if (OB_UNLIKELY(w->parked != NULL) && !w->stopping)
 		unpark(w);
 	if (!w->unkicked)
 		return;
@@ -243,8 +243,8 @@ static void work(struct worker *w)
 		if (cli_interrupted())
 			stop_all(b);
 	} while (now < b->end_ns && !stopping(b));
-	w->stopped_ns = now;
-	stop_all(b);
+	w->stopping = true;
+	w->stopped_ns = ob_now_ns(); /* the last turn may have slept */
 	drain(w, polled);
 	__atomic_store_n(&w->finished, 1u, __ATOMIC_RELEASE);
 }
@@ -376,7 +376,10 @@ static int run_workers(struct bench *b, struct bench_result *result)
 	getrusage(RUSAGE_SELF, &after);
 	join_workers(b);
 	progress_clear();
-	result->elapsed_ns = b->workers[0].stopped_ns - start_ns;
+	for (unsigned i = 0; i < b->config->cpus; i++) {
+		if (b->workers[i].stopped_ns > start_ns + result->elapsed_ns)
+			result->elapsed_ns = b->workers[i].stopped_ns - start_ns;
+	}
 	result->user_ns = time_of(&after.ru_utime) - time_of(&before.ru_utime);
 	result->system_ns = time_of(&after.ru_stime) - time_of(&before.ru_stime);
 	return error;

@@ -77,6 +77,9 @@ int write_all(int fd, const void *data, size_t len_bytes)
 		}
 		p += n;
 		len_bytes -= (size_t)n;
+		/* A signal ends a write early, and it may have been the one that says stop. */
+		if (len_bytes && cli_interrupted())
+			return -EINTR;
 	}
 	return 0;
 }
@@ -97,6 +100,8 @@ int64_t read_full(int fd, void *data, size_t len_bytes)
 		if (!n)
 			break;
 		done += (size_t)n;
+		if (done < len_bytes && cli_interrupted())
+			return -EINTR;
 	}
 	return (int64_t)done;
 }

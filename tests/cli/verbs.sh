@@ -148,6 +148,14 @@ check "the trace has its end" grep -q "block-done" "$work/events"
 on 0 trace --events 64 info
 out_has "^nvme0n1"
 out_has "earlier events were overwritten"
+# FUA where the disk has it, a flush behind each write where it has not; neither unasked.
+for fua in --fua ""; do
+	on 0 trace --output "$work/events" write $fua --count 4096 nvme0n1 "$work/data"
+	on 0 info --json
+	has_fua=$(python3 -c 'import json,sys; print("fua" in json.load(open(sys.argv[1]))[0]["offers"])' "$work/out")
+	flushes=$(grep -c 'nvme-submit queue=[1-9].* opcode=0' "$work/events")
+	[ "$has_fua" = True ] || check "write '$fua': $flushes flushes" [ "$flushes" = $([ -n "$fua" ] && echo 1 || echo 0) ]
+done
 on 1 trace --output /dev/full info
 err_has "/dev/full: No space left on device"
 
@@ -160,8 +168,10 @@ interrupt() { # SIGNAL CODE ARGUMENTS…
 	pid=$!
 	sleep 1.5
 	kill -"$signal" $pid
+	SECONDS=0
 	wait $pid
 	check "$last: exit code is $?, not $code" [ $? = "$code" ]
+	check "$last: took $SECONDS s" [ $SECONDS -le 3 ] # after five the process gives up on ending well
 	nobody_has "$image"
 }
 # bash starts background jobs with SIGINT ignored, unless it controls jobs.
@@ -175,6 +185,9 @@ exec 9>&-
 set +m
 
 # ---- progress: on a terminal, and nowhere else ----
+export TERM=xterm
+on 0 bench --time 1
+err_empty
 last="progress on a terminal"
 script -qefc "'$OUTBOARD' -M '$machine' bench --time 1" "$work/terminal" >/dev/null 2>&1
 check "$last: none" grep -q "IOPS  .* s left" "$work/terminal"
