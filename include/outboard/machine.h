@@ -42,7 +42,12 @@ struct ob_machine_options {
  */
 int ob_machine_open(struct ob *ob, const char *uri, const struct ob_machine_options *options, struct ob_machine **out);
 
-/** ob_machine_close - unbind all drivers (children first), then let the machine go. A plain thread. NULL is fine. */
+/**
+ * ob_machine_close - unbind all drivers (children first), then let the machine go. A plain thread. NULL is fine.
+ *
+ * Waits up to 60 s for users of its devices. When they or a driver have not ended by then the log says so, the far side
+ * is stopped all the same (a QEMU that was started ends), and the memory of machine and context is never freed.
+ */
 void ob_machine_close(struct ob_machine *machine);
 
 /** ob_machine_rescan - look for devices again and bind what is new; 0 or negative errno */

@@ -110,11 +110,16 @@ int device_bind(struct ob_device *dev, uint64_t deadline_ns)
 	return rc;
 }
 
-/* Takes the driver away; in @haste it gets the device to safety before its users are waited for. */
-static int take_away(struct ob_device *dev, bool haste, uint64_t deadline_ns)
+enum haste {
+	TAKE_ORDERLY,
+	TAKE_AT_ONCE,  /* the driver gets the device to safety before its users are waited for */
+	TAKE_FOR_GOOD, /* nothing but the deadline ends the wait for its users */
+};
+
+static int take_away(struct ob_device *dev, enum haste haste, uint64_t deadline_ns)
 {
 	struct ob *ob = dev->machine->ob;
-	uint64_t drain_ns = ob_deadline(DEVICE_DRAIN_TIMEOUT_NS);
+	uint64_t drain_ns = ob_deadline(dev->machine->drain_ns);
 	int rc = ob_mutex_lock(&dev->lock, deadline_ns);
 
 	if (rc != 0)
@@ -122,11 +127,15 @@ static int take_away(struct ob_device *dev, bool haste, uint64_t deadline_ns)
 	if (dev->driver == NULL)
 		goto unlock;
 	device_set_offline(dev);
-	if (haste && dev->driver->shutdown != NULL && !dev->was_shut) {
+	if (haste == TAKE_AT_ONCE && dev->driver->shutdown != NULL && !dev->was_shut) {
 		dev->was_shut = true;
 		dev->driver->shutdown(dev);
 	}
 	rc = device_drain(dev, drain_ns < deadline_ns ? drain_ns : deadline_ns);
+	if (rc != 0 && haste == TAKE_FOR_GOOD && drain_ns < deadline_ns) {
+		ob_warn(ob, "%s: still used (%u times), waiting for its users", dev->name, device_uses(dev));
+		rc = device_drain(dev, deadline_ns);
+	}
 	if (rc != 0) {
 		/*
 		 * To go on would pull the driver away under its users: it stays, online again unless it is gone; or
@@ -134,7 +143,7 @@ static int take_away(struct ob_device *dev, bool haste, uint64_t deadline_ns)
 		 */
 		ob_err(ob, "%s: still used (%u times), %s stays bound%s", dev->name, device_uses(dev),
 		       dev->driver->name, dev->was_shut ? ", but offline: it is shut down" : "");
-		if (!dev->was_shut)
+		if (!dev->was_shut && haste != TAKE_FOR_GOOD)
 			device_set_online(dev);
 		goto unlock;
 	}
@@ -151,12 +160,17 @@ unlock:
 
 int device_unbind(struct ob_device *dev, uint64_t deadline_ns)
 {
-	return take_away(dev, false, deadline_ns);
+	return take_away(dev, TAKE_ORDERLY, deadline_ns);
+}
+
+int device_unbind_for_good(struct ob_device *dev, uint64_t deadline_ns)
+{
+	return take_away(dev, TAKE_FOR_GOOD, deadline_ns);
 }
 
 int device_shutdown(struct ob_device *dev, uint64_t deadline_ns)
 {
-	return take_away(dev, true, deadline_ns);
+	return take_away(dev, TAKE_AT_ONCE, deadline_ns);
 }
 
 /* ---- removal of a device that is gone ---- */

@@ -61,11 +61,24 @@ destroy_cpus:
 	return rc;
 }
 
+/* Something may still run in a driver or behind a machine: it finds its memory, and nobody who listens. */
+static void abandon(struct ob *ob)
+{
+	ob_err(ob, "%u machines could not be closed: the context's memory stays", ob->abandoned);
+	for (unsigned i = 0; i < ob->cpu_count; i++)
+		ob_cpu_stop(ob->cpus[i]);
+	__atomic_store_n(&ob->config.log, NULL, __ATOMIC_RELEASE);
+}
+
 void ob_destroy(struct ob *ob)
 {
 	if (!ob)
 		return;
 	devices_fini(ob);
+	if (__atomic_load_n(&ob->abandoned, __ATOMIC_RELAXED) != 0) {
+		abandon(ob);
+		return;
+	}
 	destroy_cpus(ob);
 	os_free(ob);
 }

@@ -21,6 +21,7 @@ struct ob {
 	uint64_t dma_indexes[OB_DMA_DEVICE_MAX / 64]; /* a bit for each that a device has */
 	const struct ob_driver **drivers;             /* registered, the built-in ones first */
 	unsigned driver_count;
+	unsigned abandoned; /* __atomic: machines that could not be closed, and still use the context */
 	/* classes */
 	struct list blocks; /* struct ob_block.link; under lock */
 	/* hooks.c */

@@ -53,13 +53,15 @@ int device_add(struct ob_device *dev)
 	return rc;
 }
 
-void device_remove(struct ob_device *dev)
+int device_remove_until(struct ob_device *dev, uint64_t deadline_ns)
 {
 	struct ob *ob = dev->machine->ob;
-	int rc = device_unbind(dev, ob_deadline(MACHINE_CLOSE_TIMEOUT_NS));
+	int rc = device_unbind_for_good(dev, deadline_ns);
 
-	if (rc != 0)
+	if (rc != 0) {
+		dev->machine->stuck++;
 		ob_err(ob, "%s: its driver cannot be taken away: %s", dev->name, strerror(-rc));
+	}
 	device_set_gone(dev);
 	if (rc == 0)
 		__atomic_store_n(&dev->state, (int)OB_DEVICE_GONE, __ATOMIC_RELEASE);
@@ -69,6 +71,12 @@ void device_remove(struct ob_device *dev)
 	/* A driver that is stuck in its remove still uses the device: then the memory stays. */
 	if (rc == 0)
 		ob_device_put(dev);
+	return rc;
+}
+
+void device_remove(struct ob_device *dev)
+{
+	device_remove_until(dev, ob_deadline(MACHINE_CLOSE_TIMEOUT_NS));
 }
 
 struct machine *device_machine(const struct ob_device *dev)

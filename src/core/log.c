@@ -9,10 +9,12 @@
 
 void ob_log(struct ob *ob, enum ob_log_level level, const char *format, ...)
 {
+	void (*log)(void *arg, enum ob_log_level level, const char *message) = __atomic_load_n(&ob->config.log,
+											       __ATOMIC_ACQUIRE);
 	char line[LINE_MAX_BYTES];
 	va_list args;
 
-	if (!ob->config.log || level > ob->config.log_level)
+	if (!log || level > ob->config.log_level)
 		return;
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
@@ -21,5 +23,5 @@ void ob_log(struct ob *ob, enum ob_log_level level, const char *format, ...)
 	for (char *c = line; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = ' ';
-	ob->config.log(ob->config.log_arg, level, line);
+	log(ob->config.log_arg, level, line);
 }

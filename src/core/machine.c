@@ -337,6 +337,7 @@ static struct ob_machine *machine_create(struct ob *ob, const char *uri, unsigne
 	machine->flags = flags;
 	machine->refs = 1;
 	machine->m_users = 1;
+	machine->drain_ns = DEVICE_DRAIN_TIMEOUT_NS;
 	ob_work_init(&machine->dead_work, machine_dead_work);
 	ob_mutex_init(&machine->mutex, "machine");
 	list_init(&machine->devices);
@@ -441,11 +442,11 @@ static int close_task(struct ob_machine *machine, struct ob_device *unused, uint
 	if (rc != 0)
 		return rc;
 	while ((dev = device_before(machine, UINT64_MAX)) != NULL) {
-		device_remove(dev);
-		if (dev->driver != NULL)
-			rc = -EBUSY;
+		device_remove_until(dev, deadline_ns);
 		ob_device_put(dev);
 	}
+	if (machine->stuck != 0)
+		rc = -EBUSY;
 	/* From here on nobody begins a removal: every device is gone, and the machine cannot die twice. */
 	__atomic_store_n(&machine->dead, true, __ATOMIC_RELEASE);
 	if (!__atomic_exchange_n(&machine->why_said, true, __ATOMIC_ACQ_REL))
@@ -459,21 +460,33 @@ static int close_task(struct ob_machine *machine, struct ob_device *unused, uint
 	return rc;
 }
 
-void ob_machine_close(struct ob_machine *machine)
+/*
+ * A driver is stuck in there. All memory that it uses must stay, the machine's too; but nothing goes on behind it: the
+ * far side is stopped, and whatever the driver still asks of it is answered as by the dead.
+ */
+static void machine_abandon(struct ob_machine *machine, int error)
 {
-	struct ob *ob;
+	struct ob *ob = machine->ob;
+
+	ob_err(ob, "%s: cannot be closed, its memory stays: %s", machine->uri, strerror(-error));
+	__atomic_store_n(&machine->dead, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&machine->why_said, true, __ATOMIC_RELEASE);
+	if (machine->m->ops->shutdown != NULL)
+		machine->m->ops->shutdown(machine->m);
+	__atomic_fetch_add(&ob->abandoned, 1, __ATOMIC_RELAXED);
+}
+
+void machine_close(struct ob_machine *machine, uint64_t deadline_ns)
+{
+	struct ob *ob = machine->ob;
 	int rc;
 
-	if (machine == NULL)
-		return;
-	ob = machine->ob;
 	ob_lock(&ob->lock);
 	list_del(&machine->link);
 	ob_unlock(&ob->lock);
-	rc = machine_run_task(machine, NULL, "machine-close", close_task, ob_deadline(MACHINE_CLOSE_TIMEOUT_NS));
+	rc = machine_run_task(machine, NULL, "machine-close", close_task, deadline_ns);
 	if (rc != 0) {
-		/* A driver is stuck in there. Memory that it uses must stay, so all of it does. */
-		ob_err(ob, "%s: cannot be closed, left as it is: %s", machine->uri, strerror(-rc));
+		machine_abandon(machine, rc);
 		return;
 	}
 	if (machine->m->ops->shutdown != NULL)
@@ -482,6 +495,12 @@ void ob_machine_close(struct ob_machine *machine)
 		ob_warn(ob, "%s: stays until the last of its windows is put", machine->uri);
 	machine_unuse(machine);
 	machine_put(machine);
+}
+
+void ob_machine_close(struct ob_machine *machine)
+{
+	if (machine != NULL)
+		machine_close(machine, ob_deadline(MACHINE_CLOSE_TIMEOUT_NS));
 }
 
 /* ---- the rest ---- */

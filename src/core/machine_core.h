@@ -30,11 +30,13 @@ struct ob_machine {
 	struct machine gone;
 	char *uri;
 	unsigned flags;
-	unsigned refs;    /* __atomic: this memory */
-	unsigned m_users; /* __atomic: the open machine, and each window */
-	bool dead;        /* __atomic: died or closed */
-	bool why_said;    /* __atomic: its death or close was reported */
-	unsigned jobs;    /* __atomic: removals under way on CPU 0 */
+	unsigned refs;     /* __atomic: this memory */
+	unsigned m_users;  /* __atomic: the open machine, and each window */
+	bool dead;         /* __atomic: died or closed */
+	bool why_said;     /* __atomic: its death or close was reported */
+	unsigned jobs;     /* __atomic: removals under way on CPU 0 */
+	unsigned stuck;    /* devices that were removed with a driver that nobody could take away; CPU 0 */
+	uint64_t drain_ns; /* how long uses of a device may take to end, DEVICE_DRAIN_TIMEOUT_NS */
 	struct ob_work dead_work;
 	struct ob_mutex mutex; /* scan, bind all, take apart: tasks of CPU 0 */
 	void *bus_data[MACHINE_BUS_KINDS];
@@ -64,6 +66,8 @@ void machine_unuse(struct ob_machine *machine);
 /* A removal that goes on by itself on CPU 0; a close waits for all of them. Any context. */
 void machine_job_begin(struct ob_machine *machine);
 void machine_job_end(struct ob_machine *machine);
+/* All of ob_machine_close() but the choice of the deadline. */
+void machine_close(struct ob_machine *machine, uint64_t deadline_ns);
 /* All of ob_machine_open() but the look-up of the scheme. */
 int machine_open(struct ob *ob, const struct machine_type *type, const char *uri, const char *rest,
 		 const struct ob_machine_options *options, struct ob_machine **out);
@@ -87,6 +91,8 @@ void device_set_online(struct ob_device *dev);
 void device_set_offline(struct ob_device *dev);
 /* Uses that are held now. */
 unsigned device_uses(const struct ob_device *dev);
+/* device_remove() with a deadline. 0; or the driver is stuck in it, and its memory stays. Task on CPU 0. */
+int device_remove_until(struct ob_device *dev, uint64_t deadline_ns);
 /* The last device of the machine that was added before @serial, held, or NULL. */
 struct ob_device *device_before(struct ob_machine *machine, uint64_t serial);
 
@@ -94,6 +100,8 @@ struct ob_device *device_before(struct ob_machine *machine, uint64_t serial);
 
 int device_bind(struct ob_device *dev, uint64_t deadline_ns);
 int device_unbind(struct ob_device *dev, uint64_t deadline_ns);
+/* The device is removed: its users are waited for until the deadline, and it does not go online again. */
+int device_unbind_for_good(struct ob_device *dev, uint64_t deadline_ns);
 /* The driver's shutdown first. Should users keep it bound all the same, it stays offline until it is unbound. */
 int device_shutdown(struct ob_device *dev, uint64_t deadline_ns);
 /* Work of dev->gone_work. */

@@ -335,6 +335,67 @@ static void test_close_waits_for_a_removal_that_has_no_memory_yet(void **state)
 	sample_finish(ob);
 }
 
+/* ---- users who do not let go ---- */
+
+static void *let_go_later(void *arg)
+{
+	usleep(200000);
+	ob_device_put_online(arg);
+	return NULL;
+}
+
+static void test_close_waits_for_users_until_its_own_deadline(void **state)
+{
+	struct ob *ob = sample_start(1);
+	struct ob_machine *machine;
+	struct ob_device *dev;
+	pthread_t thread;
+
+	test_add("a", 0x1234, 1, 2);
+	assert_int_equal(test_open(ob, 0, &machine), 0);
+	machine->drain_ns = 10 * OB_NS_PER_MS;
+	dev = ob_device_find(machine, "a");
+	assert_true(ob_device_get_online(dev));
+	pthread_create(&thread, NULL, let_go_later, dev);
+	ob_machine_close(machine);
+	pthread_join(thread, NULL);
+	assert_true(test_logged("a: still used (1 times), waiting for its users", NULL));
+	assert_int_equal(seen.removes, 1);
+	assert_int_equal(test_setup.closes, 1);
+	ob_device_put(dev);
+	sample_finish(ob);
+}
+
+/* What is left behind for good; here, so that it is not taken for a leak. */
+static struct {
+	struct ob *ob;
+	struct ob_machine *machine;
+	struct ob_device *dev;
+} left;
+
+static void test_close_with_a_user_who_stays_stops_the_far_side(void **state)
+{
+	struct ob *ob = sample_start(2);
+
+	test_add("a", 0x1234, 1, 2);
+	assert_int_equal(test_open(ob, 0, &left.machine), 0);
+	left.ob = ob;
+	left.dev = ob_device_find(left.machine, "a");
+	assert_true(ob_device_get_online(left.dev));
+	machine_close(left.machine, ob_deadline(50 * OB_NS_PER_MS));
+	assert_true(test_logged("cannot be closed, its memory stays", NULL));
+	assert_int_equal(seen.removes, 0);
+	assert_int_equal(test_setup.shutdowns, 1);
+	assert_int_equal(test_setup.closes, 0);
+	assert_false(ob_device_get_online(left.dev));
+	/* Who still has it finds memory, and says nothing to somebody who has left. */
+	ob_destroy(ob);
+	test_log_clear();
+	ob_err(ob_device_context(left.dev), "a late word");
+	assert_false(test_logged("a late word", NULL));
+	ob_device_put_online(left.dev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,6 +412,8 @@ int main(void)
 		cmocka_unit_test(test_close_right_after_death_is_clean),
 		cmocka_unit_test(test_close_races_with_death_and_removal),
 		cmocka_unit_test(test_close_waits_for_a_removal_that_has_no_memory_yet),
+		cmocka_unit_test(test_close_waits_for_users_until_its_own_deadline),
+		cmocka_unit_test(test_close_with_a_user_who_stays_stops_the_far_side),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

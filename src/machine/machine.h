@@ -93,6 +93,9 @@ struct machine_ops {
 	 * The far side goes now: stop and reap it, close what leads to it. Only dma_free(), dma_revoke() and close()
 	 * come after it, with the memory that is still allocated: the program may hold windows. NULL: close does it
 	 * all.
+	 *
+	 * It comes too when a driver is stuck, and then never a close. Any call may be under way or follow from there,
+	 * from any thread; all are answered as if the far side had died.
 	 */
 	void (*shutdown)(struct machine *m);
 	/* Free everything. May come when the context is gone already (windows that were held), so it logs nothing. */
