@@ -395,12 +395,26 @@ static void lock_firmly(struct nvme *n, const struct nvme_queue *q)
 /*
  * Nobody turns that CPU. Its lists still lead to the queue's timers and poll, so the queue is lost rather than freed; its
  * requests end from here. The block class does the same with its side.
+ *
+ * The CPU may come back, in a done function that nvme_queue_take() called or at its next poll: the interrupt and the
+ * rings are gone by then, and perhaps the whole device. What it looks at first is the next completion; so that the I/O
+ * path needs no test for this, the queue gets a completion ring of one entry, which never completes anything.
  */
+static void leave_rings(struct nvme_queue *q)
+{
+	q->mask_irq = false;
+	OB_WRITE_ONCE(q->state, NVME_QUEUE_DEAD);
+	/* The phase that is not awaited: with one entry the position's lowest bit is the round. */
+	ob_le16_store(&q->never.status, (q->ring.cq_pos & 1) != 0 ? NVME_CQE_P : 0);
+	OB_WRITE_ONCE(q->ring.cq, &q->never);
+	OB_WRITE_ONCE(q->ring.mask, 0);
+}
+
 static void abandon(struct nvme *n, struct nvme_queue *q)
 {
 	ob_err(n->ob, "%s queue %u: CPU %u does not answer, the queue is left behind", n->name, q->ring.qid,
 	       ob_cpu_index(q->cpu));
-	q->state = NVME_QUEUE_DEAD;
+	leave_rings(q);
 	for (unsigned i = 0; i < q->depth; i++)
 		if (q->slots[i].request != NULL)
 			nvme_slot_end(q, i, nvme_is_gone(n) ? -ENODEV : -ECANCELED, 0);

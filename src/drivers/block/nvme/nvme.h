@@ -155,6 +155,7 @@ struct nvme_queue {
 	bool progress;    /* something completed since the last reset; written in freeze */
 	uint64_t completed_seen;
 	struct ob_work death, wake; /* for a CPU that did not answer a call */
+	struct nvme_cqe never;      /* the ring of a queue that was left behind */
 };
 
 /* ---- admin queue ---- */

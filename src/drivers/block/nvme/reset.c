@@ -132,9 +132,7 @@ static void wake_late(struct ob_work *work)
 {
 	struct nvme_queue *q = container_of(work, struct nvme_queue, wake);
 
-	if (q->state == NVME_QUEUE_LIVE)
-		nvme_queue_break(q, "its CPU was away during a reset");
-	else if (q->state == NVME_QUEUE_FROZEN)
+	if (q->state == NVME_QUEUE_FROZEN || q->state == NVME_QUEUE_BROKEN)
 		nvme_want_reset(q->nvme, "a queue's CPU was away during a reset");
 }
 
@@ -158,7 +156,8 @@ int nvme_call(struct nvme_queue *q, void (*fn)(void *arg), void *arg)
 
 /*
  * A CPU that does not answer must not cost the others their disk: its queue is left out of this reset, and asks for
- * another one when the CPU is back. Until then the controller does not know the queue, so nothing is written by it.
+ * another one when the CPU is back. Until then the controller does not know the queue, so nothing is written by it; nor
+ * may the CPU write its doorbells when it comes back amid its polling, so the queue is frozen from here.
  */
 static void call_queues(struct nvme *n, void (*fn)(void *arg))
 {
@@ -170,6 +169,8 @@ static void call_queues(struct nvme *n, void (*fn)(void *arg))
 		ob_err(n->ob, "%s queue %u: CPU %u does not answer, the reset goes on without it", n->name, q->ring.qid,
 		       ob_cpu_index(q->cpu));
 		q->silent = true;
+		if (q->state == NVME_QUEUE_LIVE)
+			OB_WRITE_ONCE(q->state, NVME_QUEUE_FROZEN);
 		ob_cpu_post(q->cpu, &q->wake);
 	}
 }

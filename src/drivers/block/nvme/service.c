@@ -53,7 +53,11 @@ static void automatic_reset(struct nvme *n)
 		}
 		return;
 	}
-	nvme_reset(n, why, ob_deadline(NVME_RESET_TIMEOUT_NS));
+	/* It did not get to it, the lock was taken: the wish stands. */
+	if (nvme_reset(n, why, ob_deadline(NVME_RESET_TIMEOUT_NS)) == -ETIMEDOUT && n->state == NVME_LIVE) {
+		n->resets_in_a_row--;
+		nvme_want_reset(n, why);
+	}
 }
 
 static void service(void *arg)
@@ -67,6 +71,11 @@ static void service(void *arg)
 
 		if (n->stopping)
 			break;
+		if (n->state == NVME_STARTING && !nvme_is_gone(n)) {
+			/* Probe still works with the controller, and signals when it is done: nothing gets lost till then. */
+			__atomic_fetch_or(&n->pending, todo, __ATOMIC_RELEASE);
+			continue;
+		}
 		if (ret != 0)
 			watch(n);
 		if ((todo & NVME_TODO_RESET) != 0)

@@ -177,6 +177,8 @@ int nvme_start(struct nvme *n)
 		goto stop_service;
 	n->state = NVME_LIVE;
 	nvme_events_start(n);
+	/* What was asked for meanwhile. */
+	ob_event_signal(&n->service_event);
 	return 0;
 
 stop_service:

@@ -73,6 +73,12 @@ void nvme_queue_tick(struct ob_timer *timer)
 	unsigned late, still;
 
 	q->epoch++;
+	if (q->state == NVME_QUEUE_BROKEN) {
+		/* Whatever became of the first wish. */
+		nvme_want_reset(q->nvme, "a queue is broken");
+		ob_timer_start(&q->tick, ob_deadline(q->tick_ns));
+		return;
+	}
 	if (q->state != NVME_QUEUE_LIVE) {
 		q->ticking = false; /* the end of the reset starts it again */
 		return;
