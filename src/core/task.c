@@ -122,8 +122,10 @@ void task_wait(uint64_t deadline_ns)
 void ob_task_sleep(uint64_t until_ns)
 {
 	assert(ob_task_current());
-	while (ob_now_ns() < until_ns)
+	/* At least once, also when the time has passed already: a loop of sleeps lets the rest of the CPU have its turns. */
+	do
 		task_wait(until_ns);
+	while (ob_now_ns() < until_ns);
 }
 
 void ob_task_yield(void)
