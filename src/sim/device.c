@@ -115,9 +115,18 @@ uint64_t simdev_ask(struct posted *access)
 	return result;
 }
 
+uint64_t simdev_ask_ordered(struct posted *access)
+{
+	uint64_t result = simdev_ask(access);
+
+	race_acquire(&device()->clock);
+	device()->clock.t[THREAD_DEVICE]++;
+	return result;
+}
+
 void simdev_flush(void)
 {
 	struct posted nothing = {.kind = POSTED_NOTHING};
 
-	simdev_ask(&nothing);
+	simdev_ask_ordered(&nothing);
 }

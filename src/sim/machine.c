@@ -238,6 +238,47 @@ void machine_access(struct posted *a)
 		model_pci_bar_write(f, bar, offset, a->size_bytes, a->value);
 }
 
+/* ---- faults, and how long a command takes: they end in any order ---- */
+
+static bool befalls(const struct nvme_model_command *command, unsigned one_in)
+{
+	return one_in > 0 && command->sqid != 0 && random_one_in(&W.random_fault, one_in);
+}
+
+static uint64_t command_delay(void *arg, const struct nvme_model_command *command)
+{
+	if (befalls(command, W.config.hang_one_in))
+		return MODEL_NEVER;
+	if (befalls(command, W.config.slow_one_in))
+		return OB_NS_PER_US << random_below(&W.random_fault, 15);
+	if (random_one_in(&W.random_fault, 4))
+		return 0;
+	return 1 + random_below(&W.random_fault, command->sqid == 0 ? 5 * OB_NS_PER_US : W.config.latency_max_ns);
+}
+
+static uint16_t command_failure(void *arg, const struct nvme_model_command *command)
+{
+	static const uint16_t statuses[] = {NVME_SC_INTERNAL_ERROR, NVME_SC_DATA_TRANSFER_ERROR, NVME_SC_NAMESPACE_NOT_READY};
+
+	if (!befalls(command, W.config.fail_one_in))
+		return 0;
+	return statuses[random_below(&W.random_fault, ARRAY_SIZE(statuses))];
+}
+
+static const struct nvme_model_hooks hooks = {.delay_ns = command_delay, .fail = command_failure};
+
+/* Pulled out. Between two of the model's doings, as a wire comes loose between two packets. */
+static bool pull_out(struct sim_machine *m)
+{
+	if (W.config.remove_at_commands == 0 || W.commands < W.config.remove_at_commands || !m->pci.present)
+		return false;
+	model_pci_unplug(&m->pci);
+	W.device_kicked = false;
+	W.device_due_ns = NEVER;
+	world_mix(0x9011ed);
+	return true;
+}
+
 /* Something that the device does of its own; false: it has nothing to do. */
 bool machine_work(void)
 {
@@ -247,6 +288,8 @@ bool machine_work(void)
 		return true;
 	if (m == NULL)
 		return false;
+	if (pull_out(m))
+		return true;
 	if (W.device_kicked) {
 		W.device_kicked = false;
 		if (nvme_model_run(m->nvme, 1))
@@ -260,16 +303,6 @@ bool machine_work(void)
 	}
 	return false;
 }
-
-/* How long a command takes: so they end in any order. Looking again for what is hidden (asynchronous events) is not one. */
-static uint64_t command_delay(void *arg, const struct nvme_model_command *command)
-{
-	if (random_one_in(&W.random_fault, 4))
-		return 0;
-	return 1 + random_below(&W.random_fault, command->sqid == 0 ? 5 * OB_NS_PER_US : W.config.latency_max_ns);
-}
-
-static const struct nvme_model_hooks hooks = {.delay_ns = command_delay};
 
 /* ---- a disk's storage ---- */
 
@@ -339,7 +372,7 @@ static int config_read(struct machine *m, uint16_t bdf, unsigned offset, unsigne
 
 	access.offset = (uint64_t)bdf << 16 | offset;
 	world_capture();
-	*value = (uint32_t)simdev_ask(&access);
+	*value = (uint32_t)simdev_ask_ordered(&access);
 	return 0;
 }
 
@@ -349,7 +382,7 @@ static int config_write(struct machine *m, uint16_t bdf, unsigned offset, unsign
 
 	access.offset = (uint64_t)bdf << 16 | offset;
 	world_capture();
-	simdev_ask(&access); /* configuration writes are not posted */
+	simdev_ask_ordered(&access); /* configuration writes are not posted */
 	return 0;
 }
 
@@ -484,7 +517,7 @@ static bool sim_intx_level(struct machine *m, struct machine_intx *line)
 	struct posted access = {.kind = POSTED_LINE};
 
 	world_capture();
-	return simdev_ask(&access) != 0;
+	return simdev_ask_ordered(&access) != 0;
 }
 
 static void sim_close(struct machine *m)

@@ -36,6 +36,9 @@ struct sim_config {
 	bool pin_interrupts; /* no MSI-X */
 	bool shadow_doorbells;
 	unsigned queues; /* default 4 */
+	/* faults of I/O commands, one in …; 0: never */
+	unsigned hang_one_in, slow_one_in, fail_one_in;
+	uint64_t remove_at_commands; /* the device is pulled out after so many; 0: never */
 };
 
 #define SIM_RULE_LEN   32
@@ -54,6 +57,7 @@ struct sim_result {
 struct sim_scenario {
 	const char *name, *help;
 	void (*run)(const struct sim_config *config);
+	bool bears_faults;
 };
 
 /** sim_init - once per process; before any run. 0 or negative errno */
@@ -65,6 +69,9 @@ void sim_run(const struct sim_scenario *scenario, const struct sim_config *confi
 
 /** sim_report_symbols - put source lines into the report, for who reads it. Slow. */
 void sim_report_symbols(struct sim_result *result);
+
+/** sim_swarm_faults - … and the faults, for scenarios that bear them */
+void sim_swarm_faults(uint64_t seed, struct sim_config *config);
 
 /** sim_swarm - vary all that @config leaves to the seed */
 void sim_swarm(uint64_t seed, struct sim_config *config);

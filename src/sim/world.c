@@ -219,6 +219,16 @@ void sim_swarm(uint64_t seed, struct sim_config *c)
 	c->queues = 1 + (unsigned)random_below(&x, 4);
 }
 
+void sim_swarm_faults(uint64_t seed, struct sim_config *c)
+{
+	uint64_t x = seed ^ 0xfa017fa017fa017full;
+
+	c->hang_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
+	c->slow_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
+	c->fail_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
+	c->remove_at_commands = random_one_in(&x, 5) ? 1 + random_below(&x, 40) : 0;
+}
+
 uint64_t sim_random(uint64_t count)
 {
 	return random_below(&W.random_scenario, count);

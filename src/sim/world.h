@@ -137,7 +137,7 @@ struct view {
 #define POLLER_FDS  16
 #define POSTED_MAX  64
 #define REQUEST_MAX 1024
-#define LOG_LINES   8
+#define LOG_LINES   24
 #define LOG_LEN     160
 
 struct block {
@@ -346,6 +346,7 @@ void report_describe(uintptr_t address, char *text, size_t size);
 void simdev_init(void);
 void simdev_post(const struct posted *access);
 uint64_t simdev_ask(struct posted *access);
+uint64_t simdev_ask_ordered(struct posted *access); /* … and what the device did before is known */
 void simdev_flush(void);
 void simdev_step(uint64_t what);
 

@@ -9,7 +9,7 @@
 
 #include "tests/sim/scenarios.h"
 
-static const struct sim_scenario *const scenarios[] = {&scenario_nvme_io};
+static const struct sim_scenario *const scenarios[] = {&scenario_nvme_io, &scenario_nvme_rough};
 
 struct options {
 	const struct sim_scenario *scenario;
@@ -30,7 +30,7 @@ static double cpu_seconds(void)
 static int usage(void)
 {
 	fprintf(stderr, "usage: explore [SCENARIO] [--seed FIRST] [--seeds COUNT] [--time SECONDS] [--trace]\n"
-			"               [--keep-going] [--calm]\nscenarios:\n");
+			"               [--keep-going] [--calm] [--time-max-ms VIRTUAL]\nscenarios:\n");
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
 		fprintf(stderr, "  %-12s %s\n", scenarios[i]->name, scenarios[i]->help);
 	return 2;
@@ -39,13 +39,10 @@ static int usage(void)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"seed", required_argument, NULL, 's'},
-		{"seeds", required_argument, NULL, 'n'},
-		{"time", required_argument, NULL, 't'},
-		{"trace", no_argument, NULL, 'v'},
-		{"keep-going", no_argument, NULL, 'k'},
-		{"calm", no_argument, NULL, 'c'},
-		{NULL, 0, NULL, 0},
+		{"seed", required_argument, NULL, 's'},        {"seeds", required_argument, NULL, 'n'},
+		{"time", required_argument, NULL, 't'},        {"trace", no_argument, NULL, 'v'},
+		{"keep-going", no_argument, NULL, 'k'},        {"calm", no_argument, NULL, 'c'},
+		{"time-max-ms", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -56,6 +53,8 @@ static int parse(int argc, char **argv, struct options *o)
 			o->seeds = strtoull(optarg, NULL, 0);
 		else if (c == 't')
 			o->time_s = strtod(optarg, NULL);
+		else if (c == 'm')
+			o->config.time_max_ns = strtoull(optarg, NULL, 0) * OB_NS_PER_MS;
 		else if (c == 'v')
 			o->trace = true;
 		else if (c == 'k')
@@ -91,6 +90,8 @@ int main(int argc, char **argv)
 
 		if (o.swarm)
 			sim_swarm(o.seed + runs, &config);
+		if (o.swarm && o.scenario->bears_faults)
+			sim_swarm_faults(o.seed + runs, &config);
 		sim_run(o.scenario, &config, o.seed + runs, &result);
 		steps += result.steps;
 		commands += result.commands;

@@ -5,6 +5,6 @@
 
 #include "sim/sim.h"
 
-extern const struct sim_scenario scenario_nvme_io;
+extern const struct sim_scenario scenario_nvme_io, scenario_nvme_rough;
 
 #endif

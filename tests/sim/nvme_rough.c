@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Scenario: a rough life. Requests of all kinds, bounced and not, cancelled, cut off by a reset or by the channel's end,
+ * on a device that may hang, fail and vanish. Whatever happens: each request comes back once, with a status that is one
+ * of those, nothing is used after its end, nothing leaks.
+ */
+#include <errno.h>
+
+#include <outboard/nvme.h>
+#include <outboard/outboard.h>
+
+#include "tests/sim/scenarios.h"
+
+#define CHANNELS_MAX 2
+#define DEPTH_MAX    4
+#define BLOCKS       128
+#define BLOCK_BYTES  512
+#define SLOT_BLOCKS  16
+#define SEGMENTS     3
+#define TIMEOUT_NS   (60 * OB_NS_PER_S)
+
+struct lane;
+
+struct slot {
+	struct ob_block_request request;
+	struct ob_segment segments[SEGMENTS];
+	struct lane *lane;
+	uint8_t *own; /* not in the window */
+	bool busy;
+};
+
+struct lane {
+	struct ob_block *block;
+	struct ob_block_channel *channel;
+	struct ob_window *window;
+	struct slot slots[DEPTH_MAX];
+	unsigned depth, left;
+};
+
+static void slot_done(struct ob_block_request *request);
+
+static void segments_make(struct slot *s, uint8_t *base, unsigned blocks)
+{
+	unsigned count = 1 + (unsigned)sim_random(blocks < SEGMENTS ? blocks : SEGMENTS), at = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned part = i + 1 == count ? blocks - at : 1;
+
+		s->segments[i] = (struct ob_segment){base + (size_t)at * BLOCK_BYTES, (size_t)part * BLOCK_BYTES};
+		at += part;
+	}
+	s->request.segments = s->segments;
+	s->request.segment_count = (uint16_t)count;
+}
+
+static bool slot_start(struct slot *s)
+{
+	static const enum ob_block_op ops[] = {OB_BLOCK_READ,  OB_BLOCK_WRITE,        OB_BLOCK_READ, OB_BLOCK_WRITE,
+					       OB_BLOCK_FLUSH, OB_BLOCK_WRITE_ZEROES, OB_BLOCK_TRIM};
+	struct lane *l = s->lane;
+	enum ob_block_op op = ops[sim_random(sizeof(ops) / sizeof(ops[0]))];
+	unsigned blocks = 1 + (unsigned)sim_random(SLOT_BLOCKS);
+	bool bounced = sim_random(4) == 0;
+
+	s->request = (struct ob_block_request){.op = (uint8_t)op, .done = slot_done, .arg = s};
+	if (op != OB_BLOCK_FLUSH) {
+		s->request.block_count = blocks;
+		s->request.lba = sim_random(BLOCKS - blocks + 1);
+	}
+	if (op == OB_BLOCK_READ || op == OB_BLOCK_WRITE) {
+		uint8_t *base = bounced ? s->own : l->window->base + (size_t)(s - l->slots) * SLOT_BLOCKS * BLOCK_BYTES;
+
+		segments_make(s, base, blocks);
+		s->request.window = bounced ? NULL : l->window;
+	}
+	if (op == OB_BLOCK_WRITE && sim_random(4) == 0)
+		s->request.flags = OB_BLOCK_FUA;
+	s->busy = true;
+	sim_request_begin(&s->request);
+	if (ob_block_submit(l->channel, &s->request) == 0)
+		return true;
+	sim_request_end(&s->request);
+	s->busy = false;
+	return false;
+}
+
+static void lane_fill(struct lane *l)
+{
+	for (unsigned i = 0; i < l->depth && l->left > 0; i++)
+		if (!l->slots[i].busy && l->left-- > 0 && !slot_start(&l->slots[i]))
+			break;
+	ob_block_kick(l->channel);
+	if (sim_random(6) == 0)
+		ob_block_cancel(l->channel, &l->slots[sim_random(l->depth)].request);
+}
+
+static void slot_done(struct ob_block_request *request)
+{
+	struct slot *s = request->arg;
+
+	sim_request_end(request);
+	s->busy = false;
+	switch (request->status) {
+	case 0:
+	case -ECANCELED:
+	case -EIO:
+	case -ENODEV:
+	case -ENOMEM:
+	case -ETIMEDOUT:
+	case -EAGAIN:
+	case -EBUSY:
+	case -EOPNOTSUPP:
+		break;
+	default:
+		sim_fail("io-error", "a request ended with %d (%#x)", request->status, request->protocol_status);
+	}
+	lane_fill(s->lane);
+}
+
+static void lane_start(void *arg)
+{
+	lane_fill(arg);
+}
+
+static bool lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine, unsigned cpu)
+{
+	struct ob_block_channel_config config = {.cpu = ob_cpu_get(ob, cpu), .bounce_buffers = 2};
+
+	config.poll.mode = (enum ob_completion_mode)sim_random(3);
+	config.timeout_ns = OB_NS_PER_MS << sim_random(4);
+	l->depth = config.depth = 1 + (unsigned)sim_random(DEPTH_MAX);
+	l->left = (unsigned)sim_random(12);
+	for (unsigned i = 0; i < DEPTH_MAX; i++) {
+		l->slots[i].lane = l;
+		l->slots[i].own = ob_alloc(SLOT_BLOCKS * BLOCK_BYTES);
+	}
+	if (ob_window_create(machine, (size_t)DEPTH_MAX * SLOT_BLOCKS * BLOCK_BYTES, &l->window) != 0 ||
+	    ob_block_grant(l->block, l->window) != 0)
+		return false;
+	return ob_block_channel_open(l->block, &config, &l->channel) == 0;
+}
+
+static void lane_close(struct lane *l)
+{
+	ob_block_channel_close(l->channel);
+	if (l->window != NULL)
+		ob_window_put(l->window);
+	for (unsigned i = 0; i < DEPTH_MAX; i++)
+		ob_free(l->slots[i].own);
+}
+
+static void live(struct ob *ob, struct ob_machine **machine, struct lane *lanes, struct ob_block *block)
+{
+	unsigned channels = 1 + (unsigned)sim_random(CHANNELS_MAX);
+	bool open[CHANNELS_MAX] = {false};
+
+	for (unsigned i = 0; i < channels; i++) {
+		lanes[i].block = block;
+		open[i] = lane_open(&lanes[i], ob, *machine, i % ob_cpu_count(ob));
+	}
+	for (unsigned i = 0; i < channels; i++)
+		if (open[i])
+			ob_cpu_call(ob_block_channel_cpu(lanes[i].channel), lane_start, &lanes[i],
+				    ob_deadline(TIMEOUT_NS));
+	/* Nobody signals this: a wait that turns the loops, or sleeps beside them. */
+	for (unsigned rounds = (unsigned)sim_random(4); rounds > 0; rounds--) {
+		struct ob_event pause;
+
+		ob_event_init(&pause, ob_cpu_get(ob, 0));
+		ob_event_wait(&pause, ob_deadline(OB_NS_PER_US << sim_random(16)));
+		if (sim_random(3) == 0)
+			ob_nvme_reset(block, ob_deadline(TIMEOUT_NS));
+	}
+	if (sim_random(4) == 0) {
+		ob_machine_close(*machine);
+		*machine = NULL;
+	}
+	for (unsigned i = 0; i < channels; i++)
+		lane_close(&lanes[i]);
+}
+
+static void log_line(void *arg, enum ob_log_level level, const char *message)
+{
+	sim_log(arg, (int)level, message);
+}
+
+static void run(const struct sim_config *config)
+{
+	const struct ob_config ob_config = {
+		.log = log_line,
+		.log_level = OB_LOG_INFO,
+		.cpu_count = 1 + (unsigned)sim_random(2),
+		.trace_events_per_cpu = 16,
+	};
+	struct lane *lanes = ob_alloc(CHANNELS_MAX * sizeof(*lanes));
+	struct ob_machine *machine;
+	struct ob_block *block;
+	struct ob *ob;
+
+	SIM_CHECK(lanes != NULL);
+	SIM_CHECK(ob_create(&ob_config, &ob) == 0);
+	for (unsigned i = 0; i < ob_cpu_count(ob); i++)
+		if (i > 0 || sim_random(2) == 0)
+			SIM_CHECK(ob_cpu_start(ob_cpu_get(ob, i), -1) == 0);
+	SIM_CHECK(ob_machine_open(ob, "sim:", NULL, &machine) == 0);
+	block = ob_block_find(ob, NULL);
+	if (block == NULL)
+		SIM_CHECK(config->remove_at_commands > 0);
+	else
+		live(ob, &machine, lanes, block);
+	ob_block_put(block);
+	ob_machine_close(machine);
+	ob_destroy(ob);
+	ob_free(lanes);
+}
+
+const struct sim_scenario scenario_nvme_rough = {
+	.name = "nvme-rough",
+	.help = "all kinds of requests, cancelled, reset, cut off; a device that hangs, fails, vanishes",
+	.run = run,
+	.bears_faults = true,
+};
