@@ -112,6 +112,8 @@ static int drain_locked(struct qtest *q)
 	if (qemu_life_over(q->life))
 		return -ENODEV;
 	take_lines(q, NULL); /* makes room */
+	if (q->received_bytes == sizeof(q->received))
+		return lost(q, -EPROTO); /* no line is that long; and to ask for no bytes looks like the end */
 	n = recv(q->fd, q->received + q->received_bytes, sizeof(q->received) - q->received_bytes, MSG_DONTWAIT);
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		return lost(q, -ENODEV);

@@ -211,6 +211,19 @@ static void test_posted_writes_are_bounded(void **state)
 	assert_true(b->machine.dead);
 }
 
+static void test_endless_line_in_passing_is_no_qtest(void **state)
+{
+	struct bench *b = *state;
+	char junk[sizeof(b->qtest.received)];
+
+	memset(junk, 'x', sizeof(junk));
+	assert_int_equal(send(b->theirs, junk, sizeof(junk), 0), sizeof(junk));
+	while (b->qtest.received_bytes < sizeof(junk))
+		assert_int_equal(qtest_drain(&b->qtest), 0);
+	assert_int_equal(qtest_drain(&b->qtest), -ENODEV);
+	assert_string_equal(b->life.why, "QEMU answers with something that is not qtest");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +235,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unasked_answers_are_ignored, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hang_up_is_death, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_posted_writes_are_bounded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_endless_line_in_passing_is_no_qtest, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
