@@ -139,6 +139,21 @@ static void test_stopped_under_load_is_declared_dead_and_killed(void **state)
 	raw_close(&r);
 }
 
+/* Whoever is told that QEMU is gone may free what its devices wrote to. */
+static void test_stopped_is_dead_before_an_access_says_so(void **state)
+{
+	pid_t pid;
+	struct raw r;
+
+	assert_int_equal(raw_open(&r, "?timeout=1"), 0);
+	pid = pid_of(&r);
+	kill(pid, SIGSTOP);
+	assert_true(raw_read(&r, 0x200000, 4) == UINT32_MAX);
+	assert_int_equal(kill(pid, 0), -1);
+	assert_int_equal(errno, ESRCH);
+	raw_close(&r);
+}
+
 static void test_stopped_posted_writes_end(void **state)
 {
 	uint64_t start_ns;
@@ -221,6 +236,7 @@ int main(void)
 		cmocka_unit_test(test_quit_is_death_with_a_status),
 		cmocka_unit_test(test_killed_under_load_ends_every_access),
 		cmocka_unit_test(test_stopped_under_load_is_declared_dead_and_killed),
+		cmocka_unit_test(test_stopped_is_dead_before_an_access_says_so),
 		cmocka_unit_test(test_stopped_posted_writes_end),
 		cmocka_unit_test(test_stopped_command_times_out_and_late_answer_is_skipped),
 		cmocka_unit_test(test_stopped_when_closed_is_killed),

@@ -83,13 +83,24 @@ int qemu_intx_init(struct qemu_intx *x, struct qtest *qtest)
 	return ret;
 }
 
+void qemu_intx_stop(struct qemu_intx *x)
+{
+	bool listening;
+
+	pthread_mutex_lock(&x->lock);
+	listening = x->listening;
+	x->listening = false;
+	pthread_mutex_unlock(&x->lock);
+	if (!listening)
+		return;
+	qemu_io_event_fire(x->stop_fd);
+	pthread_join(x->listener, NULL);
+	qemu_io_close(&x->stop_fd);
+}
+
 void qemu_intx_fini(struct qemu_intx *x)
 {
-	if (x->listening) {
-		qemu_io_event_fire(x->stop_fd);
-		pthread_join(x->listener, NULL);
-	}
-	qemu_io_close(&x->stop_fd);
+	qemu_intx_stop(x);
 	pthread_mutex_lock(&x->qtest->lock);
 	x->qtest->irq = NULL;
 	pthread_mutex_unlock(&x->qtest->lock);

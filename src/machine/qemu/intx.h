@@ -27,6 +27,8 @@ struct qemu_intx {
 unsigned qemu_intx_input(unsigned slot, unsigned pin);
 
 int qemu_intx_init(struct qemu_intx *x, struct qtest *qtest);
+/* End the listener; QEMU is dead, so nothing starts it again. */
+void qemu_intx_stop(struct qemu_intx *x);
 void qemu_intx_fini(struct qemu_intx *x);
 /* Have QEMU report lines, and listen; once. 0; -ENODEV; -EIO; -ENOMEM. */
 int qemu_intx_start(struct qemu_intx *x);

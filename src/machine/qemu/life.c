@@ -1,10 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Whether the QEMU behind a machine lives. */
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <outboard/cpu.h>
+
 #include "machine/qemu/io.h"
 #include "machine/qemu/life.h"
+
+#define BURIAL_NS (8 * OB_NS_PER_S) /* the supervisor's own deadlines are shorter */
+
+void qemu_life_await_burial(struct qemu_life *life)
+{
+	if (life->watched && !__atomic_load_n(&life->buried, __ATOMIC_ACQUIRE))
+		(void)qemu_io_wait(life->buried_fd, POLLIN, ob_deadline(BURIAL_NS));
+}
+
+void qemu_life_bury(struct qemu_life *life)
+{
+	if (!__atomic_exchange_n(&life->buried, true, __ATOMIC_ACQ_REL))
+		qemu_io_event_fire(life->buried_fd);
+}
 
 void qemu_life_end(struct qemu_life *life, const char *format, ...)
 {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <outboard/cpu.h>
@@ -18,16 +19,6 @@
 #include "machine/qemu/qemu.h"
 
 #define LAST_WORDS_NS (2 * OB_NS_PER_S) /* for a QEMU that closed its sockets to end */
-
-/* What QEMU gets from us under descriptor numbers; all of it anonymous, so nothing is left behind however we end. */
-enum {
-	PASS_RAM,
-	PASS_ROM,
-	PASS_QTEST,
-	PASS_QMP,
-	PASS_IVSHMEM,
-	PASS_COUNT
-};
 
 static int make_rom(int *fd)
 {
@@ -44,33 +35,33 @@ static int make_rom(int *fd)
 }
 
 /* Memory, firmware and sockets for a QEMU to be started. @pass gets its ends. */
-static int make_wiring(struct qemu *q, int pass[PASS_COUNT], struct qemu_wiring *w)
+static int make_wiring(struct qemu *q, int pass[QEMU_PASS_COUNT], struct qemu_wiring *w)
 {
 	int ram_fd, ret;
 
 	ret = qemu_io_memory_file("ob-ram", q->uri.mem_bytes, &ram_fd);
 	if (ret < 0)
 		return ret;
-	pass[PASS_RAM] = ram_fd; /* closed by q->ram */
+	pass[QEMU_PASS_RAM] = ram_fd; /* closed by q->ram */
 	ret = qemu_ram_init(&q->ram, ram_fd, q->uri.mem_bytes);
 	if (ret < 0)
 		return ret;
 	q->has_ram = true;
-	ret = make_rom(&pass[PASS_ROM]);
+	ret = make_rom(&pass[QEMU_PASS_ROM]);
 	if (ret == 0)
-		ret = qemu_io_pair(&q->qtest_fd, &pass[PASS_QTEST]);
+		ret = qemu_io_pair(&q->qtest_fd, &pass[QEMU_PASS_QTEST]);
 	if (ret == 0)
-		ret = qemu_io_pair(&q->qmp_fd, &pass[PASS_QMP]);
+		ret = qemu_io_pair(&q->qmp_fd, &pass[QEMU_PASS_QMP]);
 	if (ret == 0 && q->uri.msi)
-		ret = qemu_io_pair(&q->ivshmem_fd, &pass[PASS_IVSHMEM]);
+		ret = qemu_io_pair(&q->ivshmem_fd, &pass[QEMU_PASS_IVSHMEM]);
 	if (ret < 0)
 		return ret;
 	snprintf(w->ram, sizeof(w->ram), "/proc/self/fd/%d", ram_fd);
-	snprintf(w->rom, sizeof(w->rom), "/proc/self/fd/%d", pass[PASS_ROM]);
-	snprintf(w->qtest, sizeof(w->qtest), "fd=%d", pass[PASS_QTEST]);
-	snprintf(w->qmp, sizeof(w->qmp), "fd=%d", pass[PASS_QMP]);
+	snprintf(w->rom, sizeof(w->rom), "/proc/self/fd/%d", pass[QEMU_PASS_ROM]);
+	snprintf(w->qtest, sizeof(w->qtest), "fd=%d", pass[QEMU_PASS_QTEST]);
+	snprintf(w->qmp, sizeof(w->qmp), "fd=%d", pass[QEMU_PASS_QMP]);
 	if (q->uri.msi)
-		snprintf(w->ivshmem, sizeof(w->ivshmem), "fd=%d", pass[PASS_IVSHMEM]);
+		snprintf(w->ivshmem, sizeof(w->ivshmem), "fd=%d", pass[QEMU_PASS_IVSHMEM]);
 	return 0;
 }
 
@@ -89,12 +80,14 @@ static int find_binary(struct qemu *q, char *path, size_t path_bytes)
 
 static int start_qemu(struct qemu *q, const char *const *extra, uint64_t deadline_ns)
 {
-	int pass[PASS_COUNT] = {-1, -1, -1, -1, -1}, ret;
 	struct qemu_wiring wiring = {.ivshmem = ""};
-	struct strings line = {0};
-	char path[512], why[512];
+	struct strings *line = &q->start.line;
+	int *pass = q->start.pass, ret;
+	char *path = q->start.path, why[512];
 
-	ret = find_binary(q, path, sizeof(path));
+	for (unsigned i = 0; i < QEMU_PASS_COUNT; i++)
+		pass[i] = -1;
+	ret = find_binary(q, path, sizeof(q->start.path));
 	if (ret < 0)
 		return ret;
 	ret = qemu_check_disks(&q->uri, why, sizeof(why));
@@ -104,8 +97,8 @@ static int start_qemu(struct qemu *q, const char *const *extra, uint64_t deadlin
 	}
 	ret = make_wiring(q, pass, &wiring);
 	if (ret == 0) {
-		qemu_command_line(&q->uri, &wiring, extra, &line);
-		ret = line.failed ? -ENOMEM : 0;
+		qemu_command_line(&q->uri, &wiring, extra, line);
+		ret = line->failed ? -ENOMEM : 0;
 	}
 	if (ret == 0 && q->uri.msi)
 		ret = ivshmem_greet(q->ivshmem_fd, deadline_ns);
@@ -113,18 +106,20 @@ static int start_qemu(struct qemu *q, const char *const *extra, uint64_t deadlin
 		ret = qemu_supervisor_start(&q->supervisor, &q->life,
 					    &(struct qemu_supervisor_config){
 						    .path = path,
-						    .argv = line.v,
+						    .argv = line->v,
 						    .pass_fds = pass,
-						    .pass_count = PASS_COUNT,
+						    .pass_count = QEMU_PASS_COUNT,
 						    .sockets = {q->qtest_fd, q->qmp_fd},
 					    },
 					    deadline_ns);
 	if (ret < 0)
 		ob_err(q->machine.ob, "qemu: cannot start %s: %s", path, strerror(-ret));
 	q->has_supervisor = ret == 0;
-	strings_fini(&line);
+	if (q->supervisor.stuck)
+		return ret;
+	strings_fini(line);
 	/* Ours would keep the sockets open when QEMU is gone. */
-	for (unsigned i = PASS_ROM; i < PASS_COUNT; i++)
+	for (unsigned i = QEMU_PASS_ROM; i < QEMU_PASS_COUNT; i++)
 		qemu_io_close(&pass[i]);
 	return ret;
 }
@@ -267,26 +262,24 @@ static int bring_up(struct qemu *q, const struct ob_machine_options *options, ui
 	return ret < 0 ? explain(q, ret) : 0;
 }
 
+/* Ends everything that moves. Locks and descriptors stay: a driver that is stuck may still call, and is told no. */
 void qemu_shutdown(struct machine *m)
 {
 	struct qemu *q = (struct qemu *)(void *)m;
+	const int sockets[] = {q->qtest_fd, q->qmp_fd, q->ivshmem_fd};
 
+	if (!q->has_supervisor)
+		return;
+	qemu_supervisor_stop(&q->supervisor, q->has_qmp ? &q->qmp : NULL);
+	q->has_supervisor = false;
+	/* Somebody else's QEMU sees that we are gone. */
+	for (unsigned i = 0; i < ARRAY_SIZE(sockets); i++)
+		if (sockets[i] >= 0)
+			(void)shutdown(sockets[i], SHUT_RDWR);
 	if (q->has_intx)
-		qemu_intx_fini(&q->intx);
-	if (q->has_supervisor)
-		qemu_supervisor_stop(&q->supervisor, q->has_qmp ? &q->qmp : NULL);
-	if (q->has_ivshmem)
-		ivshmem_fini(&q->ivshmem);
-	if (q->has_qmp)
-		qmp_fini(&q->qmp);
+		qemu_intx_stop(&q->intx);
 	if (q->has_qtest)
-		qtest_fini(&q->qtest);
-	q->has_intx = q->has_supervisor = q->has_ivshmem = q->has_qmp = q->has_qtest = false;
-	qemu_io_close(&q->qtest_fd);
-	qemu_io_close(&q->qmp_fd);
-	qemu_io_close(&q->ivshmem_fd);
-	qemu_io_close(&q->life.fd);
-	qemu_uri_fini(&q->uri);
+		qtest_report(&q->qtest);
 }
 
 void qemu_close(struct machine *m)
@@ -294,6 +287,20 @@ void qemu_close(struct machine *m)
 	struct qemu *q = (struct qemu *)(void *)m;
 
 	qemu_shutdown(m);
+	if (q->has_intx)
+		qemu_intx_fini(&q->intx);
+	if (q->has_ivshmem)
+		ivshmem_fini(&q->ivshmem);
+	if (q->has_qmp)
+		qmp_fini(&q->qmp);
+	if (q->has_qtest)
+		qtest_fini(&q->qtest);
+	qemu_io_close(&q->qtest_fd);
+	qemu_io_close(&q->qmp_fd);
+	qemu_io_close(&q->ivshmem_fd);
+	qemu_io_close(&q->life.fd);
+	qemu_io_close(&q->life.buried_fd);
+	qemu_uri_fini(&q->uri);
 	if (q->has_ram)
 		qemu_ram_fini(&q->ram);
 	free(q);
@@ -320,9 +327,13 @@ int qemu_open(struct ob *ob, const char *rest, const struct ob_machine_options *
 	q->life.machine = &q->machine;
 	q->life.wait_ns = q->uri.wait_ns;
 	q->life.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	ret = q->life.fd >= 0 ? bring_up(q, options, deadline_ns) : -errno;
+	q->life.buried_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ret = q->life.fd >= 0 && q->life.buried_fd >= 0 ? bring_up(q, options, deadline_ns) : -errno;
 	if (ret < 0) {
-		qemu_close(&q->machine);
+		if (q->supervisor.stuck)
+			ob_err(ob, "qemu: the thread for QEMU does not start; its memory stays");
+		else
+			qemu_close(&q->machine);
 		return ret;
 	}
 	*out = &q->machine;

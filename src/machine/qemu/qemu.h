@@ -13,6 +13,16 @@
 #include "machine/qemu/supervisor.h"
 #include "machine/qemu/uri.h"
 
+/* What QEMU gets from us under descriptor numbers; all of it anonymous, so nothing is left behind however we end. */
+enum {
+	QEMU_PASS_RAM,
+	QEMU_PASS_ROM,
+	QEMU_PASS_QTEST,
+	QEMU_PASS_QMP,
+	QEMU_PASS_IVSHMEM,
+	QEMU_PASS_COUNT
+};
+
 struct qemu {
 	struct machine machine;
 	struct qemu_life life;
@@ -27,6 +37,12 @@ struct qemu {
 	struct ivshmem ivshmem;
 	struct qemu_intx intx;
 	struct machine_bus buses[2];
+	/* What the supervisor's thread starts QEMU with. */
+	struct {
+		char path[512];
+		struct strings line;
+		int pass[QEMU_PASS_COUNT];
+	} start;
 	/* What there is to undo. */
 	bool has_ram, has_supervisor, has_qtest, has_qmp, has_ivshmem, has_intx;
 };

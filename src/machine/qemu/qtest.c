@@ -24,14 +24,25 @@ int qtest_init(struct qtest *q, int fd, struct qemu_life *life)
 
 void qtest_fini(struct qtest *q)
 {
-	if (q->refused > 0)
-		ob_debug(q->life->machine->ob, "qemu: %u posted writes were refused", q->refused);
 	pthread_mutex_destroy(&q->lock);
 }
 
-/* Why nobody answers; after it all accesses fail at once. */
+void qtest_report(struct qtest *q)
+{
+	pthread_mutex_lock(&q->lock);
+	if (q->refused > 0)
+		ob_debug(q->life->machine->ob, "qemu: %u posted writes were refused", q->refused);
+	pthread_mutex_unlock(&q->lock);
+}
+
+/*
+ * Why nobody answers; after it all accesses fail at once. But this one, and all that wait for the lock, fail only when
+ * QEMU is dead: the caller will take its requests for ended, and a QEMU that hangs may wake up.
+ */
 static int lost(struct qtest *q, int error)
 {
+	if (error == -ETIMEDOUT || error == -EPROTO)
+		__atomic_store_n(&q->life->hung, true, __ATOMIC_RELEASE);
 	if (error == -ETIMEDOUT)
 		qemu_life_end(q->life, "QEMU hangs: no answer within %llu ms",
 			      (unsigned long long)(q->life->wait_ns / OB_NS_PER_MS));
@@ -39,7 +50,16 @@ static int lost(struct qtest *q, int error)
 		qemu_life_end(q->life, "QEMU answers with something that is not qtest");
 	else
 		qemu_life_end(q->life, "QEMU closed its qtest connection");
+	qemu_life_await_burial(q->life);
 	return -ENODEV;
+}
+
+static bool is_over(struct qtest *q)
+{
+	if (OB_LIKELY(!qemu_life_over(q->life)))
+		return false;
+	qemu_life_await_burial(q->life);
+	return true;
 }
 
 static uint64_t deadline(const struct qtest *q)
@@ -109,7 +129,7 @@ static int drain_locked(struct qtest *q)
 {
 	ssize_t n;
 
-	if (qemu_life_over(q->life))
+	if (is_over(q))
 		return -ENODEV;
 	take_lines(q, NULL); /* makes room */
 	if (q->received_bytes == sizeof(q->received))
@@ -141,7 +161,7 @@ static int settle(struct qtest *q, unsigned max)
 	int ret;
 
 	for (;;) {
-		if (qemu_life_over(q->life))
+		if (is_over(q))
 			return -ENODEV;
 		take_lines(q, NULL);
 		if (q->posted <= max)
@@ -173,7 +193,7 @@ static int ask(struct qtest *q, const char *line, size_t len_bytes, char reply[L
 	uint64_t until_ns = deadline(q);
 	int ret;
 
-	if (qemu_life_over(q->life))
+	if (is_over(q))
 		return -ENODEV;
 	ret = qemu_io_send(q->fd, line, len_bytes, until_ns);
 	if (ret < 0)
@@ -258,7 +278,7 @@ void qtest_write(struct qtest *q, enum machine_space space, uint64_t address, un
 		(void)drain_locked(q);
 	if (q->posted >= QTEST_POSTED_MAX)
 		(void)settle(q, POSTED_LOW);
-	if (!qemu_life_over(q->life)) {
+	if (!is_over(q)) {
 		ret = qemu_io_send(q->fd, line, len_bytes, deadline(q));
 		if (ret < 0)
 			lost(q, ret);

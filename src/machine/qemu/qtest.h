@@ -33,6 +33,8 @@ struct qtest {
 /* @fd stays the caller's. */
 int qtest_init(struct qtest *q, int fd, struct qemu_life *life);
 void qtest_fini(struct qtest *q);
+/* Log what QEMU refused. */
+void qtest_report(struct qtest *q);
 
 /* 1, 2, 4 or 8 bytes. All ones when QEMU is gone. */
 uint64_t qtest_read(struct qtest *q, enum machine_space space, uint64_t address, unsigned size_bytes);

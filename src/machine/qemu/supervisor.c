@@ -20,6 +20,7 @@
 #define QUIT_NS        (2 * OB_NS_PER_S)
 #define TERMINATE_NS   (1 * OB_NS_PER_S)
 #define KILL_NS        (5 * OB_NS_PER_S)
+#define START_SLACK_NS (5 * OB_NS_PER_S) /* for the thread beyond the deadline that it has itself */
 #define TELL_RETRY_MS  5
 #define READS_PER_TURN 64
 
@@ -102,6 +103,7 @@ static void bury(struct qemu_supervisor *s)
 	}
 	for (unsigned i = 0; i < 2; i++)
 		(void)shutdown(s->config.sockets[i], SHUT_RDWR);
+	qemu_life_bury(s->life);
 }
 
 /* Core says where to report only once the machine is open. */
@@ -141,8 +143,12 @@ static void watch(struct qemu_supervisor *s)
 			(void)qemu_io_event_take(s->life->fd);
 		if (p[OUTPUT].revents != 0)
 			read_output(s);
-		/* A closed socket is mostly the first that is seen of the process's end, which says more. */
-		if ((p[SOCKET].revents != 0 || qemu_life_over(s->life)) && p[PROCESS].fd >= 0 && !s->buried &&
+		/*
+		 * A closed socket is mostly the first that is seen of the process's end, which says more. One that
+		 * hangs has no more to say, and each moment that it lives it may write to the memory.
+		 */
+		if (!__atomic_load_n(&s->life->hung, __ATOMIC_ACQUIRE) &&
+		    (p[SOCKET].revents != 0 || qemu_life_over(s->life)) && p[PROCESS].fd >= 0 && !s->buried &&
 		    qemu_io_wait(p[PROCESS].fd, POLLIN, ob_deadline(LAST_WORDS_NS)) == 0)
 			p[PROCESS].revents = POLLIN;
 		if (p[PROCESS].revents != 0)
@@ -227,12 +233,19 @@ int qemu_supervisor_start(struct qemu_supervisor *s, struct qemu_life *life,
 	}
 	pthread_setname_np(s->thread, "ob-qemu");
 	pthread_mutex_lock(&s->lock);
-	/* The thread has the same deadline, so its answer is what ends this. */
-	while (!s->started)
-		pthread_cond_wait(&s->changed, &s->lock);
-	ret = s->error;
+	/* The thread has the same deadline, so its answer is what ends this; but for a machine that stands still. */
+	ret = wait_for(s, &s->started, deadline_ns + START_SLACK_NS);
+	if (ret == 0) {
+		ret = s->error;
+		life->watched = ret == 0;
+	} else {
+		s->stuck = true;
+		__atomic_store_n(&s->stop, 1, __ATOMIC_RELEASE);
+	}
 	pthread_mutex_unlock(&s->lock);
-	if (ret < 0)
+	if (s->stuck)
+		pthread_detach(s->thread); /* a QEMU that it still starts ends with it */
+	else if (ret < 0)
 		join(s);
 	return ret;
 }
@@ -270,4 +283,6 @@ void qemu_supervisor_stop(struct qemu_supervisor *s, struct qmp *qmp)
 			ob_err(s->life->machine->ob, "qemu: process %d does not die", (int)s->process.pid);
 	}
 	join(s);
+	qemu_life_end(s->life, "it was closed");
+	qemu_life_bury(s->life);
 }

@@ -4,7 +4,11 @@
  *
  * The thread is QEMU's parent as the kernel sees it: QEMU is killed when this thread ends, so never when some thread of
  * the program does. When QEMU is gone or counts as hung it is killed first, so that nothing writes to the machine's
- * memory any more, then its sockets are shut, which ends every wait on them, and then core is told.
+ * memory any more, then its sockets are shut, which ends every wait on them, and then core is told. Whoever noticed
+ * waits for that (life.h) before an answer of its own could make a driver take its requests for ended.
+ *
+ * A QEMU that we are attached to is not ours to kill: there only the sockets are shut. Should it hang and wake up again
+ * its devices go on with what they had, and may write to buffers whose requests ended with -ENODEV long ago.
  */
 #ifndef OB_MACHINE_QEMU_SUPERVISOR_H
 #define OB_MACHINE_QEMU_SUPERVISOR_H
@@ -46,9 +50,13 @@ struct qemu_supervisor {
 
 	unsigned closing; /* __atomic: the end is wanted */
 	unsigned stop;    /* __atomic: the thread is to return */
+	bool stuck;       /* the thread did not start in time */
 };
 
-/* 0: QEMU runs, or there is nothing to start; negative errno, also exec's. */
+/*
+ * 0: QEMU runs, or there is nothing to start; negative errno, also exec's. When it sets .stuck the thread did not even
+ * answer in time: then all that it was given must stay.
+ */
 int qemu_supervisor_start(struct qemu_supervisor *s, struct qemu_life *life,
 			  const struct qemu_supervisor_config *config, uint64_t deadline_ns);
 /* Wait for the process's end. 0; -ETIMEDOUT. */
