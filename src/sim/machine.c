@@ -258,7 +258,8 @@ static uint64_t command_delay(void *arg, const struct nvme_model_command *comman
 
 static uint16_t command_failure(void *arg, const struct nvme_model_command *command)
 {
-	static const uint16_t statuses[] = {NVME_SC_INTERNAL_ERROR, NVME_SC_DATA_TRANSFER_ERROR, NVME_SC_NAMESPACE_NOT_READY};
+	static const uint16_t statuses[] = {NVME_SC_INTERNAL_ERROR, NVME_SC_DATA_TRANSFER_ERROR,
+					    NVME_SC_NAMESPACE_NOT_READY};
 
 	if (!befalls(command, W.config.fail_one_in))
 		return 0;

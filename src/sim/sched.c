@@ -26,12 +26,20 @@ static uint64_t *stack_bottom[THREAD_MAX];
 
 /* ---- reports ---- */
 
+static void tell_frames(const struct frames *f)
+{
+	uint32_t pcs[8];
+	unsigned count = 0;
+
+	for (unsigned depth = MIN(f->depth, (unsigned)FRAME_MAX); depth > 0 && count < ARRAY_SIZE(pcs);)
+		pcs[count++] = f->pc[--depth];
+	report_pcs(pcs, count);
+}
+
 static void tell_threads(void)
 {
 	for (unsigned i = 0; i < W.thread_count; i++) {
 		const struct thread *t = &W.threads[i];
-		uint32_t pcs[8];
-		unsigned count = 0;
 
 		if (t->state == THREAD_DONE)
 			continue;
@@ -40,9 +48,11 @@ static void tell_threads(void)
 			    t->state == THREAD_WAITING ? t->wait_what : "");
 		if (i == THREAD_DEVICE)
 			continue;
-		for (unsigned depth = MIN(t->frames->depth, (unsigned)FRAME_MAX); depth > 0 && count < ARRAY_SIZE(pcs);)
-			pcs[count++] = t->frames->pc[--depth];
-		report_pcs(pcs, count);
+		tell_frames(t->frames);
+		if (t->frames == &t->own_frames)
+			continue;
+		report_text("    below that task:\n");
+		tell_frames(&t->own_frames);
 	}
 }
 
@@ -119,7 +129,8 @@ uint64_t os_now_ns(void)
 	}
 	W.spins++;
 	W.now_ns += (uint64_t)SPIN_NS << MIN(W.spins / 4, (unsigned)SPIN_SHIFT);
-	if (W.spins > 32) {
+	/* Not in a task: between taking a deadline and looking at it no such time passes, and the CPU's others wait. */
+	if (W.spins > 32 && W.current->data.context != CPU_CONTEXT_TASK) {
 		uint64_t at = next_wake(), by = SPIN_JUMP_NS << MIN(W.spins / 256, (unsigned)SPIN_SHIFT);
 
 		if (at > W.now_ns)
