@@ -55,11 +55,14 @@ void nvme_events_start(struct nvme *n)
 	wanted |= (n->info.oaes & NVME_OAES_NAMESPACE) != 0 ? NVME_ASYNC_NAMESPACE : 0;
 	wanted |= (n->info.oaes & NVME_OAES_FIRMWARE) != 0 ? NVME_ASYNC_FIRMWARE : 0;
 	cmd.cdw11 = wanted;
-	if (nvme_admin_run(n, &cmd, ob_deadline(NVME_ADMIN_TIMEOUT_NS)) != 0 || cmd.status != 0)
-		ob_warn(n->ob, "%s: async events cannot be configured: %s", n->name, ob_nvme_status_text(cmd.status));
+	/* What the controller had ended with its reset. Till we are done with the feature, nobody posts any. */
+	n->aer_count = 0;
 	memset(n->aer, 0, sizeof(n->aer));
 	n->event_count = 0;
 	n->event_storm = 0;
+	n->events_ns = 0;
+	if (nvme_admin_run(n, &cmd, ob_deadline(NVME_ADMIN_TIMEOUT_NS)) != 0 || cmd.status != 0)
+		ob_warn(n->ob, "%s: async events cannot be configured: %s", n->name, ob_nvme_status_text(cmd.status));
 	n->aer_count = MIN(n->info.aers_max + 1u, NVME_AER_MAX);
 	post_requests(n);
 }
@@ -151,8 +154,21 @@ void nvme_events_handle(struct nvme *n)
 	for (unsigned i = 0; i < count; i++)
 		handle_event(n, events[i]);
 	if (n->event_storm >= STORM_BATCHES) {
-		ob_warn(n->ob, "%s: a storm of async events; they are off until the next reset", n->name);
+		ob_warn(n->ob, "%s: a storm of async events; they are off for %u s", n->name,
+			(unsigned)(NVME_QUIET_NS / OB_NS_PER_S));
+		n->events_ns = ob_deadline(NVME_QUIET_NS);
 		return;
 	}
+	/* A reset that came in between has posted them, or will. */
+	if (n->state == NVME_LIVE)
+		post_requests(n);
+}
+
+void nvme_events_resume(struct nvme *n)
+{
+	n->events_ns = 0;
+	n->event_storm = 0;
 	post_requests(n);
+	/* What they would have told. */
+	nvme_todo(n, NVME_TODO_RESCAN);
 }

@@ -10,11 +10,14 @@
 #include "drivers/block/nvme/nvme.h"
 
 #define TRIM_MAX_BLOCKS   (1u << 30)
-#define ZEROES_MAX_BLOCKS 65536u /* NLB has 16 bits, 0's based */
+#define ZEROES_MAX_BLOCKS 65536u               /* NLB has 16 bits, 0's based */
+#define RESCANS_MAX       8u                   /* that a scan which did not learn all asks for */
+#define RESCAN_PAUSE_NS   (100 * OB_NS_PER_MS) /* before the first of them; then twice as long each time */
 
 struct scan {
 	uint32_t nsid[NVME_NAMESPACES_MAX];
 	unsigned count;
+	bool unsure; /* something was not learnt, which may be told later */
 	union {
 		struct nvme_namespace_list list;
 		struct nvme_identify_namespace namespace;
@@ -71,8 +74,9 @@ static int scan_ids(struct nvme *n, struct scan *s)
 		uint32_t after = s->count > 0 ? s->nsid[s->count - 1] : 0;
 		int ret = nvme_identify(n, NVME_CNS_ACTIVE_NAMESPACES, after, &s->data, &status);
 
-		if (status != 0 && s->count == 0) {
-			/* Old devices lack the list. */
+		if (status != 0 && s->count == 0 && (n->state == NVME_STARTING || !nvme_status_transient(status))) {
+			/* Old devices lack the list. Once there are namespaces, nothing but an answer takes them away. */
+			s->unsure |= nvme_status_transient(status);
 			scan_all(n, s);
 			return 0;
 		}
@@ -180,6 +184,15 @@ static bool is_another(const struct nvme_namespace_info *a, const struct nvme_na
 	       memcmp(a->nguid, b->nguid, sizeof(a->nguid)) != 0 || memcmp(a->eui64, b->eui64, sizeof(a->eui64)) != 0;
 }
 
+/* It is in the list, and nobody says what it is now: then it is what it was. */
+static int scan_later(struct scan *s, struct nvme_namespace *ns)
+{
+	s->unsure = true;
+	if (ns != NULL)
+		ns->seen = true;
+	return 0;
+}
+
 static int scan_one(struct nvme *n, struct scan *s, uint32_t nsid)
 {
 	struct nvme_namespace *ns = find(n, nsid);
@@ -189,11 +202,13 @@ static int scan_one(struct nvme *n, struct scan *s, uint32_t nsid)
 
 	if (status != 0) {
 		ob_warn(n->ob, "%s: identify namespace %u: %s", n->name, nsid, ob_nvme_status_text(status));
-		return 0;
+		return status == NVME_SC_INVALID_NAMESPACE_OR_FORMAT ? 0 : scan_later(s, ns);
 	}
 	if (ret != 0)
 		return ret;
 	ret = nvme_parse_namespace(n, nsid, &s->data.namespace, &info);
+	if (ret == -EIO)
+		return scan_later(s, ns);
 	if (ret != 0)
 		return 0; /* said why; not active is no news */
 	if (ns != NULL && is_another(&ns->info, &info)) {
@@ -222,13 +237,25 @@ static void remove_unseen(struct nvme *n)
 	}
 }
 
+static void rescan_later(struct nvme *n)
+{
+	if (n->rescan_tries >= RESCANS_MAX) {
+		ob_warn(n->ob, "%s: some namespaces remain unknown until the next change", n->name);
+		return;
+	}
+	n->rescan_ns = ob_deadline(RESCAN_PAUSE_NS << n->rescan_tries++);
+}
+
 int nvme_rescan(struct nvme *n)
 {
 	struct scan *s = nvme_alloc(n, sizeof(*s));
 	int ret;
 
-	if (s == NULL)
+	n->rescan_ns = 0;
+	if (s == NULL) {
+		rescan_later(n);
 		return -ENOMEM;
+	}
 	ret = scan_ids(n, s);
 	if (ret != 0)
 		goto out;
@@ -245,6 +272,8 @@ int nvme_rescan(struct nvme *n)
 out:
 	if (ret != 0)
 		ob_warn(n->ob, "%s: the scan for namespaces failed: %s", n->name, strerror(-ret));
+	if (ret != 0 || s->unsure)
+		rescan_later(n);
 	ob_free(s);
 	return ret;
 }

@@ -40,6 +40,7 @@
 #define NVME_WATCH_NS         (1 * OB_NS_PER_S)
 #define NVME_RETRY_DELAY_NS   (10 * OB_NS_PER_MS)
 #define NVME_RESET_MEMORY_NS  (60 * OB_NS_PER_S) /* resets further apart than this are not "in a row" */
+#define NVME_QUIET_NS         (2 * OB_NS_PER_S)  /* without async events, after a storm of them */
 #define NVME_TICKS            8u                 /* of the queue's timer in one timeout */
 #define NVME_GRACE_TICKS      2u                 /* for an abort to show */
 
@@ -293,6 +294,8 @@ struct nvme {
 	/* namespaces: the service task's, before it starts probe's, after its end remove's */
 	struct list namespaces;
 	unsigned namespace_count;
+	uint64_t rescan_ns;    /* when to scan again, as the last scan did not learn all; 0: not */
+	unsigned rescan_tries; /* so far */
 
 	/* service task */
 	uint32_t pending; /* __atomic: NVME_TODO_* */
@@ -312,6 +315,7 @@ struct nvme {
 	unsigned event_count;
 	unsigned event_storm; /* batches in quick succession */
 	uint64_t event_ns;
+	uint64_t events_ns; /* when they are asked for again after a storm; 0: they are not off */
 };
 
 /* ---- ring.c: both kinds of queue ---- */
@@ -515,6 +519,8 @@ void nvme_namespaces_remove(struct nvme *n);
 
 void nvme_events_start(struct nvme *n);
 void nvme_events_handle(struct nvme *n);
+/* After a storm. Service task. */
+void nvme_events_resume(struct nvme *n);
 
 /* ---- service.c ---- */
 

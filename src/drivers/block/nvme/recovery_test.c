@@ -267,6 +267,160 @@ static void test_broken_queue_asks_until_it_is_reset(void **state)
 	assert_int_equal(bed_status(&bed, 0), 0);
 }
 
+static void hold_lock(void *arg)
+{
+	struct nvme *n = arg;
+
+	assert_int_equal(ob_mutex_lock(&n->lock, ob_deadline(LONG)), 0);
+	ob_task_sleep(ob_deadline(100 * OB_NS_PER_MS));
+	ob_mutex_unlock(&n->lock);
+}
+
+static void reset_by_user(void *arg)
+{
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(LONG)), 0);
+}
+
+static void test_controller_that_another_reset_helped_is_not_given_up(void **state)
+{
+	struct nvme *n = controller();
+
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 1), 0);
+	n->reset_ns = ob_now_ns();
+	n->resets_in_a_row = NVME_RESETS_MAX;
+	assert_int_equal(ob_task_spawn(n->cpu, "test-hold", hold_lock, n, NULL), 0);
+	bed_turn_until(&bed, NULL, 10 * OB_NS_PER_MS);
+	assert_int_equal(ob_task_spawn(n->cpu, "test-reset", reset_by_user, NULL, NULL), 0);
+	bed_turn_until(&bed, NULL, 10 * OB_NS_PER_MS);
+	nvme_want_reset(n, "a test");
+	bed_turn_until(&bed, NULL, 300 * OB_NS_PER_MS);
+	assert_int_equal(n->state, NVME_LIVE);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 1), 0);
+}
+
+/* ---- namespaces and events ---- */
+
+static bool has_grown(struct bed *b)
+{
+	ob_block_limits(b->block, &b->limits);
+	return b->limits.block_count == (96u << 20) / b->limits.block_bytes;
+}
+
+static void test_namespace_stays_when_identify_fails_for_a_while(void **state)
+{
+	static const uint16_t statuses[] = {NVME_SC_INTERNAL_ERROR, NVME_SC_NAMESPACE_NOT_READY};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(statuses); i++) {
+		/* The list, then the namespace; then only the namespace. */
+		bed_command(&bed, "fault " DEVICE " admin=%u count=%u status=%u", NVME_ADMIN_IDENTIFY, 3, statuses[i]);
+		nvme_todo(controller(), NVME_TODO_RESCAN);
+		bed_turn_until(&bed, NULL, 50 * OB_NS_PER_MS);
+		assert_true(ob_block_online(bed.block));
+		bed_command(&bed, "resize " DEVICE " 1 %uM", i == 0 ? 80 : 96);
+		bed_turn_until(&bed, NULL, 1500 * OB_NS_PER_MS);
+		assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 1), 0);
+	}
+	assert_true(has_grown(&bed));
+}
+
+static bool fail_scan(void *arg, const char *call)
+{
+	unsigned *left = arg;
+
+	return *left > 0 && strcmp(call, "nvme_alloc") == 0 && (*left)-- > 0;
+}
+
+static void test_scan_without_memory_is_made_up_for(void **state)
+{
+	/* More often than the event and we ask for it. */
+	unsigned left = 4;
+	struct ob_hooks hooks = {.fail = fail_scan, .arg = &left};
+
+	bed_turn_until(&bed, NULL, 50 * OB_NS_PER_MS);
+	ob_set_hooks(bed.ob, &hooks);
+	bed_command(&bed, "resize " DEVICE " 1 96M");
+	nvme_todo(controller(), NVME_TODO_RESCAN);
+	assert_true(bed_turn_until(&bed, has_grown, 2 * OB_NS_PER_S));
+	ob_set_hooks(bed.ob, NULL);
+	assert_int_equal(left, 0);
+}
+
+/* As it is published, so after the look at it. */
+static bool grow_early(void *arg, const char *call)
+{
+	char *reply = NULL;
+
+	if (strcmp(call, "block_create") == 0)
+		assert_int_equal(ob_machine_command(arg, "resize " DEVICE " 1 96M", &reply, ob_deadline(LONG)), 0);
+	ob_free(reply);
+	return false;
+}
+
+static void test_change_during_probe_is_noticed(void **state)
+{
+	struct ob_hooks hooks = {.fail = grow_early, .arg = bed.machine};
+	struct ob_device *dev = ob_device_get(ob_block_device(bed.block));
+
+	ob_block_channel_close(bed.channel);
+	ob_block_put(bed.block);
+	assert_int_equal(ob_device_unbind(dev), 0);
+	ob_set_hooks(bed.ob, &hooks);
+	assert_int_equal(ob_device_bind(dev), 0);
+	ob_set_hooks(bed.ob, NULL);
+	bed.block = ob_block_find(bed.ob, NULL);
+	assert_non_null(bed.block);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 64, TIMEOUT);
+	assert_true(bed_turn_until(&bed, has_grown, OB_NS_PER_S));
+	ob_device_put(dev);
+}
+
+static void test_events_come_again_after_a_storm(void **state)
+{
+	for (unsigned i = 0; i < 1000 && bed_logged(&bed, "a storm of async events") == 0; i++) {
+		bed_command(&bed, "warning " DEVICE " %u", i % 2 == 0 ? 4 : 0);
+		bed_turn_until(&bed, NULL, OB_NS_PER_MS);
+	}
+	/* Those that the controller still has. */
+	for (unsigned i = 0; i < 2 * NVME_AER_MAX; i++) {
+		bed_command(&bed, "warning " DEVICE " %u", i % 2 == 0 ? 4 : 0);
+		bed_turn_until(&bed, NULL, 5 * OB_NS_PER_MS);
+	}
+	assert_true(bed_logged(&bed, "a storm of async events") >= 1);
+	/* Missed, and found once it is quiet. */
+	bed_command(&bed, "resize " DEVICE " 1 96M");
+	assert_false(bed_turn_until(&bed, has_grown, 200 * OB_NS_PER_MS));
+	assert_true(bed_turn_until(&bed, has_grown, 2 * NVME_QUIET_NS));
+	bed_command(&bed, "detach " DEVICE " 1");
+	for (unsigned i = 0; i < 100 && ob_block_online(bed.block); i++)
+		bed_turn_until(&bed, NULL, 10 * OB_NS_PER_MS);
+	assert_false(ob_block_online(bed.block));
+}
+
+static void handle_events(void *arg)
+{
+	nvme_events_handle(arg);
+}
+
+/* The service task handles events while another one sets the feature that turns them on; the first sets queues. */
+static void test_events_handled_while_they_are_set_up_are_posted_once(void **state)
+{
+	struct nvme *n = controller();
+
+	bed_command(&bed, "fault " DEVICE " admin=%u count=2 delay=30ms", NVME_ADMIN_SET_FEATURES);
+	assert_int_equal(ob_task_spawn(n->cpu, "test-reset", reset_by_user, NULL, NULL), 0);
+	for (unsigned i = 0; i < 60; i++) {
+		assert_int_equal(ob_task_spawn(n->cpu, "test-events", handle_events, n, NULL), 0);
+		bed_turn_until(&bed, NULL, 2 * OB_NS_PER_MS);
+	}
+	bed_turn_until(&bed, NULL, 100 * OB_NS_PER_MS);
+	/* One too many and the controller ends it with a status. */
+	for (unsigned i = 0; i < n->aer_count; i++) {
+		assert_true(n->aer[i].taken);
+		assert_int_equal(n->aer[i].status, 0);
+	}
+	assert_true(n->aer_count > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +429,15 @@ int main(void)
 		cmocka_unit_test_teardown(test_cpu_that_comes_back_after_a_reset_rings_no_doorbell, close_bed),
 		cmocka_unit_test(test_queue_that_breaks_during_probe_is_reset_after_it),
 		cmocka_unit_test_setup_teardown(test_broken_queue_asks_until_it_is_reset, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_controller_that_another_reset_helped_is_not_given_up, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_namespace_stays_when_identify_fails_for_a_while, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_scan_without_memory_is_made_up_for, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_change_during_probe_is_noticed, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_events_come_again_after_a_storm, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_events_handled_while_they_are_set_up_are_posted_once, open_bed,
+						close_bed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

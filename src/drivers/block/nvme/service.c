@@ -35,6 +35,21 @@ static void handle_gone(struct nvme *n)
 	ob_mutex_unlock(&n->lock);
 }
 
+static void give_up(struct nvme *n, const char *why)
+{
+	if (ob_mutex_lock(&n->lock, ob_deadline(NVME_LOCK_TIMEOUT_NS)) != 0) {
+		nvme_want_reset(n, why);
+		return;
+	}
+	/* A reset for another reason may have been the one that helped. */
+	if (n->state == NVME_LIVE && n->resets_in_a_row > NVME_RESETS_MAX) {
+		ob_err(n->ob, "%s: %u resets in a row, and not one request completed: giving it up", n->name,
+		       NVME_RESETS_MAX);
+		nvme_die(n, -EIO);
+	}
+	ob_mutex_unlock(&n->lock);
+}
+
 static void automatic_reset(struct nvme *n)
 {
 	const char *why = __atomic_load_n(&n->reset_why, __ATOMIC_ACQUIRE);
@@ -45,12 +60,7 @@ static void automatic_reset(struct nvme *n)
 	if (ob_now_ns() - n->reset_ns > NVME_RESET_MEMORY_NS)
 		n->resets_in_a_row = 0;
 	if (++n->resets_in_a_row > NVME_RESETS_MAX) {
-		ob_err(n->ob, "%s: %u resets in a row, and not one request completed: giving it up", n->name,
-		       NVME_RESETS_MAX);
-		if (ob_mutex_lock(&n->lock, ob_deadline(NVME_LOCK_TIMEOUT_NS)) == 0) {
-			nvme_die(n, -EIO);
-			ob_mutex_unlock(&n->lock);
-		}
+		give_up(n, why);
 		return;
 	}
 	/* It did not get to it, the lock was taken: the wish stands. */
@@ -60,13 +70,34 @@ static void automatic_reset(struct nvme *n)
 	}
 }
 
+static uint64_t next_look(const struct nvme *n)
+{
+	uint64_t idle = n->admin.polled ? POLLED_NS : list_empty(&n->queues) ? IDLE_NS : NVME_WATCH_NS;
+	uint64_t until = ob_deadline(idle);
+
+	if (n->state != NVME_LIVE)
+		return until;
+	if (n->events_ns != 0)
+		until = MIN(until, n->events_ns);
+	return n->rescan_ns != 0 ? MIN(until, n->rescan_ns) : until;
+}
+
+static void look_at_namespaces(struct nvme *n, bool asked)
+{
+	if (n->state != NVME_LIVE)
+		return;
+	if (asked)
+		n->rescan_tries = 0;
+	if (asked || (n->rescan_ns != 0 && ob_now_ns() >= n->rescan_ns))
+		nvme_rescan(n);
+}
+
 static void service(void *arg)
 {
 	struct nvme *n = arg;
 
 	while (!n->stopping) {
-		uint64_t idle = n->admin.polled ? POLLED_NS : list_empty(&n->queues) ? IDLE_NS : NVME_WATCH_NS;
-		int ret = ob_event_wait(&n->service_event, ob_deadline(idle));
+		int ret = ob_event_wait(&n->service_event, next_look(n));
 		uint32_t todo = __atomic_exchange_n(&n->pending, 0, __ATOMIC_ACQ_REL);
 
 		if (n->stopping)
@@ -88,8 +119,9 @@ static void service(void *arg)
 			nvme_namespaces_remove(n);
 		if ((todo & NVME_TODO_EVENT) != 0)
 			nvme_events_handle(n);
-		if ((todo & NVME_TODO_RESCAN) != 0 && n->state == NVME_LIVE)
-			nvme_rescan(n);
+		if (n->state == NVME_LIVE && n->events_ns != 0 && ob_now_ns() >= n->events_ns)
+			nvme_events_resume(n);
+		look_at_namespaces(n, (todo & NVME_TODO_RESCAN) != 0);
 	}
 }
 

@@ -172,11 +172,12 @@ int nvme_start(struct nvme *n)
 	ret = nvme_service_start(n);
 	if (ret != 0)
 		goto stop;
+	/* Before the scan: a change after the look at it makes an event. */
+	nvme_events_start(n);
 	ret = nvme_rescan(n);
 	if (ret != 0)
 		goto stop_service;
 	n->state = NVME_LIVE;
-	nvme_events_start(n);
 	/* What was asked for meanwhile. */
 	ob_event_signal(&n->service_event);
 	return 0;
