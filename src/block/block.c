@@ -249,9 +249,9 @@ void ob_block_unpublish(struct ob_block *block)
 	ob_block_put(block);
 }
 
-static void resize_on_cpu(void *arg)
+void block_resize_work(struct ob_work *work)
 {
-	struct block_channel *c = arg;
+	struct block_channel *c = container_of(work, struct block_channel, resize_work);
 	struct ob_block_limits limits;
 
 	ob_block_limits(c->pub.block, &limits);
@@ -273,7 +273,12 @@ void ob_block_resize(struct ob_block *block, uint64_t block_count)
 	list_for_each (node, &block->channels) {
 		struct block_channel *c = list_entry(node, struct block_channel, link);
 
-		block_channel_call(c, resize_on_cpu, c);
+		/* Its CPU may be away for as long as it likes: it does not submit meanwhile, and sees it when it is back.
+		 */
+		if (ob_cpu_current() == c->pub.cpu)
+			block_resize_work(&c->resize_work);
+		else
+			ob_cpu_post(c->pub.cpu, &c->resize_work);
 	}
 	ob_mutex_unlock(&block->mutex);
 	ob_info(block->ob, "%s: now %llu blocks", block->name, (unsigned long long)block_count);

@@ -131,9 +131,10 @@ struct block_channel {
 	unsigned free_bounce_count, bounce_count;
 	uint32_t bounce_bytes; /* of one; a multiple of the block size */
 	struct ob_window *bounce_window;
-	struct ob_work work;   /* hands out what ended inside the driver */
-	struct ob_timer retry; /* goes on when the driver has nothing that could end */
-	bool posted;           /* work is on its way */
+	struct ob_work work;        /* hands out what ended inside the driver */
+	struct ob_timer retry;      /* goes on when the driver has nothing that could end */
+	bool posted;                /* work is on its way */
+	struct ob_work resize_work; /* the device's size changed */
 	/* open and close */
 	struct list link;     /* block->channels; block->lock */
 	struct ob_event over; /* the step that runs on CPU 0 */

@@ -24,7 +24,11 @@ enum step_state {
 
 /* ---- closing ---- */
 
-void block_channel_call(struct block_channel *c, void (*fn)(void *arg), void *arg)
+/*
+ * Call @fn on the channel's CPU; here when that does not answer, which is logged and ends the channel's life on that CPU
+ * for good: for a detach alone. Task on CPU 0.
+ */
+static void detach_call(struct block_channel *c, void (*fn)(void *arg), void *arg)
 {
 	uint64_t deadline_ns = ob_deadline(BLOCK_CALL_NS);
 
@@ -89,7 +93,8 @@ static void look_on_cpu(void *arg)
 {
 	struct quiet *q = arg;
 
-	q->quiet = q->c->ended_first == NULL && !q->c->posted;
+	q->quiet = q->c->ended_first == NULL && !q->c->posted &&
+		   !__atomic_load_n(&q->c->resize_work.pending, __ATOMIC_ACQUIRE);
 }
 
 static void drain_on_cpu(void *arg)
@@ -103,7 +108,7 @@ static void wait_quiet(struct block_channel *c)
 	struct quiet q = {.c = c};
 
 	for (;;) {
-		block_channel_call(c, look_on_cpu, &q);
+		detach_call(c, look_on_cpu, &q);
 		if (q.quiet)
 			return;
 		if (c->cpu_silent || ob_now_ns() >= deadline_ns)
@@ -111,7 +116,7 @@ static void wait_quiet(struct block_channel *c)
 		ob_task_sleep(ob_deadline(QUIET_POLL_NS));
 	}
 	c->leaked = true;
-	block_channel_call(c, drain_on_cpu, c);
+	detach_call(c, drain_on_cpu, c);
 }
 
 void block_channel_detach(struct block_channel *c, bool gone)
@@ -119,9 +124,9 @@ void block_channel_detach(struct block_channel *c, bool gone)
 	struct ob_block *block = c->pub.block;
 	unsigned lost;
 
-	block_channel_call(c, gone ? stop_gone_on_cpu : stop_on_cpu, c);
+	detach_call(c, gone ? stop_gone_on_cpu : stop_on_cpu, c);
 	block->ops->channel_close(&c->pub);
-	block_channel_call(c, collect_lost_on_cpu, c);
+	detach_call(c, collect_lost_on_cpu, c);
 	wait_quiet(c);
 	lost = c->lost + c->pub.depth - (unsigned)c->room;
 	if (lost != 0)
@@ -292,6 +297,7 @@ static int channel_create(struct ob_block *block, const struct ob_block_channel_
 	c->bounce_wish = config->bounce_buffers != 0 ? config->bounce_buffers : BLOCK_BOUNCE_DEFAULT;
 	list_init(&c->link);
 	ob_work_init(&c->work, block_work);
+	ob_work_init(&c->resize_work, block_resize_work);
 	ob_timer_init(&c->retry, cpu, block_retry);
 	*out = c;
 	return 0;

@@ -10,6 +10,9 @@ static inline bool block_online(const struct ob_block *block)
 	return __atomic_load_n(&block->online, __ATOMIC_ACQUIRE);
 }
 
+/* Take over what the device's limits are now. The channel's CPU. */
+void block_resize_work(struct ob_work *work);
+
 /* Tasks of CPU 0. */
 void block_mutex_lock(struct ob_block *block);
 
@@ -18,7 +21,5 @@ void block_mutex_lock(struct ob_block *block);
  * was removed, -ENODEV rather than -ECANCELED. Task on CPU 0, block->mutex held.
  */
 void block_channel_detach(struct block_channel *c, bool gone);
-/* Call @fn on the channel's CPU; here when that does not answer, which is logged. Task on CPU 0. */
-void block_channel_call(struct block_channel *c, void (*fn)(void *arg), void *arg);
 
 #endif

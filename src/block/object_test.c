@@ -4,9 +4,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "block/block.h"
 #include "tests/ram_world.h"
 
 static struct ram_world world;
@@ -236,6 +238,48 @@ static void test_held_objects_outlive_machine_and_context(void **state)
 	ob_block_put(block);
 }
 
+struct away {
+	struct ob_work work;
+	bool there, back; /* __atomic */
+};
+
+/* A CPU that does not turn. */
+static void stay_away(struct ob_work *work)
+{
+	struct away *away = container_of(work, struct away, work);
+
+	__atomic_store_n(&away->there, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&away->back, __ATOMIC_ACQUIRE))
+		usleep(100);
+}
+
+static void test_resize_does_not_give_up_a_cpu_that_is_away(void **state)
+{
+	struct ram_world *w = &world;
+	struct ob_block_channel_config config = {0};
+	struct away away = {0};
+	uint64_t start_ns;
+
+	ram_world_open(w, 2, NULL);
+	config.cpu = ob_cpu_get(w->ob, 1);
+	assert_int_equal(ob_cpu_start(config.cpu, -1), 0);
+	assert_int_equal(ob_block_channel_open(w->block, &config, &w->channel), 0);
+	ob_work_init(&away.work, stay_away);
+	ob_cpu_post(config.cpu, &away.work);
+	while (!__atomic_load_n(&away.there, __ATOMIC_ACQUIRE))
+		usleep(100);
+	start_ns = ob_now_ns();
+	resize(w, 100);
+	assert_true(ob_now_ns() - start_ns < OB_NS_PER_S);
+	__atomic_store_n(&away.back, true, __ATOMIC_RELEASE);
+	assert_int_equal(ob_block_read(w->channel, 99, 1, w->plain, NULL, ob_deadline(OB_NS_PER_S)), 0);
+	assert_int_equal(ob_block_read(w->channel, 100, 1, w->plain, NULL, ob_deadline(OB_NS_PER_S)), -ERANGE);
+	assert_false(block_channel(w->channel)->cpu_silent);
+	assert_false(block_channel(w->channel)->leaked);
+	assert_null(strstr(w->log, "does not answer"));
+	ram_world_close(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +289,7 @@ int main(void)
 		cmocka_unit_test(test_publish_same_name_exists),
 		cmocka_unit_test(test_next_goes_on_past_removed_blocks),
 		cmocka_unit_test(test_resize_reaches_open_channels),
+		cmocka_unit_test(test_resize_does_not_give_up_a_cpu_that_is_away),
 		cmocka_unit_test(test_stats_keep_closed_channels),
 		cmocka_unit_test(test_held_objects_outlive_machine_and_context),
 	};
