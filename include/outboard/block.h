@@ -131,7 +131,14 @@ struct ob_block_channel_config {
  */
 int ob_block_channel_open(struct ob_block *block, const struct ob_block_channel_config *config,
 			  struct ob_block_channel **out);
-/** ob_block_channel_close - requests still in flight end with -ECANCELED. Task, or a plain thread. NULL is fine. */
+/**
+ * ob_block_channel_close - requests still in flight end with -ECANCELED. Task, or a plain thread. NULL is fine.
+ *
+ * When it returns every request has ended. Those with a done function had it called. Those without, that ended in here
+ * or were not reaped before, cannot be reaped any more: their status is valid from now on, and they are the caller's
+ * again. Until then all requests stay where they are. (Should CPU 0 or the channel's CPU not answer for so long that
+ * the log says the channel leaks, its requests must stay for ever.)
+ */
 void ob_block_channel_close(struct ob_block_channel *channel);
 unsigned ob_block_channel_depth(const struct ob_block_channel *channel);
 struct ob_block *ob_block_channel_block(const struct ob_block_channel *channel);

@@ -332,6 +332,19 @@ int ob_block_channel_open(struct ob_block *block, const struct ob_block_channel_
 	return 0;
 }
 
+/* What ended and was never reaped is its owner's from here on, with nothing in it that leads to the channel. */
+static void release_unreaped(struct block_channel *c)
+{
+	struct ob_block_request *request;
+
+	while ((request = c->reap_first) != NULL) {
+		c->reap_first = request->next;
+		request->next = NULL;
+		request->channel = NULL;
+	}
+	c->reap_last = NULL;
+}
+
 void ob_block_channel_close(struct ob_block_channel *channel)
 {
 	struct block_channel *c;
@@ -343,10 +356,12 @@ void ob_block_channel_close(struct ob_block_channel *channel)
 	/* After a removal nothing is left to do, and the context itself may be gone. */
 	if (!__atomic_load_n(&c->detached, __ATOMIC_ACQUIRE))
 		ret = close_on_cpu0(c);
-	if (ret == 0)
+	if (ret == 0) {
+		release_unreaped(c);
 		channel_free(c);
-	else if (ret != -ETIMEDOUT)
+	} else if (ret != -ETIMEDOUT) {
 		ob_err(c->pub.block->ob, "%s: a channel cannot be closed here (%d); it leaks", c->pub.block->name, ret);
+	}
 }
 
 /* ---- reading ---- */

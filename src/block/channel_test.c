@@ -400,6 +400,46 @@ static void test_removal_under_threads_ends_each_once(void **state)
 	}
 }
 
+static void test_close_leaves_unreaped_requests_with_their_status(void **state)
+{
+	struct ram_block_config disk = ram_world_disk();
+	struct ram_world *w = &world;
+	struct ob_block_request *reaped;
+	struct ram_io io[4];
+
+	disk.hang = true;
+	ram_world_open(w, 1, &disk);
+	ram_world_channel(w, 8, OB_COMPLETION_INTERRUPT);
+	for (unsigned i = 0; i < 4; i++) {
+		ram_io_init(&io[i], w, OB_BLOCK_READ, i, 1, i < 3 ? w->window->base : w->plain);
+		io[i].request.done = NULL;
+		io[i].request.status = 77;
+		ram_io_submit(&io[i]);
+	}
+	ob_block_kick(w->channel);
+	/* One has ended before, and nobody has reaped it. */
+	assert_int_equal(ob_block_cancel(w->channel, &io[0].request), 0);
+	ram_world_turn(w, 5);
+	assert_int_equal(io[0].request.status, -ECANCELED);
+	ob_block_channel_close(w->channel);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(io[i].request.status, -ECANCELED);
+		assert_null(io[i].request.channel);
+		assert_null(io[i].request.next);
+	}
+	/* They are free to be used again. */
+	w->ram->config.hang = false;
+	ram_world_channel(w, 8, OB_COMPLETION_INTERRUPT);
+	assert_int_equal(ob_block_cancel(w->channel, &io[1].request), -ENOENT);
+	ram_io_submit(&io[1]);
+	ob_block_kick(w->channel);
+	ram_world_turn(w, 5);
+	assert_int_equal(ob_block_reap(w->channel, &reaped, 1), 1);
+	assert_ptr_equal(reaped, &io[1].request);
+	assert_int_equal(reaped->status, 0);
+	ram_world_close(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_close_driver_that_keeps_requests_is_logged),
 		cmocka_unit_test(test_removal_in_flight_ends_each_once_with_nodev),
 		cmocka_unit_test(test_removal_under_threads_ends_each_once),
+		cmocka_unit_test(test_close_leaves_unreaped_requests_with_their_status),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
