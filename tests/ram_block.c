@@ -171,7 +171,7 @@ static void execute(struct ram_channel *q, struct ob_block_request *r, bool canc
 
 	__atomic_fetch_add(&ram->commands[r->op], 1, __ATOMIC_RELAXED);
 	if (!cancelled && r->op != OB_BLOCK_FLUSH && bad >= r->lba && bad - r->lba < r->block_count) {
-		status = -EIO;
+		status = ram->config.bad_status != 0 ? ram->config.bad_status : -EIO;
 		protocol_status = RAM_BLOCK_BAD;
 	} else if (!cancelled && random_percent(&q->random, ram->config.error_percent)) {
 		status = -EIO;

@@ -28,6 +28,7 @@ struct ram_block_config {
 	bool keep_on_close; /* a bad driver: close ends nothing */
 	int open_error;     /* of channel_open */
 	uint64_t bad_lba;   /* -EIO there, protocol status RAM_BLOCK_BAD; UINT64_MAX: none */
+	int bad_status;     /* instead of -EIO, unless 0 */
 };
 
 #define RAM_BLOCK_BAD 0x281

@@ -10,11 +10,15 @@ enum {
 	PIECES_MAX = 8
 };
 
-static int give_back(struct slot *slot, int error)
+/* Wait for the slot's end and give it back. */
+static int finish(struct slot *slot)
 {
-	if (error != -ETIMEDOUT)
-		lane_give(slot);
-	return error;
+	int status;
+
+	if (!lane_wait(slot, &status))
+		return -ETIMEDOUT;
+	lane_give(slot);
+	return status;
 }
 
 static void prepare(struct slot *slot, enum ob_block_op op, unsigned flags, uint64_t lba, uint32_t block_count)
@@ -61,10 +65,12 @@ static void start_piece(struct pieces *p, struct slot *slot)
 static int end_piece(struct pieces *p)
 {
 	struct slot *slot = p->slots[p->first];
-	int error = lane_wait(slot);
+	int error;
 
 	p->first = (p->first + 1) % PIECES_MAX;
 	p->busy--;
+	if (!lane_wait(slot, &error))
+		return -ETIMEDOUT;
 	if (!error && p->op == OB_BLOCK_READ) {
 		uint64_t start = slot->request.lba * p->block_bytes;
 		uint64_t stop = start + slot->segment.len_bytes;
@@ -73,7 +79,8 @@ static int end_piece(struct pieces *p)
 
 		memcpy(p->into + (from - p->offset), slot->buffer + (from - start), to - from);
 	}
-	return give_back(slot, error);
+	lane_give(slot);
+	return error;
 }
 
 static int run_pieces(struct pieces *p)
@@ -84,15 +91,16 @@ static int run_pieces(struct pieces *p)
 	while (p->busy || (p->next < p->end && !error)) {
 		/* Only the first may wait for a slot: whoever has one must not wait for another. */
 		bool more = p->next < p->end && !error && p->busy < PIECES_MAX;
-		struct slot *slot = more ? lane_take(p->lane, p->busy > 0) : NULL;
+		struct slot *slot = NULL;
+		int ended = more ? lane_take(p->lane, p->busy > 0, &slot) : 0;
 
 		if (slot) {
 			start_piece(p, slot);
-		} else {
-			int ended = end_piece(p);
-
-			error = error ? error : ended;
+			continue;
 		}
+		if (p->busy)
+			ended = end_piece(p);
+		error = error ? error : ended;
 	}
 	return error;
 }
@@ -116,11 +124,14 @@ int disk_read(struct disk *disk, struct lane *lane, void *buffer, uint64_t count
 /* One request without pieces. */
 static int run_one(struct lane *lane, enum ob_block_op op, unsigned flags, uint64_t lba, uint32_t block_count)
 {
-	struct slot *slot = lane_take(lane, false);
+	struct slot *slot;
+	int error = lane_take(lane, false, &slot);
 
+	if (error)
+		return error;
 	prepare(slot, op, flags, lba, block_count);
 	lane_start(slot, 0);
-	return give_back(slot, lane_wait(slot));
+	return finish(slot);
 }
 
 /* Change @len bytes at @offset, which are within one block; @data NULL: to zeroes. The block is held alone. */
@@ -128,21 +139,26 @@ static int change_block(struct disk *disk, struct lane *lane, const void *data, 
 			unsigned flags)
 {
 	uint32_t block_bytes = disk->limits.block_bytes;
-	struct slot *slot = lane_take(lane, false);
-	int error;
+	struct slot *slot;
+	int error = lane_take(lane, false, &slot);
 
+	if (error)
+		return error;
 	prepare(slot, OB_BLOCK_READ, 0, offset / block_bytes, 1);
 	lane_start(slot, block_bytes);
-	error = lane_wait(slot);
-	if (error)
-		return give_back(slot, error);
+	if (!lane_wait(slot, &error))
+		return -ETIMEDOUT;
+	if (error) {
+		lane_give(slot);
+		return error;
+	}
 	if (data)
 		memcpy(slot->buffer + offset % block_bytes, data, len);
 	else
 		memset(slot->buffer + offset % block_bytes, 0, len);
 	prepare(slot, OB_BLOCK_WRITE, flags, offset / block_bytes, 1);
 	lane_start(slot, block_bytes);
-	return give_back(slot, lane_wait(slot));
+	return finish(slot);
 }
 
 /* What write and zero share: a part of a block in front, whole blocks, a part of a block behind. */
@@ -163,10 +179,11 @@ static struct split split_range(uint64_t count, uint64_t offset, uint32_t block_
 	return s;
 }
 
-static void hold(struct disk *disk, struct range *range, uint64_t count, uint64_t offset, const struct split *s)
+static int hold(struct disk *disk, const struct lane *lane, struct range *range, uint64_t count, uint64_t offset,
+		bool alone)
 {
-	range_lock(&disk->ranges, range, offset / disk->limits.block_bytes,
-		   (offset + count - 1) / disk->limits.block_bytes, s->head || s->tail);
+	return range_lock(&disk->ranges, range, offset / disk->limits.block_bytes,
+			  (offset + count - 1) / disk->limits.block_bytes, alone, ob_deadline(lane->wait_ns));
 }
 
 int disk_write(struct disk *disk, struct lane *lane, const void *buffer, uint64_t count, uint64_t offset, bool fua)
@@ -175,11 +192,13 @@ int disk_write(struct disk *disk, struct lane *lane, const void *buffer, uint64_
 	unsigned flags = fua ? OB_BLOCK_FUA : 0;
 	const uint8_t *bytes = buffer;
 	struct range range;
-	int error = 0;
+	int error;
 
 	if (!count)
 		return 0;
-	hold(disk, &range, count, offset, &s);
+	error = hold(disk, lane, &range, count, offset, s.head || s.tail);
+	if (error)
+		return error;
 	if (s.head)
 		error = change_block(disk, lane, bytes, s.head, offset, flags);
 	if (!error && s.body) {
@@ -207,11 +226,13 @@ int disk_zero(struct disk *disk, struct lane *lane, uint64_t count, uint64_t off
 	struct split s = split_range(count, offset, block_bytes);
 	unsigned flags = fua ? OB_BLOCK_FUA : 0;
 	struct range range;
-	int error = 0;
+	int error;
 
 	if (!count)
 		return 0;
-	hold(disk, &range, count, offset, &s);
+	error = hold(disk, lane, &range, count, offset, s.head || s.tail);
+	if (error)
+		return error;
 	if (s.head)
 		error = change_block(disk, lane, NULL, s.head, offset, flags);
 	if (!error && s.body)
@@ -231,8 +252,9 @@ int disk_trim(struct disk *disk, struct lane *lane, uint64_t count, uint64_t off
 	int error = 0;
 
 	if (s.body) {
-		range_lock(&disk->ranges, &range, (offset + s.head) / block_bytes,
-			   (offset + s.head + s.body - 1) / block_bytes, false);
+		error = hold(disk, lane, &range, s.body, offset + s.head, false);
+		if (error)
+			return error;
 		error = run_one(lane, OB_BLOCK_TRIM, 0, (offset + s.head) / block_bytes,
 				(uint32_t)(s.body / block_bytes));
 		range_unlock(&disk->ranges, &range);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/list.h"
 
@@ -12,12 +13,29 @@
 /* Every request ends by the driver's own timeouts (timeout, abort, reset, once more); this is beyond them. */
 #define WAIT_NS (600 * OB_NS_PER_S)
 
+/* Between a request's end and a worker whose patience ends: whoever comes second sees the other. */
+enum slot_state {
+	SLOT_RUNNING,
+	SLOT_ENDED,
+	SLOT_ABANDONED,
+};
+
+static bool slot_move(struct slot *slot, unsigned to)
+{
+	unsigned from = SLOT_RUNNING;
+
+	return __atomic_compare_exchange_n(&slot->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
 /* ---- on the CPU ---- */
 
-static void slot_refused(struct slot *slot, int error)
+static void slot_end(struct slot *slot, int status)
 {
-	slot->status = error;
-	ob_event_signal(&slot->ended);
+	slot->status = status;
+	if (slot_move(slot, SLOT_ENDED))
+		ob_event_signal(&slot->ended);
+	else
+		lane_give(slot); /* its worker has left */
 }
 
 static void submit_pending(struct lane *lane)
@@ -34,7 +52,7 @@ static void submit_pending(struct lane *lane)
 		if (!lane->pending)
 			lane->pending_end = &lane->pending;
 		if (error) {
-			slot_refused(slot, error);
+			slot_end(slot, error);
 			continue;
 		}
 		lane->in_flight++;
@@ -68,26 +86,29 @@ static void on_done(struct ob_block_request *request)
 	struct lane *lane = slot->lane;
 
 	lane->in_flight--;
-	slot->status = request->status;
-	ob_event_signal(&slot->ended);
+	slot_end(slot, request->status);
 	if (lane->pending) /* once per batch of completions */
 		ob_cpu_post(lane->cpu, &lane->work);
 }
 
 /* ---- on nbdkit's threads ---- */
 
-struct slot *lane_take(struct lane *lane, bool try)
+int lane_take(struct lane *lane, bool try, struct slot **out)
 {
+	uint64_t deadline_ns = ob_deadline(lane->wait_ns);
+	const struct timespec until = {(time_t)(deadline_ns / OB_NS_PER_S), (long)(deadline_ns % OB_NS_PER_S)};
 	struct slot *slot;
+	int error = try ? -EAGAIN : 0;
 
 	pthread_mutex_lock(&lane->mutex);
-	while (!lane->free && !try)
-		pthread_cond_wait(&lane->freed, &lane->mutex); /* holders wait for the device only */
+	while (!lane->free && !error)
+		error = -pthread_cond_clockwait(&lane->freed, &lane->mutex, CLOCK_MONOTONIC, &until);
 	slot = lane->free;
 	if (slot)
 		lane->free = slot->next;
 	pthread_mutex_unlock(&lane->mutex);
-	return slot;
+	*out = slot;
+	return slot ? 0 : error;
 }
 
 void lane_give(struct slot *slot)
@@ -112,17 +133,24 @@ void lane_start(struct slot *slot, size_t len_bytes)
 	request->window = len_bytes ? lane->window : NULL;
 	request->done = on_done;
 	request->arg = slot;
+	__atomic_store_n(&slot->state, SLOT_RUNNING, __ATOMIC_RELAXED);
 	slot->next = __atomic_load_n(&lane->queue, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&lane->queue, &slot->next, slot, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
 	ob_cpu_post(lane->cpu, &lane->work);
 }
 
-int lane_wait(struct slot *slot)
+bool lane_wait(struct slot *slot, int *status)
 {
-	int error = ob_event_wait(&slot->ended, ob_deadline(WAIT_NS));
+	int error = ob_event_wait(&slot->ended, ob_deadline(slot->lane->wait_ns));
 
-	return error ? error : slot->status;
+	if (error && slot_move(slot, SLOT_ABANDONED))
+		return false;
+	/* It ended at the last moment: its signal is on the way, and must not be left for the next request. */
+	while (error)
+		error = ob_event_wait(&slot->ended, ob_deadline(OB_NS_PER_S));
+	*status = slot->status;
+	return true;
 }
 
 /* ---- life ---- */
@@ -159,7 +187,7 @@ int lane_open(struct lane *lane, struct ob_block *block, const struct lane_confi
 	};
 	int error;
 
-	*lane = (struct lane){.cpu = config->cpu};
+	*lane = (struct lane){.cpu = config->cpu, .wait_ns = WAIT_NS};
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->freed, NULL);
 	lane->pending_end = &lane->pending;

@@ -19,7 +19,8 @@ struct slot {
 	struct ob_event ended;
 	struct lane *lane;
 	uint8_t *buffer; /* lane->slot_bytes of it */
-	int status;      /* when it never reached the device */
+	int status;
+	unsigned state; /* __atomic, enum slot_state of lane.c */
 	struct slot *next;
 };
 
@@ -30,6 +31,7 @@ struct lane {
 	struct slot *slots;
 	unsigned slot_count;
 	size_t slot_bytes; /* whole blocks */
+	uint64_t wait_ns;  /* how long a worker waits, for a slot or for a request's end */
 	/* slots that nobody uses */
 	pthread_mutex_t mutex;
 	pthread_cond_t freed;
@@ -52,12 +54,18 @@ struct lane_config {
 int lane_open(struct lane *lane, struct ob_block *block, const struct lane_config *config);
 /** lane_close - no worker uses it any more */
 void lane_close(struct lane *lane);
-/** lane_take - a free slot; waits for one unless @try, which may give NULL */
-struct slot *lane_take(struct lane *lane, bool try);
+/** lane_take - a free slot; waits for one unless @try. 0; -EAGAIN none is free; -ETIMEDOUT none became free */
+int lane_take(struct lane *lane, bool try, struct slot **out);
 void lane_give(struct slot *slot);
 /** lane_start - hand the slot's request over; its op, flags, lba and block_count are set, and @len_bytes of data */
 void lane_start(struct slot *slot, size_t len_bytes);
-/** lane_wait - until the slot's request has ended. The status; after -ETIMEDOUT the slot must not be given back. */
-int lane_wait(struct slot *slot);
+/**
+ * lane_wait - until the slot's request has ended
+ * @status: what it ended with; -ETIMEDOUT is one that a driver gives, too
+ *
+ * Return: true, and the slot is the caller's; false: it has not ended in time, and the slot goes back by itself once it
+ * does. Then neither the slot nor its buffer may be touched.
+ */
+bool lane_wait(struct slot *slot, int *status);
 
 #endif

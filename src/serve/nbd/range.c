@@ -2,6 +2,10 @@
 /* Ranges of blocks that are being written. */
 #include "serve/nbd/range.h"
 
+#include <time.h>
+
+#include <outboard/types.h>
+
 void range_table_init(struct range_table *t)
 {
 	pthread_mutex_init(&t->mutex, NULL);
@@ -31,28 +35,43 @@ static bool must_wait(const struct range_table *t, const struct range *range)
 	return false;
 }
 
-void range_lock(struct range_table *t, struct range *range, uint64_t first, uint64_t last, bool alone)
+/* Out of the table, and whoever waited for it looks again. Mutex held. */
+static void leave(struct range_table *t, struct range *range)
 {
+	list_del(&range->link);
+	t->alone_count -= range->alone;
+	if (t->waiting)
+		pthread_cond_broadcast(&t->freed);
+}
+
+int range_lock(struct range_table *t, struct range *range, uint64_t first, uint64_t last, bool alone,
+	       uint64_t deadline_ns)
+{
+	const struct timespec until = {(time_t)(deadline_ns / OB_NS_PER_S), (long)(deadline_ns % OB_NS_PER_S)};
+	int error = 0;
+
 	range->first = first;
 	range->last = last;
 	range->alone = alone;
 	pthread_mutex_lock(&t->mutex);
 	list_add_tail(&t->ranges, &range->link);
 	t->alone_count += alone;
-	while (must_wait(t, range)) {
+	while (must_wait(t, range) && !error) {
 		t->waiting++;
-		pthread_cond_wait(&t->freed, &t->mutex);
+		error = -pthread_cond_clockwait(&t->freed, &t->mutex, CLOCK_MONOTONIC, &until);
 		t->waiting--;
 	}
+	if (error && must_wait(t, range))
+		leave(t, range);
+	else
+		error = 0;
 	pthread_mutex_unlock(&t->mutex);
+	return error;
 }
 
 void range_unlock(struct range_table *t, struct range *range)
 {
 	pthread_mutex_lock(&t->mutex);
-	list_del(&range->link);
-	t->alone_count -= range->alone;
-	if (t->waiting)
-		pthread_cond_broadcast(&t->freed);
+	leave(t, range);
 	pthread_mutex_unlock(&t->mutex);
 }

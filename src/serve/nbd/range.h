@@ -30,8 +30,13 @@ struct range_table {
 
 void range_table_init(struct range_table *t);
 void range_table_fini(struct range_table *t);
-/** range_lock - @range is the caller's until range_unlock(); waits for its turn */
-void range_lock(struct range_table *t, struct range *range, uint64_t first, uint64_t last, bool alone);
+/**
+ * range_lock - @range is the caller's until range_unlock(); waits for its turn until @deadline_ns (monotonic)
+ *
+ * Return: 0; -ETIMEDOUT, and there is nothing to unlock.
+ */
+int range_lock(struct range_table *t, struct range *range, uint64_t first, uint64_t last, bool alone,
+	       uint64_t deadline_ns);
 void range_unlock(struct range_table *t, struct range *range);
 
 #endif

@@ -2,6 +2,7 @@
 /* Ranges: who waits for whom; and read-modify-write by many threads that loses nothing. */
 #include "serve/nbd/range.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +36,7 @@ static void *lock_in_thread(void *arg)
 {
 	struct locker *l = arg;
 
-	range_lock(&table, &l->range, l->first, l->last, l->alone);
+	assert_int_equal(range_lock(&table, &l->range, l->first, l->last, l->alone, UINT64_MAX / 2), 0);
 	__atomic_store_n(&l->locked, 1u, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -68,8 +69,8 @@ static void test_range_shared_overlapping_do_not_wait(void **state)
 {
 	struct range a, b;
 
-	range_lock(&table, &a, 0, 10, false);
-	range_lock(&table, &b, 5, 15, false);
+	assert_int_equal(range_lock(&table, &a, 0, 10, false, UINT64_MAX / 2), 0);
+	assert_int_equal(range_lock(&table, &b, 5, 15, false, UINT64_MAX / 2), 0);
 	range_unlock(&table, &a);
 	range_unlock(&table, &b);
 }
@@ -78,9 +79,9 @@ static void test_range_alone_elsewhere_does_not_wait(void **state)
 {
 	struct range a, b, c;
 
-	range_lock(&table, &a, 0, 4, false);
-	range_lock(&table, &b, 5, 5, true);
-	range_lock(&table, &c, 6, 9, false);
+	assert_int_equal(range_lock(&table, &a, 0, 4, false, UINT64_MAX / 2), 0);
+	assert_int_equal(range_lock(&table, &b, 5, 5, true, UINT64_MAX / 2), 0);
+	assert_int_equal(range_lock(&table, &c, 6, 9, false, UINT64_MAX / 2), 0);
 	range_unlock(&table, &b);
 	range_unlock(&table, &a);
 	range_unlock(&table, &c);
@@ -91,7 +92,7 @@ static void test_range_alone_waits_for_shared_and_shared_for_alone(void **state)
 	struct range shared;
 	struct locker alone, later;
 
-	range_lock(&table, &shared, 0, 5, false);
+	assert_int_equal(range_lock(&table, &shared, 0, 5, false, UINT64_MAX / 2), 0);
 	start(&alone, 5, 5, true);
 	assert_int_equal(waiting(1), 1);
 	/* It came after the one that waits, so it does not overtake. */
@@ -127,7 +128,7 @@ static void *modify(void *arg)
 		struct range range;
 		uint8_t copy[THREADS];
 
-		range_lock(&table, &range, at, at, true);
+		assert_int_equal(range_lock(&table, &range, at, at, true, UINT64_MAX / 2), 0);
 		for (unsigned b = 0; b < THREADS; b++)
 			copy[b] = blocks[at][b];
 		copy[me]++;
@@ -154,6 +155,20 @@ static void test_range_alone_by_many_threads_loses_nothing(void **state)
 	}
 }
 
+static void test_range_that_is_not_freed_in_time_is_given_up(void **state)
+{
+	struct range a, b, c;
+
+	assert_int_equal(range_lock(&table, &a, 0, 10, true, UINT64_MAX / 2), 0);
+	assert_int_equal(range_lock(&table, &b, 5, 15, true, 1), -ETIMEDOUT);
+	/* It leaves nothing that others would wait for. */
+	assert_int_equal(range_lock(&table, &c, 11, 15, true, 1), 0);
+	range_unlock(&table, &c);
+	range_unlock(&table, &a);
+	assert_int_equal(range_lock(&table, &b, 5, 15, true, 1), 0);
+	range_unlock(&table, &b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +177,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_range_alone_waits_for_shared_and_shared_for_alone, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_range_alone_by_many_threads_loses_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_range_that_is_not_freed_in_time_is_given_up, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
