@@ -40,6 +40,7 @@
 #define NVME_WATCH_NS         (1 * OB_NS_PER_S)
 #define NVME_RETRY_DELAY_NS   (10 * OB_NS_PER_MS)
 #define NVME_RESET_MEMORY_NS  (60 * OB_NS_PER_S) /* resets further apart than this are not "in a row" */
+#define NVME_ENDING_NS        (30 * OB_NS_PER_S) /* for what runs, once power is about to go */
 #define NVME_QUIET_NS         (2 * OB_NS_PER_S)  /* without async events, after a storm of them */
 #define NVME_TICKS            8u                 /* of the queue's timer in one timeout */
 #define NVME_GRACE_TICKS      2u                 /* for an abort to show */
@@ -83,9 +84,12 @@ enum nvme_queue_state {
 /* One request of a queue. */
 struct nvme_slot {
 	struct ob_block_request *request; /* NULL: free */
-	struct nvme_slot *next;           /* free: the next free one */
-	uint32_t expect;                  /* command id that the device answers with; NVME_NOT_ISSUED beside it: none */
-	uint16_t epoch;                   /* of the queue, when it was issued */
+	union {
+		struct nvme_slot *next; /* free: the next free one */
+		uint64_t due_ns;        /* NVME_SLOT_RETRY: not before */
+	};
+	uint32_t expect; /* command id that the device answers with; NVME_NOT_ISSUED beside it: none */
+	uint16_t epoch;  /* of the queue, when it was issued */
 	uint8_t flags;
 	uint8_t attempts; /* issued again so many times */
 };
@@ -137,6 +141,7 @@ struct nvme_queue {
 	struct ob_block_channel *channel;
 	struct ob_irq *irq;
 	uint64_t tick_ns;
+	uint64_t retry_ns; /* what retry is armed for */
 	struct ob_timer tick, retry;
 	struct ob_poll poll;
 	struct {
@@ -260,9 +265,10 @@ struct nvme {
 	struct ob_region regs;
 	char name[NVME_NAME_MAX];
 	unsigned instance;
-	int state;  /* enum nvme_state; CPU 0 writes */
-	bool gone;  /* __atomic */
-	bool quiet; /* the device does no DMA: EN and RDY are 0, or it is no bus master, or gone */
+	int state;   /* enum nvme_state; CPU 0 writes */
+	bool gone;   /* __atomic */
+	bool ending; /* power goes: what runs ends soon, and nothing makes the controller live again */
+	bool quiet;  /* the device does no DMA: EN and RDY are 0, or it is no bus master, or gone */
 	uint64_t cap;
 	uint32_t version;
 	uint32_t dstrd;
@@ -402,6 +408,8 @@ void nvme_set_doorbell_buffers(struct nvme *n);
 /* Everything from registers to namespaces, and back. */
 int nvme_start(struct nvme *n);
 void nvme_stop(struct nvme *n);
+/* Power is about to go; nvme_stop() follows. */
+void nvme_stop_abruptly(struct nvme *n);
 /* The lowest free number, and the name that goes with it. */
 void nvme_pick_name(struct nvme *n);
 /* ob_alloc(), which tests can make fail. */
@@ -427,6 +435,8 @@ void nvme_admin_stop_irq(struct nvme *n);
 /* A queue of CPU 0 that shares the vector; false: no room. */
 bool nvme_admin_share_irq(struct nvme *n, struct nvme_queue *q);
 void nvme_admin_unshare_irq(struct nvme *n, struct nvme_queue *q);
+/* The driver is not being removed. */
+bool nvme_is_online(const struct nvme *n);
 /* Issue and wait. Return: 0, whatever the status; -ETIMEDOUT; -ECANCELED by a reset; -ENODEV; -EBUSY no slot. */
 int nvme_admin_run(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_ns);
 /* The same, with the status as errno; failures are logged. */
@@ -473,6 +483,8 @@ int nvme_queue_delete(struct nvme *n, struct nvme_queue *q);
 
 void nvme_queue_tick(struct ob_timer *timer);
 void nvme_queue_retry(struct ob_timer *timer);
+/* Have the timer come at @due_ns, or sooner when it is armed for that. Owner CPU. */
+void nvme_retry_at(struct nvme_queue *q, uint64_t due_ns);
 /* Service task: send aborts for what is late or cancelled. */
 void nvme_abort_late(struct nvme *n);
 

@@ -279,10 +279,8 @@ void nvme_slot_retry(struct nvme_queue *q, unsigned tag, uint64_t delay_ns)
 	slot->flags = (uint8_t)((slot->flags & NVME_SLOT_CANCELLED) | NVME_SLOT_RETRY);
 	slot->attempts++;
 	q->channel->stats.reissues++;
-	if (!q->retrying) {
-		q->retrying = true;
-		ob_timer_start(&q->retry, ob_deadline(delay_ns));
-	}
+	slot->due_ns = ob_deadline(delay_ns);
+	nvme_retry_at(q, slot->due_ns);
 }
 
 /* How long the controller asks to wait before a retry (§4.6, figure 126): CRD selects one of three times. */

@@ -100,16 +100,31 @@ void nvme_queue_tick(struct ob_timer *timer)
 		ob_timer_start(&q->tick, ob_deadline(q->tick_ns));
 }
 
+void nvme_retry_at(struct nvme_queue *q, uint64_t due_ns)
+{
+	if (q->retrying && q->retry_ns <= due_ns)
+		return;
+	q->retrying = true;
+	q->retry_ns = due_ns;
+	ob_timer_start(&q->retry, due_ns);
+}
+
 void nvme_queue_retry(struct ob_timer *timer)
 {
 	struct nvme_queue *q = container_of(timer, struct nvme_queue, retry);
+	uint64_t now = ob_now_ns();
 
 	q->retrying = false;
 	if (q->state != NVME_QUEUE_LIVE)
 		return;
-	for (unsigned i = 0; i < q->depth; i++)
-		if ((q->slots[i].flags & NVME_SLOT_RETRY) != 0)
+	for (unsigned i = 0; i < q->depth; i++) {
+		if ((q->slots[i].flags & NVME_SLOT_RETRY) == 0)
+			continue;
+		if (q->slots[i].due_ns <= now)
 			nvme_slot_issue(q, i);
+		else
+			nvme_retry_at(q, q->slots[i].due_ns);
+	}
 	nvme_io_kick(q->channel);
 }
 
