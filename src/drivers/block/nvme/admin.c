@@ -264,7 +264,7 @@ int nvme_admin_post(struct nvme *n, struct nvme_command *cmd)
 	struct nvme_admin_slot *slot;
 	int index;
 
-	if (nvme_is_gone(n) || n->state == NVME_DEAD)
+	if (nvme_is_gone(n) || n->state == NVME_DEAD || n->ending)
 		return -ENODEV;
 	index = slot_find(n);
 	if (index < 0)
@@ -297,6 +297,14 @@ int nvme_admin_post(struct nvme *n, struct nvme_command *cmd)
 	return 0;
 }
 
+bool nvme_is_online(const struct nvme *n)
+{
+	if (!ob_device_get_online(n->dev))
+		return false;
+	ob_device_put_online(n->dev);
+	return true;
+}
+
 /* While a reset runs, only its own task may use the queue. A slot may have to come free first. */
 static int admin_post_waiting(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_ns)
 {
@@ -307,22 +315,13 @@ static int admin_post_waiting(struct nvme *n, struct nvme_command *cmd, uint64_t
 
 		if (ret != -EBUSY)
 			return ret;
-		if (nvme_is_gone(n))
+		if (nvme_is_gone(n) || n->ending || (cmd->user && !nvme_is_online(n)))
 			return -ENODEV;
 		if (now >= deadline_ns)
 			return -EBUSY;
 		ob_task_sleep(MIN(deadline_ns, now + (foreign ? RESET_WAIT_NS : SLOT_WAIT_NS)));
 		nvme_admin_poll(n);
 	}
-}
-
-/* The driver is not being removed. */
-static bool is_online(const struct nvme *n)
-{
-	if (!ob_device_get_online(n->dev))
-		return false;
-	ob_device_put_online(n->dev);
-	return true;
 }
 
 /* Nobody answers in time. The device still has the command, and its buffer. */
@@ -335,8 +334,11 @@ static int command_give_up(struct nvme *n, struct nvme_command *cmd)
 	slot->data = cmd->data;
 	cmd->data = (struct ob_dma){0};
 	cmd->taken = false;
-	if (nvme_read_status(n, &csts) != 0 || (cmd->user && !is_online(n)))
+	if (nvme_read_status(n, &csts) != 0 || (cmd->user && !nvme_is_online(n)))
 		return -ENODEV;
+	/* Not -ENODEV: what the command is about stays with the device until that is quiet. */
+	if (n->ending)
+		return -ETIMEDOUT;
 	ob_err(n->ob, "%s admin queue: command %02xh did not end in time%s", n->name, cmd->opcode,
 	       (csts & NVME_CSTS_CFS) != 0 ? ", fatal status" : "");
 	if (n->state == NVME_LIVE)
@@ -361,7 +363,7 @@ int nvme_admin_run(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_n
 			n->admin.lost_interrupts++;
 		if (cmd->ended)
 			return cmd->error;
-		if (nvme_is_gone(n) || now >= deadline_ns || (cmd->user && !is_online(n)))
+		if (nvme_is_gone(n) || n->ending || now >= deadline_ns || (cmd->user && !nvme_is_online(n)))
 			return command_give_up(n, cmd);
 		if (n->admin.polled)
 			look_ns = MIN(look_ns * 2, LOOK_MAX_NS);

@@ -347,7 +347,7 @@ static int channel_open(struct ob_block *block, struct ob_block_channel *channel
 
 	if (ret != 0)
 		return ret;
-	ret = nvme_is_gone(n) || n->state == NVME_DEAD ? -ENODEV : 0;
+	ret = nvme_is_gone(n) || n->ending || n->state == NVME_DEAD ? -ENODEV : 0;
 	if (ret != 0)
 		goto unlock;
 	ret = qid = take_qid(n);
@@ -422,6 +422,15 @@ static void abandon(struct nvme *n, struct nvme_queue *q)
 	give_vector(n, q);
 }
 
+/* Of a controller that is being shut down: not before may requests end whose memory it uses. */
+static void wait_for_end(const struct nvme *n)
+{
+	uint64_t deadline_ns = ob_deadline(2 * NVME_ENDING_NS);
+
+	while (n->ending && n->state != NVME_DEAD && ob_now_ns() < deadline_ns)
+		ob_task_sleep(ob_deadline(OB_NS_PER_MS));
+}
+
 static void channel_close(struct ob_block_channel *channel)
 {
 	struct nvme_queue *q = channel->driver_data;
@@ -435,6 +444,7 @@ static void channel_close(struct ob_block_channel *channel)
 		/* The device may still be at the requests' memory. A reset, or the end of the controller, stops it. */
 		ob_mutex_unlock(&n->lock);
 		nvme_reset(n, "a queue could not be deleted", ob_deadline(NVME_RESET_TIMEOUT_NS));
+		wait_for_end(n);
 		lock_firmly(n, q);
 	}
 	if (ret == 0)

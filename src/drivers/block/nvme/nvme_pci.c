@@ -62,19 +62,9 @@ static void nvme_remove(struct ob_device *dev)
 	ob_free(n);
 }
 
-/*
- * Power is about to go: the controller first, with its commands in flight (abrupt shutdown, §7.6.2), then the requests,
- * of which nobody knows whether they were done.
- */
 static void nvme_shutdown(struct ob_device *dev)
 {
-	struct nvme *n = ob_device_driver_data(dev);
-
-	nvme_service_stop(n);
-	if (n->state != NVME_LIVE)
-		return;
-	nvme_shutdown_notify(n, NVME_CC_SHN_ABRUPT);
-	nvme_end_queues(n, -ENODEV);
+	nvme_stop_abruptly(ob_device_driver_data(dev));
 }
 
 static const struct ob_match nvme_match[] = {

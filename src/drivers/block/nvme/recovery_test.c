@@ -298,6 +298,87 @@ static void test_controller_that_another_reset_helped_is_not_given_up(void **sta
 	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 1), 0);
 }
 
+/* ---- power goes ---- */
+
+static void try_reset(void *arg)
+{
+	*(int *)arg = ob_nvme_reset(bed.block, ob_deadline(LONG));
+}
+
+static bool is_resetting(struct bed *b)
+{
+	return controller()->state == NVME_RESETTING;
+}
+
+/* Its cache is saved, once the reset has brought the controller back; the reset itself is not gone through with. */
+static void test_abrupt_shutdown_amid_a_reset_saves_the_cache(void **state)
+{
+	struct ob_device *dev;
+	uint8_t expected[512];
+	uint64_t start;
+	int reset = 1;
+
+	bed_open(&bed, "model:?nvme=8M&lossy&ready=300ms", NULL);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 64, TIMEOUT);
+	dev = ob_device_get(ob_block_device(bed.block));
+	assert_int_equal(bed_do(&bed, OB_BLOCK_WRITE, 7, 1), 0);
+	memcpy(expected, bed_buffer(&bed, 0), sizeof(expected));
+	bed_command(&bed, "fault " DEVICE " op=read count=1000 delay=hang");
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	assert_int_equal(ob_task_spawn(ob_cpu_get(bed.ob, 0), "test-reset", try_reset, &reset, NULL), 0);
+	assert_true(bed_turn_until(&bed, is_resetting, LONG));
+	bed_turn_until(&bed, NULL, 20 * OB_NS_PER_MS);
+	assert_true(is_resetting(&bed));
+	start = ob_now_ns();
+	assert_int_equal(ob_device_shutdown(dev), 0);
+	assert_true(ob_now_ns() - start < 2 * OB_NS_PER_S);
+	assert_int_equal(reset, -ENODEV);
+	assert_int_equal(bed_logged(&bed, "works again"), 0);
+	bed_wait(&bed, LONG);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(bed_status(&bed, i), -ENODEV);
+	bed_command(&bed, "power-cut " DEVICE);
+	bed_command(&bed, "fault " DEVICE " clear");
+	ob_block_channel_close(bed.channel);
+	ob_block_put(bed.block);
+	assert_int_equal(ob_device_bind(dev), 0);
+	bed.block = ob_block_find(bed.ob, NULL);
+	assert_non_null(bed.block);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 64, TIMEOUT);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 7, 1), 0);
+	assert_memory_equal(bed_buffer(&bed, 0), expected, sizeof(expected));
+	ob_device_put(dev);
+}
+
+/* ---- retries ---- */
+
+static bool first_ended(struct bed *b)
+{
+	return !b->requests[1].busy;
+}
+
+static void test_retry_with_a_long_delay_does_not_go_with_a_short_one(void **state)
+{
+	struct nvme_queue *q = bed.channel->driver_data;
+	uint64_t start;
+
+	bed_command(&bed, "fault " DEVICE " op=read count=2 delay=hang");
+	for (unsigned i = 1; i <= 2; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	usleep(10000);
+	start = ob_now_ns();
+	nvme_slot_retry(q, FIELD_GET(NVME_TAG, bed.requests[2].request.tag), 400 * OB_NS_PER_MS);
+	nvme_slot_retry(q, FIELD_GET(NVME_TAG, bed.requests[1].request.tag), 20 * OB_NS_PER_MS);
+	assert_true(bed_turn_until(&bed, first_ended, 200 * OB_NS_PER_MS));
+	bed_wait(&bed, LONG);
+	assert_true(ob_now_ns() - start >= 400 * OB_NS_PER_MS);
+	assert_int_equal(bed_status(&bed, 1), 0);
+	assert_int_equal(bed_status(&bed, 2), 0);
+}
+
 /* ---- namespaces and events ---- */
 
 static bool has_grown(struct bed *b)
@@ -430,6 +511,9 @@ int main(void)
 		cmocka_unit_test(test_queue_that_breaks_during_probe_is_reset_after_it),
 		cmocka_unit_test_setup_teardown(test_broken_queue_asks_until_it_is_reset, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_controller_that_another_reset_helped_is_not_given_up, open_bed,
+						close_bed),
+		cmocka_unit_test_teardown(test_abrupt_shutdown_amid_a_reset_saves_the_cache, close_bed),
+		cmocka_unit_test_setup_teardown(test_retry_with_a_long_delay_does_not_go_with_a_short_one, open_bed,
 						close_bed),
 		cmocka_unit_test_setup_teardown(test_namespace_stays_when_identify_fails_for_a_while, open_bed,
 						close_bed),

@@ -164,7 +164,7 @@ static void call_queues(struct nvme *n, void (*fn)(void *arg))
 	list_for_each (node, &n->queues) {
 		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
 
-		if (q->silent || nvme_call(q, fn, q) == 0)
+		if (q->silent || n->ending || nvme_call(q, fn, q) == 0)
 			continue;
 		ob_err(n->ob, "%s queue %u: CPU %u does not answer, the reset goes on without it", n->name, q->ring.qid,
 		       ob_cpu_index(q->cpu));
@@ -262,6 +262,9 @@ static int reset_steps(struct nvme *n, bool hard)
 	trace_step(n, STEP_FREEZE, 0);
 	if (made_progress(n))
 		n->resets_in_a_row = 0;
+	/* Power goes. The controller as it is now, or as it is once it is enabled, can save what it holds. */
+	if (n->ending)
+		return -ENODEV;
 	ret = disable_firmly(n, hard);
 	trace_step(n, STEP_DISABLE, ret);
 	if (ret != 0)
@@ -280,6 +283,8 @@ static int reset_steps(struct nvme *n, bool hard)
 	trace_step(n, STEP_ENABLE, ret);
 	if (ret != 0)
 		return ret;
+	if (n->ending)
+		return -ENODEV;
 	ret = nvme_configure(n);
 	if (ret != 0)
 		return ret;
@@ -299,8 +304,8 @@ int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)
 
 	if (ret != 0)
 		return ret;
-	if (n->state != NVME_LIVE) {
-		ret = n->state == NVME_DEAD || nvme_is_gone(n) ? -ENODEV : -EBUSY;
+	if (n->state != NVME_LIVE || n->ending) {
+		ret = n->ending || n->state == NVME_DEAD || nvme_is_gone(n) ? -ENODEV : -EBUSY;
 		goto unlock;
 	}
 	ob_warn(n->ob, "%s: controller reset: %s", n->name, why != NULL ? why : "?");
@@ -312,12 +317,17 @@ int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)
 	__atomic_fetch_and(&n->pending, ~NVME_TODO_RESET, __ATOMIC_ACQ_REL);
 	for (unsigned try = 1; try <= RESET_TRIES; try++) {
 		ret = reset_steps(n, try == RESET_TRIES);
-		if (ret == 0 || nvme_is_gone(n))
+		if (ret == 0 || nvme_is_gone(n) || n->ending)
 			break;
 		ob_warn(n->ob, "%s: reset failed: %s (%u of %u)", n->name, strerror(-ret), try, RESET_TRIES);
 		ob_task_sleep(ob_deadline(RESET_PAUSE_NS));
 	}
 	n->reset_task = NULL;
+	if (n->ending) {
+		/* nvme_stop_abruptly() goes on from here. */
+		ret = -ENODEV;
+		goto unlock;
+	}
 	if (ret != 0) {
 		nvme_die(n, nvme_is_gone(n) ? -ENODEV : -EIO);
 		goto unlock;

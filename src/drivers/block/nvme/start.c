@@ -199,3 +199,30 @@ void nvme_stop(struct nvme *n)
 	n->state = NVME_STOPPING;
 	stop_hardware(n);
 }
+
+/*
+ * The controller first, with its commands in flight (abrupt shutdown, §7.6.2), then the requests, of which nobody knows
+ * whether they were done. A reset that runs comes first, as a controller that is disabled saves nothing: it goes no
+ * further than to the enabled controller. All that waits for the admin queue gives up.
+ */
+void nvme_stop_abruptly(struct nvme *n)
+{
+	bool told = n->state == NVME_LIVE;
+
+	n->ending = true;
+	if (told)
+		nvme_shutdown_notify(n, NVME_CC_SHN_ABRUPT);
+	if (ob_mutex_lock(&n->lock, ob_deadline(NVME_ENDING_NS)) != 0) {
+		ob_err(n->ob, "%s: shut down amid something that does not end", n->name);
+		nvme_shutdown_notify(n, NVME_CC_SHN_ABRUPT);
+		return;
+	}
+	if (n->state != NVME_DEAD) {
+		if (n->quiet)
+			ob_warn(n->ob, "%s: it is disabled, what its cache holds may be lost", n->name);
+		else if (!told)
+			nvme_shutdown_notify(n, NVME_CC_SHN_ABRUPT);
+		nvme_end_queues(n, -ENODEV);
+	}
+	ob_mutex_unlock(&n->lock);
+}
