@@ -148,6 +148,16 @@ static void device_writes(void *arg)
 const struct litmus device_message = {"device MP", mp_right, device_writes, true};
 const struct litmus device_message_rmb = {"device MP+rmb", mp_right_rmb, device_writes, true};
 
+static void device_loads(void *arg)
+{
+	sim_wait_ns(sim_random(400));
+	results[0] = (unsigned)sim_device_load(&w->y, 4);
+	results[1] = (unsigned)sim_device_load(&w->x, 4);
+}
+
+const struct litmus device_reads = {"MP device", mp_left, device_loads, true};
+const struct litmus device_reads_wmb = {"MP device+wmb", mp_left_wmb, device_loads, true};
+
 static void device_looks(void *arg)
 {
 	/* Long enough that the doorbell may come, short enough that it may not. */

@@ -15,7 +15,7 @@ struct litmus {
 extern const struct litmus store_buffering, store_buffering_one_mb, store_buffering_wmb, store_buffering_mb;
 extern const struct litmus message_passing, message_passing_wmb, message_passing_rmb, message_passing_both;
 extern const struct litmus load_buffering, load_buffering_mb, coherence;
-extern const struct litmus device_message, device_message_rmb, doorbell, doorbell_wmb;
+extern const struct litmus device_reads, device_reads_wmb, device_message, device_message_rmb, doorbell, doorbell_wmb;
 extern const struct litmus device_store_buffering, device_store_buffering_mb;
 extern const struct litmus plain_race, plain_ordered, plain_relaxed, plain_fences;
 extern const struct litmus entry_doorbell, entry_doorbell_wmb, done_bit, done_bit_rmb;

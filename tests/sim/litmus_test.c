@@ -117,6 +117,16 @@ static void test_device_message_with_read_barrier_never_new_then_old(void **stat
 	check(&device_message_rmb, ALL & ~OUTCOME(1, 0));
 }
 
+static void test_word_for_device_without_write_barrier_all_outcomes(void **state)
+{
+	check(&device_reads, ALL);
+}
+
+static void test_word_for_device_with_write_barrier_never_new_then_old(void **state)
+{
+	check(&device_reads_wmb, ALL & ~OUTCOME(1, 0));
+}
+
 static void test_doorbell_without_barrier_all_outcomes(void **state)
 {
 	check(&doorbell, ALL);
@@ -211,6 +221,8 @@ int main(void)
 		cmocka_unit_test(test_coherence_never_new_then_old),
 		cmocka_unit_test(test_device_message_without_read_barrier_all_outcomes),
 		cmocka_unit_test(test_device_message_with_read_barrier_never_new_then_old),
+		cmocka_unit_test(test_word_for_device_without_write_barrier_all_outcomes),
+		cmocka_unit_test(test_word_for_device_with_write_barrier_never_new_then_old),
 		cmocka_unit_test(test_doorbell_without_barrier_all_outcomes),
 		cmocka_unit_test(test_doorbell_with_barrier_never_new_then_old),
 		cmocka_unit_test(test_device_store_buffering_without_barrier_all_outcomes),

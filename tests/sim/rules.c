@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The mistakes that the rules are about, each as small as it gets. Instrumented, as a driver is. */
+#include "tests/sim/rules.h"
+
+#include <assert.h>
+
+#include <outboard/cpu.h>
+#include <outboard/dma.h>
+#include <outboard/mmio.h>
+
+#include "core/cpu.h"
+#include "core/os.h"
+#include "sim/iommu.h"
+
+#define LONG_NS (50 * OB_NS_PER_US)
+
+static volatile uint8_t sink;
+
+/* ---- the heap ---- */
+
+static void use_after_free(const struct sim_config *config)
+{
+	volatile uint8_t *memory = ob_alloc(100);
+
+	ob_free((void *)memory);
+	sink = memory[10];
+}
+
+static void out_of_bounds(const struct sim_config *config)
+{
+	volatile uint8_t *memory = ob_alloc(128);
+
+	memory[128 + sim_random(16)] = 1;
+	ob_free((void *)memory);
+}
+
+static void double_free(const struct sim_config *config)
+{
+	void *memory = ob_alloc(100);
+
+	ob_free(memory);
+	ob_free(memory);
+}
+
+static void bad_free(const struct sim_config *config)
+{
+	ob_free((uint8_t *)ob_alloc(100) + 16);
+}
+
+static void leak(const struct sim_config *config)
+{
+	*(volatile uint8_t *)ob_alloc(100) = 1;
+}
+
+static void no_leak(const struct sim_config *config)
+{
+	ob_free(ob_alloc(100));
+}
+
+static uint8_t *shared;
+
+static void touches(void *arg)
+{
+	for (unsigned i = 0; i < 64; i++)
+		sink = shared[i];
+}
+
+static void freed_in_use(const struct sim_config *config)
+{
+	shared = ob_alloc(64);
+	sim_spawn("other", touches, NULL);
+	sim_wait_ns(LONG_NS);
+	ob_free(shared);
+	sim_join_all();
+}
+
+static void freed_after_use(const struct sim_config *config)
+{
+	shared = ob_alloc(64);
+	sim_spawn("other", touches, NULL);
+	sim_join_all();
+	ob_free(shared);
+}
+
+/* ---- contexts ---- */
+
+static void hard_allocation(const struct sim_config *config)
+{
+	os_thread_data()->context = CPU_CONTEXT_HARD;
+	ob_free(ob_alloc(1));
+}
+
+static void hard_wait(const struct sim_config *config)
+{
+	unsigned word = 0;
+
+	os_thread_data()->context = CPU_CONTEXT_HARD;
+	os_futex_wait(&word, 0, ob_deadline(LONG_NS));
+}
+
+/* ---- requests ---- */
+
+static void request_lost(const struct sim_config *config)
+{
+	sim_request_begin((const void *)&sink);
+}
+
+static void request_answered_twice(const struct sim_config *config)
+{
+	sim_request_begin((const void *)&sink);
+	sim_request_end((const void *)&sink);
+	sim_request_end((const void *)&sink);
+}
+
+static void request_taken_twice(const struct sim_config *config)
+{
+	sim_request_begin((const void *)&sink);
+	sim_request_begin((const void *)&sink);
+}
+
+static void request_once(const struct sim_config *config)
+{
+	for (unsigned i = 0; i < 10; i++) {
+		sim_request_begin((const void *)&sink);
+		sim_request_end((const void *)&sink);
+	}
+}
+
+/* ---- progress ---- */
+
+static void deadlock(const struct sim_config *config)
+{
+	unsigned word = 0;
+
+	os_futex_wait(&word, 0, UINT64_MAX);
+}
+
+static void hang(const struct sim_config *config)
+{
+	unsigned word = 0;
+
+	for (;;)
+		os_futex_wait(&word, 0, ob_deadline(OB_NS_PER_S));
+}
+
+static void livelock(const struct sim_config *config)
+{
+	for (;;)
+		sink++;
+}
+
+static void crash(const struct sim_config *config)
+{
+	*(volatile uint8_t *)(uintptr_t)(64 + sim_random(64)) = 1; /* NOLINT */
+}
+
+static void assertion(const struct sim_config *config)
+{
+	assert(sim_random(2) == 2);
+}
+
+/* ---- the device ---- */
+
+static struct machine_dma_memory memory;
+static uint64_t iova;
+
+static void prepare(unsigned rights)
+{
+	SIM_CHECK(iommu_alloc(256, 64, &memory) == 0);
+	SIM_CHECK(iommu_grant(&memory, rights, &iova) == 0);
+}
+
+static void device_reads(void *arg)
+{
+	uint8_t bytes[64];
+
+	iommu_read(iova, bytes, sizeof(bytes));
+}
+
+static void device_writes_it(void *arg)
+{
+	static const uint8_t bytes[64];
+
+	iommu_write(iova, bytes, sizeof(bytes));
+}
+
+static void device_reads_beyond(void *arg)
+{
+	uint8_t bytes[64];
+
+	iommu_read(iova + 224, bytes, sizeof(bytes));
+}
+
+static void device_does(void (*fn)(void *arg))
+{
+	sim_device_set(fn, NULL);
+	sim_wait_ns(LONG_NS);
+}
+
+static void dma_direction(const struct sim_config *config)
+{
+	prepare(OB_DMA_READ);
+	device_does(device_writes_it);
+}
+
+static void dma_revoked(const struct sim_config *config)
+{
+	prepare(OB_DMA_BOTH);
+	iommu_revoke(&memory);
+	device_does(device_reads);
+}
+
+static void dma_beyond(const struct sim_config *config)
+{
+	prepare(OB_DMA_BOTH);
+	device_does(device_reads_beyond);
+}
+
+static void dma_freed(const struct sim_config *config)
+{
+	prepare(OB_DMA_BOTH);
+	device_does(device_writes_it);
+	iommu_free(&memory);
+}
+
+static void dma_touched(const struct sim_config *config)
+{
+	prepare(OB_DMA_BOTH);
+	device_does(device_writes_it);
+	*(volatile uint8_t *)memory.base = 1;
+}
+
+static void dma_granted(const struct sim_config *config)
+{
+	prepare(OB_DMA_BOTH);
+	iommu_free(&memory);
+}
+
+static void dma_used_after_free(const struct sim_config *config)
+{
+	volatile uint8_t *bytes;
+
+	prepare(OB_DMA_BOTH);
+	bytes = memory.base;
+	iommu_free(&memory);
+	sink = bytes[3];
+}
+
+static uint64_t nowhere_read(const struct ob_region *region, uint64_t offset, unsigned size_bytes)
+{
+	return 0;
+}
+
+static void nowhere_write(const struct ob_region *region, uint64_t offset, unsigned size_bytes, uint64_t value)
+{
+}
+
+static void unseen_store(const struct sim_config *config)
+{
+	static const struct ob_region_ops ops = {.read = nowhere_read, .write = nowhere_write};
+	const struct ob_region region = {.len_bytes = 64, .ops = &ops};
+
+	prepare(OB_DMA_BOTH);
+	rules_store_unseen(memory.base);
+	/* Looked for now and then, at a register write. */
+	for (unsigned i = 0; i < 5000; i++)
+		ob_mmio_write32(&region, 0, i);
+}
+
+const struct rule_case rule_cases[] = {
+	{"use-after-free", "use_after_free", use_after_free},
+	{"out-of-bounds", "out_of_bounds", out_of_bounds},
+	{"double-free", "double_free", double_free},
+	{"bad-free", "bad_free", bad_free},
+	{"leak", "leak", leak},
+	{"", "no_leak", no_leak},
+	{"freed-in-use", "freed_in_use", freed_in_use},
+	{"", "freed_after_use", freed_after_use},
+	{"hard-allocation", "hard_allocation", hard_allocation},
+	{"hard-wait", "hard_wait", hard_wait},
+	{"request-lost", "request_lost", request_lost},
+	{"request-twice", "request_answered_twice", request_answered_twice},
+	{"request-twice", "request_taken_twice", request_taken_twice},
+	{"", "request_once", request_once},
+	{"deadlock", "deadlock", deadlock},
+	{"hang", "hang", hang},
+	{"livelock", "livelock", livelock},
+	{"crash", "crash", crash},
+	{"assertion", "assertion", assertion},
+	{"dma-direction", "dma_direction", dma_direction},
+	{"dma-unmapped", "dma_revoked", dma_revoked},
+	{"dma-out-of-bounds", "dma_beyond", dma_beyond},
+	{"dma-freed-in-use", "dma_freed", dma_freed},
+	{"dma-race", "dma_touched", dma_touched},
+	{"", "dma_granted", dma_granted},
+	{"dma-use-after-free", "dma_used_after_free", dma_used_after_free},
+	{"uninstrumented-store", "unseen_store", unseen_store},
+};
+
+const unsigned rule_case_count = sizeof(rule_cases) / sizeof(rule_cases[0]);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One small scenario for each rule: the mistake, and its twin without it where silence must be shown. */
+#ifndef TESTS_SIM_RULES_H
+#define TESTS_SIM_RULES_H
+
+#include "sim/sim.h"
+
+struct rule_case {
+	const char *rule; /* that must be named; "" none */
+	const char *name;
+	void (*run)(const struct sim_config *config);
+};
+
+extern const struct rule_case rule_cases[];
+extern const unsigned rule_case_count;
+
+/* Compiled without instrumentation. */
+void rules_store_unseen(uint8_t *at);
+
+#endif

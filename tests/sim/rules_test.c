@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Each rule names its mistake in every one of some worlds, and what is right stays silent. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/sim/rules.h"
+
+#define SEEDS 20
+
+static void test_rule_mistake_is_named(void **state)
+{
+	static struct sim_result result;
+
+	assert_int_equal(sim_init(), 0);
+	for (unsigned i = 0; i < rule_case_count; i++) {
+		const struct rule_case *c = &rule_cases[i];
+		const struct sim_scenario scenario = {.name = c->name, .run = c->run};
+		struct sim_config config = {.steps_max = 200000};
+
+		for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+			sim_run(&scenario, &config, seed, &result);
+			if (strcmp(result.rule, c->rule) != 0)
+				fail_msg("%s, seed %llu: \"%s\", not \"%s\"\n%s", c->name, (unsigned long long)seed,
+					 result.rule, c->rule, result.report);
+			assert_int_equal(result.failed, c->rule[0] != '\0');
+		}
+	}
+}
+
+static void test_report_symbols_name_the_source(void **state)
+{
+	static struct sim_result result;
+	struct sim_config config = {0};
+
+	assert_int_equal(sim_init(), 0);
+	for (unsigned i = 0; i < rule_case_count; i++) {
+		const struct sim_scenario scenario = {.name = rule_cases[i].name, .run = rule_cases[i].run};
+
+		if (strcmp(rule_cases[i].name, "double_free") != 0)
+			continue;
+		sim_run(&scenario, &config, 7, &result);
+		sim_report_symbols(&result);
+		/* Where it was freed the second time, and the first. */
+		assert_non_null(strstr(result.report, "rules.c"));
+		assert_non_null(strstr(result.report, "double_free"));
+		assert_non_null(strstr(result.report, "freed before at"));
+		assert_non_null(strstr(result.report, "seed 7"));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rule_mistake_is_named),
+		cmocka_unit_test(test_report_symbols_name_the_source),
+	};
+
+	return cmocka_run_group_tests_name("sim/rules", tests, NULL, NULL);
+}
