@@ -11,8 +11,8 @@
 
 #include "machine/model/model_machine.h"
 
-#define WORK_BUDGET 64 /* commands between two looks */
-#define WORK_ROUNDS 64 /* … before a caller's thread hands over to the worker */
+#define WORK_BUDGET 64      /* commands between two looks */
+#define WORK_ROUNDS 64      /* … before a caller's thread hands over to the worker */
 #define NVME_DEVICE 0x0001u /* of the vendor id in the controller's configuration */
 #define NOTE_LEN    256
 
