@@ -96,7 +96,7 @@ int ob_cpu_turn(struct ob_cpu *cpu, uint64_t timeout_ns);
  *
  * For embedding into another event loop (epoll, libuv, GLib): poll it for reading, call ob_cpu_turn(cpu, 0) when it is
  * readable, until that returns 0. Timers of the CPU make it readable too. Valid for the CPU's life; do not read or
- * close it.
+ * close it. ob_cpu_start() ends this: after ob_cpu_stop() ask for it once more.
  */
 int ob_cpu_fd(struct ob_cpu *cpu);
 

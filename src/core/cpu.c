@@ -227,6 +227,10 @@ static void thread_main(void *arg)
 	__atomic_store_n(&cpu->home, self->id, __ATOMIC_RELAXED);
 	self->cpu = cpu;
 	self->context = CPU_CONTEXT_SOFT;
+	/* Whoever slept on the descriptor before, a waiting thread for one, turns it no longer. */
+	__atomic_store_n(&cpu->embedded, false, __ATOMIC_RELAXED);
+	cpu->raised = false;
+	os_poller_set_timer(cpu->poller, UINT64_MAX);
 	__atomic_store_n(&cpu->started, 1, __ATOMIC_RELEASE);
 	os_futex_wake(&cpu->started);
 	while (!__atomic_load_n(&cpu->stopping, __ATOMIC_ACQUIRE))

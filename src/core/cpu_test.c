@@ -688,6 +688,29 @@ static void test_fd_stays_readable_while_something_is_left(void **state)
 	context_close(&c);
 }
 
+static void test_fd_of_a_started_cpu_is_left_alone(void **state)
+{
+	struct flood task = {0};
+	struct context c;
+	int fd;
+
+	context_open(&c, 1);
+	fd = ob_cpu_fd(c.cpu);
+	turn_dry(c.cpu);
+	assert_int_equal(ob_cpu_start(c.cpu, -1), 0);
+	/* Something is always left, and yet no turn pays for a descriptor that nobody sleeps on. */
+	assert_int_equal(ob_task_spawn(c.cpu, "flood", flood_task, &task, NULL), 0);
+	usleep(50000);
+	assert_false(is_readable(fd, 0));
+	ob_cpu_stop(c.cpu);
+	assert_int_equal(ob_cpu_fd(c.cpu), fd);
+	assert_true(is_readable(fd, 0));
+	task.stop = true;
+	turn_dry(c.cpu);
+	assert_false(is_readable(fd, 0));
+	context_close(&c);
+}
+
 /* A post that races with the end of a turn must make the descriptor readable. */
 static void test_fd_embedded_loses_no_post(void **state)
 {
@@ -729,6 +752,7 @@ int main(void)
 		cmocka_unit_test(test_call_to_a_cpu_that_nobody_turns_times_out),
 		cmocka_unit_test(test_fd_in_an_epoll_loop_tells_of_everything),
 		cmocka_unit_test(test_fd_stays_readable_while_something_is_left),
+		cmocka_unit_test(test_fd_of_a_started_cpu_is_left_alone),
 		cmocka_unit_test(test_fd_embedded_loses_no_post),
 	};
 
