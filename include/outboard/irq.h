@@ -82,7 +82,12 @@ void ob_irq_release(struct ob_device *dev);
  * does not turn.
  */
 int ob_irq_request(struct ob_device *dev, unsigned vector, const struct ob_irq_config *config, struct ob_irq **out);
-/** ob_irq_free - disable the vector; when it returns no handler runs or will run. Task. NULL is fine. */
+/**
+ * ob_irq_free - disable the vector; when it returns no handler runs or will run. Task. NULL is fine.
+ *
+ * So it waits for a task handler that runs now for as long as that takes, with a line in the log every second: a handler
+ * must end. Where nobody turns the vector's CPU nothing can run; then this returns after some seconds and leaks.
+ */
 void ob_irq_free(struct ob_irq *irq);
 
 /** ob_irq_mask, ob_irq_unmask - stop and resume delivery; what arrives meanwhile is delivered at unmask. Owner CPU. */

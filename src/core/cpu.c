@@ -184,6 +184,11 @@ bool cpu_enter(struct ob_cpu *cpu)
 					   __ATOMIC_RELAXED);
 }
 
+bool cpu_is_inside(const struct ob_cpu *cpu)
+{
+	return __atomic_load_n(&cpu->runner, __ATOMIC_ACQUIRE) != 0;
+}
+
 void cpu_leave(struct ob_cpu *cpu)
 {
 	__atomic_store_n(&cpu->runner, 0, __ATOMIC_RELEASE);

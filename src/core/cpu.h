@@ -32,6 +32,9 @@ enum cpu_context cpu_context(void);
 /* Is this plain thread the home of @cpu, so that it may touch what belongs to the CPU between turns? */
 bool cpu_is_home(const struct ob_cpu *cpu);
 
+/* Is a thread inside the CPU's loop at this moment? Any thread. */
+bool cpu_is_inside(const struct ob_cpu *cpu);
+
 int cpu_create(struct ob *ob, unsigned index, unsigned trace_events, struct ob_cpu **out);
 void cpu_destroy(struct ob_cpu *cpu);
 

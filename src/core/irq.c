@@ -22,6 +22,7 @@
 #define LEVEL_TURNS 16
 /* How long another CPU may take to notice that it shall let go of an interrupt. */
 #define IRQ_CALL_TIMEOUT_NS (5 * OB_NS_PER_S)
+#define IRQ_JOIN_STEP_NS    OB_NS_PER_S /* between the log lines about a task handler that does not end */
 #define IRQ_TASK_WAIT_NS    OB_NS_PER_S
 #define IRQ_SLEEP_NS        (20 * OB_NS_PER_US)
 #define IRQ_VECTORS_MAX     2048u /* MSI-X, PCI 3.0 §6.8.2.3 */
@@ -446,6 +447,28 @@ static int call_detach(struct ob_irq *irq, uint64_t deadline_ns)
 	}
 }
 
+static void nothing(void *arg)
+{
+}
+
+/*
+ * The handler uses what its driver frees next, so this ends with it and no sooner, however long it takes. Only when its
+ * CPU does not turn, and nobody is inside its loop, nothing of it can run: -ETIMEDOUT.
+ */
+static int join_task(struct ob_irq *irq)
+{
+	struct ob_cpu *cpu = irq->line->cpu;
+	int rc;
+
+	while ((rc = ob_task_join(irq->task, ob_deadline(IRQ_JOIN_STEP_NS))) == -ETIMEDOUT) {
+		if (ob_cpu_call(cpu, nothing, NULL, ob_deadline(IRQ_JOIN_STEP_NS)) == -ETIMEDOUT && !cpu_is_inside(cpu))
+			break;
+		ob_err(irq->dev->machine->ob, "%s: vector %u (%s): its task handler on CPU %u still runs",
+		       irq->dev->name, irq->vector, irq->name, ob_cpu_index(cpu));
+	}
+	return rc;
+}
+
 /* Work that was posted before the detach runs once more and does nothing. */
 static int wait_for_work(struct ob_irq *irq, uint64_t deadline_ns)
 {
@@ -468,11 +491,16 @@ void ob_irq_free(struct ob_irq *irq)
 		return;
 	dev = irq->dev;
 	dev->irqs[irq->vector] = NULL;
-	rc = call_detach(irq, deadline);
+	/* A handler that keeps its CPU to itself keeps us, too. */
+	while ((rc = call_detach(irq, deadline)) == -ETIMEDOUT && cpu_is_inside(irq->line->cpu)) {
+		ob_err(dev->machine->ob, "%s: vector %u (%s): CPU %u is busy with something else", dev->name,
+		       irq->vector, irq->name, ob_cpu_index(irq->line->cpu));
+		deadline = ob_deadline(IRQ_CALL_TIMEOUT_NS);
+	}
 	if (rc == 0 && irq->task != NULL)
-		rc = ob_task_join(irq->task, deadline);
+		rc = join_task(irq);
 	if (rc == 0)
-		rc = wait_for_work(irq, deadline);
+		rc = wait_for_work(irq, ob_deadline(IRQ_CALL_TIMEOUT_NS));
 	if (rc != 0) {
 		/* That CPU does not turn, so nothing runs there; but what hangs on its loop must stay. */
 		ob_err(dev->machine->ob, "%s: vector %u (%s): CPU %u does not let go of it: %s", dev->name, irq->vector,

@@ -42,7 +42,9 @@ struct seen {
 	bool with_task, no_soft;
 	bool lower; /* INTx: the hard handler takes the line down, and answers NONE when it was not up */
 	uint32_t storm_max;
+	uint64_t task_ns;          /* how long its task handler takes; 0: a millisecond */
 	unsigned hard, soft, task; /* __atomic */
+	unsigned task_begun;       /* __atomic */
 	bool wrong;                /* a context or CPU that should not be */
 	struct ob_irq *irq;
 	int rc;
@@ -82,7 +84,8 @@ static void task(void *arg)
 	struct seen *s = arg;
 
 	check(s, CPU_CONTEXT_TASK);
-	ob_task_sleep(ob_deadline(OB_NS_PER_MS)); /* a task may */
+	__atomic_fetch_add(&s->task_begun, 1, __ATOMIC_SEQ_CST);
+	ob_task_sleep(ob_deadline(s->task_ns != 0 ? s->task_ns : OB_NS_PER_MS)); /* a task may */
 	__atomic_fetch_add(&s->task, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -171,6 +174,11 @@ static bool some_soft(void *arg)
 static bool some_task(void *arg)
 {
 	return LOAD(((struct seen *)arg)->task) > 0;
+}
+
+static bool task_begun(void *arg)
+{
+	return LOAD(((struct seen *)arg)->task_begun) > 0;
 }
 
 static bool never(void *arg)
@@ -559,6 +567,29 @@ static void test_level_that_never_goes_down_is_a_storm(void **state)
 	finish(&f);
 }
 
+static void test_free_waits_for_a_task_handler_that_takes_long(void **state)
+{
+	for (unsigned cpu = 0; cpu < 2; cpu++) {
+		struct fixture f;
+		struct seen t;
+
+		start(&f, 2, 1);
+		t = (struct seen){.td = f.a,
+				  .cpu = cpu,
+				  .answer = OB_IRQ_TASK,
+				  .with_task = true,
+				  .task_ns = 1200 * OB_NS_PER_MS};
+		request(&f, &t);
+		test_fire(f.a, 0);
+		assert_true(test_wait_until(f.ob, task_begun, &t, 2000));
+		test_in_task(f.ob, 0, free_task, &t);
+		assert_int_equal(LOAD(t.task), 1);
+		assert_true(test_logged("its task handler on CPU", "still runs"));
+		test_in_task(f.ob, 0, release_task, &t.td->dev);
+		finish(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -575,6 +606,7 @@ int main(void)
 		cmocka_unit_test(test_storm_on_a_shared_line_masks_the_culprit_only),
 		cmocka_unit_test(test_storm_on_a_shared_line_with_an_eventfd_each_masks_the_culprit_only),
 		cmocka_unit_test(test_level_that_never_goes_down_is_a_storm),
+		cmocka_unit_test(test_free_waits_for_a_task_handler_that_takes_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
