@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 MESON   ?= meson
 export MACHINE
 
-.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format bench install docs clean help
+.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz bench install docs clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -34,6 +34,10 @@ lint: ## format, include direction, banned calls, headers that compile alone, le
 format: ## let clang-format have its way
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
+fuzz: ## a device that lies, made by libFuzzer, for FUZZ_TIME seconds (60)
+	@tools/install-packages build test
+	@tools/fuzz
+
 bench: ## instructions per request, and IOPS beside what you would otherwise use
 	@tools/install-packages build run bench
 	@$(MAKE) --no-print-directory all
@@ -47,7 +51,7 @@ docs: ## check the man pages, and print where things are written
 	@tools/docs
 
 clean: ## remove the build directories
-	@rm -rf build build-asan build-clang build-arm64
+	@rm -rf build build-asan build-clang build-arm64 build-fuzz
 
 help: ## this list
 	@echo "make TARGET [MACHINE=uri] [BUILD=dir] [PREFIX=dir]"
