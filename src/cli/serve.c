@@ -3,6 +3,7 @@
 #include "cli/serve.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,9 +250,11 @@ static int serve(struct cli *cli, const struct serve_options *o, const struct ar
 		goto out;
 	}
 	dir = format_text(&a, "%s/outboard-XXXXXX", base && *base ? base : "/tmp");
+	/* From here to its removal no signal ends us but the one that nobody can hold. */
+	serve_block_signals(&job);
 	if (!dir || !mkdtemp(dir)) {
 		code = cli_error(cli, CLI_FAILED, "%s: %s", dir ? dir : "directory", strerror(errno));
-		goto out;
+		goto unblock;
 	}
 	build(cli, &a, o, args, dir, plugin, &job);
 	job.nbdkit = a.argv;
@@ -259,6 +262,8 @@ static int serve(struct cli *cli, const struct serve_options *o, const struct ar
 	if (job.status_file)
 		unlink(job.status_file);
 	rmdir(dir);
+unblock:
+	sigprocmask(SIG_SETMASK, &job.mask, NULL);
 out:
 	while (a.made_count)
 		free(a.made[--a.made_count]);

@@ -3,6 +3,8 @@
 #ifndef OB_CLI_SERVE_H
 #define OB_CLI_SERVE_H
 
+#include <signal.h>
+
 #include "cli/cli.h"
 
 struct serve_job {
@@ -12,7 +14,12 @@ struct serve_job {
 	const char *port;        /* or NULL */
 	const char *command;     /* --run, or NULL */
 	const char *status_file; /* the plugin makes it when it is ready, and writes into it why it ends */
+	sigset_t signals;        /* blocked, and fetched while it serves */
+	sigset_t mask;           /* as it was before: the children's */
 };
+
+/** serve_block_signals - from here on a signal to stop waits for serve_run(); the caller restores @job->mask */
+void serve_block_signals(struct serve_job *job);
 
 /** serve_run - start nbdkit, wait until it is ready, run the command or wait for a signal, stop it. An exit code. */
 int serve_run(struct cli *cli, const struct serve_job *job);

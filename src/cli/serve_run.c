@@ -27,7 +27,6 @@ struct child {
 struct serving {
 	struct cli *cli;
 	const struct serve_job *job;
-	sigset_t signals, old_mask;
 	struct child server, command;
 	int caught; /* the signal that said stop */
 };
@@ -40,7 +39,7 @@ static int start_child(struct serving *s, struct child *child, char **argv)
 		return cli_error(s->cli, CLI_FAILED, "fork: %s", strerror(errno));
 	if (!pid) {
 		signal(SIGPIPE, SIG_DFL);
-		sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+		sigprocmask(SIG_SETMASK, &s->job->mask, NULL);
 		execv(argv[0], argv);
 		fprintf(stderr, "outboard: serve: %s: %s\n", argv[0], strerror(errno));
 		_exit(127);
@@ -67,9 +66,9 @@ static void reap(struct serving *s)
 static void sleep_until_event(struct serving *s, uint64_t timeout_ns)
 {
 	const struct timespec timeout = {(time_t)(timeout_ns / OB_NS_PER_S), (long)(timeout_ns % OB_NS_PER_S)};
-	int number = timeout_ns ? sigtimedwait(&s->signals, NULL, &timeout) : sigwaitinfo(&s->signals, NULL);
+	int number = timeout_ns ? sigtimedwait(&s->job->signals, NULL, &timeout) : sigwaitinfo(&s->job->signals, NULL);
 
-	if (number == SIGINT || number == SIGTERM)
+	if (number > 0 && number != SIGCHLD)
 		s->caught = number;
 	reap(s);
 }
@@ -185,20 +184,29 @@ static int run_command(struct serving *s)
 	return WIFEXITED(s->command.status) ? WEXITSTATUS(s->command.status) : 128 + WTERMSIG(s->command.status);
 }
 
+void serve_block_signals(struct serve_job *job)
+{
+	static const int stop[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+	sigemptyset(&job->signals);
+	sigaddset(&job->signals, SIGCHLD);
+	for (unsigned i = 0; i < sizeof(stop) / sizeof(stop[0]); i++) {
+		struct sigaction now;
+
+		/* nohup's is to stay ignored, which a blocked signal is not. */
+		if (sigaction(stop[i], NULL, &now) || now.sa_handler != SIG_IGN)
+			sigaddset(&job->signals, stop[i]);
+	}
+	sigprocmask(SIG_BLOCK, &job->signals, &job->mask);
+}
+
 int serve_run(struct cli *cli, const struct serve_job *job)
 {
 	struct serving s = {.cli = cli, .job = job};
 	int code;
 
-	sigemptyset(&s.signals);
-	sigaddset(&s.signals, SIGINT);
-	sigaddset(&s.signals, SIGTERM);
-	sigaddset(&s.signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &s.signals, &s.old_mask);
-	if (cli_interrupted()) { /* it came before the block */
-		sigprocmask(SIG_SETMASK, &s.old_mask, NULL);
+	if (cli_interrupted()) /* it came before the block */
 		return 128 + cli_interrupted();
-	}
 	code = start_child(&s, &s.server, job->nbdkit);
 	if (!code)
 		code = wait_ready(&s);
@@ -207,6 +215,5 @@ int serve_run(struct cli *cli, const struct serve_job *job)
 	stop_child(&s, &s.server);
 	if (job->socket)
 		unlink(job->socket);
-	sigprocmask(SIG_SETMASK, &s.old_mask, NULL);
 	return code;
 }
