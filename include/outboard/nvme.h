@@ -3,7 +3,9 @@
  * What an NVMe controller offers beyond a block device: identify data, log pages, SMART, features, firmware,
  * namespaces.
  *
- * All functions wait: call them in a task, or on a plain thread. @block is any namespace of the controller.
+ * All functions wait, those without a deadline a minute at most (firmware: ten): call them in a task, or on a plain
+ * thread; in hard or soft context they answer -EDEADLK. @block is any namespace of the controller. What did not end by the
+ * deadline may still be done by the device (-ETIMEDOUT).
  * They answer -EOPNOTSUPP for a block device of another driver, -ENODEV, -ETIMEDOUT, and -EIO for a status that has no
  * better errno; *status (may be NULL) is then the device's own, SCT << 8 | SC.
  */

@@ -444,11 +444,11 @@ int nvme_identify(struct nvme *n, unsigned cns, uint32_t nsid, void *buffer, uin
 	return ret != 0 ? ret : nvme_status_error(cmd.status);
 }
 
-int nvme_get_log(struct nvme *n, uint8_t page, uint32_t nsid, uint64_t offset, void *buffer, size_t len_bytes,
-		 uint16_t *status)
+struct nvme_command nvme_log_command(uint8_t page, uint32_t nsid, uint64_t offset, size_t len_bytes)
 {
 	uint32_t dwords = (uint32_t)(len_bytes / 4 - 1);
-	struct nvme_command cmd = {
+
+	return (struct nvme_command){
 		.opcode = NVME_ADMIN_GET_LOG_PAGE,
 		.nsid = nsid,
 		.cdw10 = FIELD_PREP(NVME_LOG_LID, page) | FIELD_PREP(NVME_LOG_NUMDL, dwords & 0xffff),
@@ -456,6 +456,12 @@ int nvme_get_log(struct nvme *n, uint8_t page, uint32_t nsid, uint64_t offset, v
 		.cdw12 = (uint32_t)offset,
 		.cdw13 = (uint32_t)(offset >> 32),
 	};
+}
+
+int nvme_get_log(struct nvme *n, uint8_t page, uint32_t nsid, uint64_t offset, void *buffer, size_t len_bytes,
+		 uint16_t *status)
+{
+	struct nvme_command cmd = nvme_log_command(page, nsid, offset, len_bytes);
 	int ret;
 
 	if (len_bytes == 0 || len_bytes % 4 != 0 || offset % 4 != 0)

@@ -445,6 +445,7 @@ int nvme_admin_do(struct nvme *n, struct nvme_command *cmd, const char *what);
 int nvme_admin_run_data(struct nvme *n, struct nvme_command *cmd, void *buffer, size_t len_bytes, bool to_device,
 			uint64_t deadline_ns);
 int nvme_identify(struct nvme *n, unsigned cns, uint32_t nsid, void *buffer, uint16_t *status);
+struct nvme_command nvme_log_command(uint8_t page, uint32_t nsid, uint64_t offset, size_t len_bytes);
 int nvme_get_log(struct nvme *n, uint8_t page, uint32_t nsid, uint64_t offset, void *buffer, size_t len_bytes,
 		 uint16_t *status);
 /* Issue without waiting; cmd->done is called. 0; -EBUSY; -ENODEV. */

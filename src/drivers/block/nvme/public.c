@@ -1,100 +1,188 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What outboard/nvme.h offers. Each call takes a use of the device, which holds off the driver's removal, and does its
- * work in a task on CPU 0, where the admin queue lives.
+ * work in a task on CPU 0, where the admin queue lives. The caller may stop waiting before the task ends: what both need
+ * is in memory that belongs to neither's stack, the caller's data are copied to it and from it.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "core/cpu.h"
 #include "drivers/block/nvme/nvme.h"
 
-#define JOIN_NS            (60 * OB_NS_PER_S)
+#define CALL_NS            (60 * OB_NS_PER_S) /* where the caller names no deadline */
+#define CALL_SLACK_NS      (100 * OB_NS_PER_MS)
+#define RESET_SLICE_NS     (250 * OB_NS_PER_MS)
 #define FIRMWARE_PIECE     (32u * 1024)
 #define FIRMWARE_UNIT      4096u
+#define FIRMWARE_NS        (600 * OB_NS_PER_S)
 #define FIRMWARE_COMMIT_NS (60 * OB_NS_PER_S)
+
+enum call_state {
+	CALL_RUNNING,
+	CALL_DONE,
+	CALL_ABANDONED, /* the caller's deadline passed: the task frees it */
+};
 
 struct call {
 	struct nvme *n;
-	int (*fn)(struct nvme *n, void *arg);
-	void *arg;
+	struct ob_device *dev;
+	int (*fn)(struct call *call);
+	uint64_t deadline_ns;
 	int ret;
+	uint16_t status;
+	int state; /* __atomic; enum call_state */
+	struct ob_event over;
+	union {
+		struct {
+			uint8_t page;
+			uint32_t nsid;
+			uint64_t offset;
+		} log;
+		struct {
+			unsigned slot, action;
+		} firmware;
+		struct ob_nvme_admin admin;
+		struct ob_nvme_controller controller;
+	};
+	size_t len_bytes;
+	uint8_t data[]; /* the caller's, copied */
 };
 
-static void call_body(void *arg)
+/* ---- calls ---- */
+
+static bool call_is_abandoned(const struct call *call)
+{
+	return __atomic_load_n(&call->state, __ATOMIC_ACQUIRE) == CALL_ABANDONED;
+}
+
+static bool call_move(struct call *call, int to)
+{
+	int from = CALL_RUNNING;
+
+	return __atomic_compare_exchange_n(&call->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* Lets go of the device, too. */
+static void call_body(struct call *call)
+{
+	call->ret = call->fn(call);
+	ob_device_put_online(call->dev);
+}
+
+static void call_task(void *arg)
 {
 	struct call *call = arg;
 
-	call->ret = call->fn(call->n, call->arg);
+	call_body(call);
+	if (call_move(call, CALL_DONE))
+		ob_event_signal(&call->over);
+	else
+		ob_free(call);
 }
 
-static int call_on_cpu0(struct ob_cpu *cpu, struct call *call)
-{
-	struct ob_task *task;
-	int ret;
-
-	if (ob_task_current() != NULL && ob_cpu_current() == cpu) {
-		call_body(call);
-		return call->ret;
-	}
-	ret = ob_task_spawn(cpu, "nvme-call", call_body, call, &task);
-	if (ret != 0)
-		return ret;
-	/* The task uses our stack; all its waits have deadlines. */
-	while (ob_task_join(task, ob_deadline(JOIN_NS)) != 0)
-		;
-	return call->ret;
-}
-
-/* Run @fn for the controller behind @block. */
-static int run(struct ob_block *block, int (*fn)(struct nvme *n, void *arg), void *arg)
+/* A call to @fn for the controller behind @block, with room for so much data. */
+static int call_new(struct ob_block *block, int (*fn)(struct call *call), size_t len_bytes, uint64_t deadline_ns,
+		    struct call **out)
 {
 	struct ob_device *dev = ob_block_device(block);
-	struct call call = {.fn = fn, .arg = arg};
+	enum cpu_context context = cpu_context();
+	struct call *call;
 	const char *driver;
 	int ret;
 
+	if (context == CPU_CONTEXT_HARD || context == CPU_CONTEXT_SOFT)
+		return -EDEADLK;
+	if (len_bytes > SIZE_MAX - sizeof(*call))
+		return -EINVAL;
 	if (!ob_block_online(block) || !ob_device_get_online(dev))
 		return -ENODEV;
 	driver = ob_device_driver_name(dev);
-	if (driver == NULL || strcmp(driver, nvme_driver.name) != 0) {
-		ret = -EOPNOTSUPP;
+	ret = -EOPNOTSUPP;
+	if (driver == NULL || strcmp(driver, nvme_driver.name) != 0)
 		goto put;
-	}
-	call.n = ob_device_driver_data(dev);
-	ret = call.n == NULL ? -ENODEV : call_on_cpu0(ob_device_cpu(dev), &call);
+	ret = -ENODEV;
+	if (ob_device_driver_data(dev) == NULL)
+		goto put;
+	ret = -ENOMEM;
+	call = ob_alloc(sizeof(*call) + len_bytes);
+	if (call == NULL)
+		goto put;
+	call->n = ob_device_driver_data(dev);
+	call->dev = dev;
+	call->fn = fn;
+	call->deadline_ns = deadline_ns;
+	call->len_bytes = len_bytes;
+	*out = call;
+	return 0;
+
 put:
 	ob_device_put_online(dev);
 	return ret;
 }
 
+/* Returns what the function does. *@pcall is NULL afterwards when it goes on without us; else it is the caller's to free. */
+static int call_run(struct call **pcall)
+{
+	struct call *call = *pcall;
+	struct ob_cpu *cpu = call->n->cpu;
+	bool in_task = cpu_context() == CPU_CONTEXT_TASK;
+	uint64_t until = call->deadline_ns;
+	int ret;
+
+	if (in_task && ob_cpu_current() == cpu) {
+		call_body(call);
+		return call->ret;
+	}
+	ob_event_init(&call->over, in_task ? ob_cpu_current() : cpu);
+	ret = ob_task_spawn(cpu, "nvme-call", call_task, call, NULL);
+	if (ret != 0) {
+		ob_device_put_online(call->dev);
+		return ret;
+	}
+	/* A little longer than the task itself: what that ends with says more. */
+	until = until + CALL_SLACK_NS > until ? until + CALL_SLACK_NS : until;
+	while (ob_event_wait(&call->over, until) != 0) {
+		if (call_move(call, CALL_ABANDONED)) {
+			*pcall = NULL;
+			return -ETIMEDOUT;
+		}
+		until = ob_deadline(CALL_SLACK_NS); /* it is about to signal */
+	}
+	return call->ret;
+}
+
 /* ---- logs ---- */
 
-struct log_args {
-	uint8_t page;
-	uint32_t nsid;
-	uint64_t offset;
-	void *buffer;
-	size_t len_bytes;
-	uint16_t status;
-};
-
-static int log_body(struct nvme *n, void *arg)
+static int get_log(struct call *call, uint8_t page, uint32_t nsid, uint64_t offset, void *buffer, size_t len_bytes)
 {
-	struct log_args *a = arg;
+	struct nvme_command cmd = nvme_log_command(page, nsid, offset, len_bytes);
+	int ret;
+
+	cmd.user = true;
+	ret = nvme_admin_run_data(call->n, &cmd, buffer, len_bytes, false,
+				  MIN(call->deadline_ns, ob_deadline(NVME_ADMIN_TIMEOUT_NS)));
+	call->status = cmd.status;
+	return ret != 0 ? ret : nvme_status_error(cmd.status);
+}
+
+static int log_body(struct call *call)
+{
+	const struct nvme *n = call->n;
+	bool extended = (n->info.log_attributes & NVME_LPA_EXTENDED) != 0;
 	size_t done = 0;
 
-	if (a->offset != 0 && (n->info.log_attributes & NVME_LPA_EXTENDED) == 0)
+	if (call->log.offset != 0 && !extended)
 		return -EOPNOTSUPP;
-	while (done < a->len_bytes) {
+	while (done < call->len_bytes && !call_is_abandoned(call)) {
 		/* Without the extended fields a log has at most 4 KiB, and no offset (§5.14). */
-		size_t piece = MIN(a->len_bytes - done, (size_t)NVME_ADMIN_DATA_MAX);
+		size_t piece = MIN(call->len_bytes - done, (size_t)NVME_ADMIN_DATA_MAX);
 		int ret;
 
 		piece = MIN(piece, n->info.transfer_max_bytes);
-		if (piece < a->len_bytes && (n->info.log_attributes & NVME_LPA_EXTENDED) == 0)
+		if (piece < call->len_bytes && !extended)
 			return -EOPNOTSUPP;
-		ret = nvme_get_log(n, a->page, a->nsid, a->offset + done, (uint8_t *)a->buffer + done, piece,
-				   &a->status);
+		ret = get_log(call, call->log.page, call->log.nsid, call->log.offset + done, call->data + done, piece);
 		if (ret != 0)
 			return ret;
 		done += piece;
@@ -105,14 +193,27 @@ static int log_body(struct nvme *n, void *arg)
 int ob_nvme_log(struct ob_block *block, uint8_t page, uint32_t nsid, uint64_t offset, void *buffer, size_t len_bytes,
 		uint16_t *status)
 {
-	struct log_args args = {page, nsid, offset, buffer, len_bytes, 0};
+	struct call *call;
 	int ret;
 
+	if (status != NULL)
+		*status = 0;
 	if (buffer == NULL || len_bytes == 0 || len_bytes % 4 != 0 || offset % 4 != 0)
 		return -EINVAL;
-	ret = run(block, log_body, &args);
+	ret = call_new(block, log_body, len_bytes, ob_deadline(CALL_NS), &call);
+	if (ret != 0)
+		return ret;
+	call->log.page = page;
+	call->log.nsid = nsid;
+	call->log.offset = offset;
+	ret = call_run(&call);
+	if (call == NULL)
+		return ret;
+	if (ret == 0)
+		memcpy(buffer, call->data, len_bytes);
 	if (status != NULL)
-		*status = args.status;
+		*status = call->status;
+	ob_free(call);
 	return ret;
 }
 
@@ -160,23 +261,23 @@ static void copy_slot(char *to, const uint8_t *from)
 		to[i - 1] = '\0';
 }
 
-static void fill_firmware(struct nvme *n, struct ob_nvme_controller *out)
+static void fill_firmware(struct call *call, struct ob_nvme_controller *out)
 {
 	struct nvme_firmware_log log;
 
-	if (nvme_get_log(n, NVME_LOG_FIRMWARE, NVME_NSID_ALL, 0, &log, sizeof(log), NULL) != 0)
+	if (get_log(call, NVME_LOG_FIRMWARE, NVME_NSID_ALL, 0, &log, sizeof(log)) != 0)
 		return;
 	out->firmware_active = (uint8_t)FIELD_GET(NVME_AFI_ACTIVE, log.afi);
 	for (unsigned i = 0; i < 7; i++)
 		copy_slot(out->firmware_slot[i], log.slot[i]);
 }
 
-static int controller_body(struct nvme *n, void *arg)
+static int controller_body(struct call *call)
 {
-	struct ob_nvme_controller *out = arg;
+	struct ob_nvme_controller *out = &call->controller;
+	const struct nvme *n = call->n;
 	const struct nvme_controller_info *info = &n->info;
 
-	memset(out, 0, sizeof(*out));
 	memcpy(out->model, info->model, sizeof(out->model));
 	memcpy(out->serial, info->serial, sizeof(out->serial));
 	memcpy(out->firmware, info->firmware, sizeof(out->firmware));
@@ -198,21 +299,27 @@ static int controller_body(struct nvme *n, void *arg)
 	out->compare = (info->oncs & NVME_ONCS_COMPARE) != 0;
 	out->namespace_management = (info->oacs & NVME_OACS_NAMESPACE) != 0;
 	out->quirks = n->quirks;
-	fill_firmware(n, out);
+	fill_firmware(call, out);
 	return nvme_is_gone(n) ? -ENODEV : 0;
 }
 
 int ob_nvme_controller(struct ob_block *block, struct ob_nvme_controller *out)
 {
-	return run(block, controller_body, out);
+	struct call *call;
+	int ret = call_new(block, controller_body, 0, ob_deadline(CALL_NS), &call);
+
+	if (ret != 0)
+		return ret;
+	ret = call_run(&call);
+	if (call == NULL)
+		return ret;
+	if (ret == 0)
+		*out = call->controller;
+	ob_free(call);
+	return ret;
 }
 
 /* ---- any command ---- */
-
-struct admin_args {
-	struct ob_nvme_admin *command;
-	uint64_t deadline_ns;
-};
 
 /* Queues and doorbells are the driver's; an async event request would wait for ever. */
 static bool is_forbidden(uint8_t opcode)
@@ -228,10 +335,10 @@ static bool changes_namespaces(uint8_t opcode)
 	       opcode == NVME_ADMIN_FORMAT;
 }
 
-static int admin_body(struct nvme *n, void *arg)
+static int admin_body(struct call *call)
 {
-	const struct admin_args *a = arg;
-	struct ob_nvme_admin *c = a->command;
+	struct ob_nvme_admin *c = &call->admin;
+	struct nvme *n = call->n;
 	struct nvme_command cmd = {
 		.opcode = c->opcode,
 		.nsid = c->nsid,
@@ -245,10 +352,10 @@ static int admin_body(struct nvme *n, void *arg)
 	};
 	int ret;
 
-	if (c->data != NULL)
-		ret = nvme_admin_run_data(n, &cmd, c->data, c->len_bytes, c->to_device, a->deadline_ns);
+	if (call->len_bytes != 0)
+		ret = nvme_admin_run_data(n, &cmd, call->data, call->len_bytes, c->to_device, call->deadline_ns);
 	else
-		ret = nvme_admin_run(n, &cmd, a->deadline_ns);
+		ret = nvme_admin_run(n, &cmd, call->deadline_ns);
 	c->result = cmd.result;
 	c->status = cmd.status;
 	if (ret == 0 && cmd.status == 0 && changes_namespaces(c->opcode))
@@ -258,7 +365,8 @@ static int admin_body(struct nvme *n, void *arg)
 
 int ob_nvme_admin(struct ob_block *block, struct ob_nvme_admin *command, uint64_t deadline_ns)
 {
-	struct admin_args args = {command, deadline_ns};
+	struct call *call;
+	int ret;
 
 	command->result = 0;
 	command->status = 0;
@@ -266,7 +374,21 @@ int ob_nvme_admin(struct ob_block *block, struct ob_nvme_admin *command, uint64_
 		return -EPERM;
 	if ((command->data == NULL) != (command->len_bytes == 0) || command->len_bytes > NVME_ADMIN_DATA_MAX)
 		return -EINVAL;
-	return run(block, admin_body, &args);
+	ret = call_new(block, admin_body, command->len_bytes, deadline_ns, &call);
+	if (ret != 0)
+		return ret;
+	call->admin = *command;
+	if (command->to_device && command->data != NULL)
+		memcpy(call->data, command->data, command->len_bytes);
+	ret = call_run(&call);
+	if (call == NULL)
+		return ret;
+	command->result = call->admin.result;
+	command->status = call->admin.status;
+	if (ret == 0 && !command->to_device && command->data != NULL)
+		memcpy(command->data, call->data, command->len_bytes);
+	ob_free(call);
+	return ret;
 }
 
 static int feature(struct ob_block *block, uint8_t opcode, uint8_t id, uint32_t nsid, uint32_t *value, uint16_t *status)
@@ -301,13 +423,6 @@ int ob_nvme_set_feature(struct ob_block *block, uint8_t id, uint32_t nsid, uint3
 
 /* ---- firmware ---- */
 
-struct firmware_args {
-	const uint8_t *image;
-	size_t len_bytes;
-	unsigned slot, action;
-	uint16_t status;
-};
-
 /* Pieces keep to the granularity that the controller asks for (FWUG). 0: one that we cannot keep to. */
 static size_t firmware_piece(const struct nvme *n)
 {
@@ -320,47 +435,51 @@ static size_t firmware_piece(const struct nvme *n)
 	return unit <= NVME_ADMIN_DATA_MAX && unit <= n->info.transfer_max_bytes ? unit : 0;
 }
 
-static int firmware_download(struct nvme *n, struct firmware_args *a, size_t piece_max)
+static int firmware_download(struct call *call, size_t piece_max)
 {
-	for (size_t done = 0; done < a->len_bytes;) {
-		size_t piece = MIN(piece_max, a->len_bytes - done);
+	for (size_t done = 0; done < call->len_bytes;) {
+		size_t piece = MIN(piece_max, call->len_bytes - done);
 		struct nvme_command cmd = {
 			.opcode = NVME_ADMIN_FIRMWARE_DOWNLOAD,
 			.cdw10 = (uint32_t)(piece / 4 - 1),
 			.cdw11 = (uint32_t)(done / 4),
 			.user = true,
 		};
-		int ret = nvme_admin_run_data(n, &cmd, (void *)(uintptr_t)(a->image + done), piece, true,
+		int ret = nvme_admin_run_data(call->n, &cmd, call->data + done, piece, true,
 					      ob_deadline(FIRMWARE_COMMIT_NS));
 
-		a->status = cmd.status;
+		call->status = cmd.status;
 		if (ret == 0)
 			ret = nvme_status_error(cmd.status);
 		if (ret != 0)
 			return ret;
+		/* Half an image is nothing that the controller would use. */
+		if (call_is_abandoned(call))
+			return -ETIMEDOUT;
 		done += piece;
 	}
 	return 0;
 }
 
-static int firmware_body(struct nvme *n, void *arg)
+static int firmware_body(struct call *call)
 {
-	struct firmware_args *a = arg;
+	struct nvme *n = call->n;
 	size_t piece = firmware_piece(n);
 	struct nvme_command cmd = {
 		.opcode = NVME_ADMIN_FIRMWARE_COMMIT,
-		.cdw10 = FIELD_PREP(NVME_FIRMWARE_SLOT, a->slot) | FIELD_PREP(NVME_FIRMWARE_ACTION, a->action),
+		.cdw10 = FIELD_PREP(NVME_FIRMWARE_SLOT, call->firmware.slot) |
+			 FIELD_PREP(NVME_FIRMWARE_ACTION, call->firmware.action),
 		.user = true,
 	};
 	int ret;
 
 	if ((n->info.oacs & NVME_OACS_FIRMWARE) == 0 || piece == 0)
 		return -EOPNOTSUPP;
-	ret = firmware_download(n, a, piece);
+	ret = firmware_download(call, piece);
 	if (ret != 0)
 		return ret;
 	ret = nvme_admin_run(n, &cmd, ob_deadline(FIRMWARE_COMMIT_NS));
-	a->status = cmd.status;
+	call->status = cmd.status;
 	if (ret != 0)
 		return ret;
 	ret = nvme_status_error(cmd.status);
@@ -371,28 +490,53 @@ static int firmware_body(struct nvme *n, void *arg)
 int ob_nvme_firmware_download(struct ob_block *block, const void *image, size_t len_bytes, unsigned slot,
 			      unsigned action, uint16_t *status)
 {
-	struct firmware_args args = {image, len_bytes, slot, action, 0};
+	struct call *call;
 	int ret;
 
 	if (image == NULL || len_bytes == 0 || len_bytes % 4 != 0 || len_bytes / 4 > UINT32_MAX || slot > 7 ||
 	    action > NVME_FIRMWARE_ACTIVATE_NOW)
 		return -EINVAL;
-	ret = run(block, firmware_body, &args);
+	ret = call_new(block, firmware_body, len_bytes, ob_deadline(FIRMWARE_NS), &call);
+	if (ret != 0)
+		return ret;
+	call->firmware.slot = slot;
+	call->firmware.action = action;
+	memcpy(call->data, image, len_bytes);
+	ret = call_run(&call);
+	if (call == NULL)
+		return ret;
 	if (status != NULL)
-		*status = args.status;
+		*status = call->status;
+	ob_free(call);
 	return ret;
 }
 
 /* ---- reset ---- */
 
-static int reset_body(struct nvme *n, void *arg)
+/* In slices, so that a device that is to lose its driver is not held until the lock comes free. */
+static int reset_body(struct call *call)
 {
-	const uint64_t *deadline_ns = arg;
+	struct nvme *n = call->n;
 
-	return nvme_reset(n, "asked for", *deadline_ns);
+	for (;;) {
+		uint64_t slice = MIN(call->deadline_ns, ob_deadline(RESET_SLICE_NS));
+		int ret = nvme_reset(n, "asked for", slice);
+
+		if (ret != -ETIMEDOUT || n->state == NVME_DEAD || ob_now_ns() >= call->deadline_ns)
+			return ret;
+		if (!nvme_is_online(n))
+			return -ENODEV;
+	}
 }
 
 int ob_nvme_reset(struct ob_block *block, uint64_t deadline_ns)
 {
-	return run(block, reset_body, &deadline_ns);
+	struct call *call;
+	int ret = call_new(block, reset_body, 0, deadline_ns, &call);
+
+	if (ret != 0)
+		return ret;
+	ret = call_run(&call);
+	ob_free(call);
+	return ret;
 }

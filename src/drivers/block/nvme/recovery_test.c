@@ -352,6 +352,118 @@ static void test_abrupt_shutdown_amid_a_reset_saves_the_cache(void **state)
 	ob_device_put(dev);
 }
 
+/* ---- public calls ---- */
+
+struct asker {
+	struct ob_timer timer;
+	bool asked;
+	int answer;
+	uint64_t took_ns;
+};
+
+static void ask_in_soft_context(struct ob_timer *timer)
+{
+	struct asker *a = (struct asker *)(void *)timer;
+	struct ob_nvme_smart smart;
+
+	a->answer = ob_nvme_smart(bed.block, &smart);
+	a->asked = true;
+}
+
+static void test_public_call_in_soft_context_is_refused(void **state)
+{
+	struct asker a = {.asked = false};
+
+	ob_timer_init(&a.timer, ob_cpu_get(bed.ob, 0), ask_in_soft_context);
+	ob_timer_start(&a.timer, ob_now_ns());
+	bed_turn_until(&bed, NULL, 10 * OB_NS_PER_MS);
+	assert_true(a.asked);
+	assert_int_equal(a.answer, -EDEADLK);
+}
+
+static void *ask_on_a_thread(void *arg)
+{
+	uint8_t buffer[4096];
+	struct ob_nvme_admin command = {.opcode = NVME_ADMIN_IDENTIFY,
+					.cdw10 = NVME_CNS_CONTROLLER,
+					.data = buffer,
+					.len_bytes = sizeof(buffer)};
+	struct asker *a = arg;
+	uint64_t start = ob_now_ns();
+
+	a->answer = ob_nvme_admin(bed.block, &command, ob_deadline(200 * OB_NS_PER_MS));
+	a->took_ns = ob_now_ns() - start;
+	__atomic_store_n(&a->asked, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Nobody turns CPU 0 meanwhile; when somebody does, the task finds that nobody waits. */
+static void test_public_call_keeps_its_deadline_when_cpu_0_does_not_turn(void **state)
+{
+	struct asker a = {.asked = false};
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, ask_on_a_thread, &a), 0);
+	for (unsigned i = 0; i < 2000 && !__atomic_load_n(&a.asked, __ATOMIC_ACQUIRE); i++)
+		usleep(1000);
+	assert_true(__atomic_load_n(&a.asked, __ATOMIC_ACQUIRE));
+	pthread_join(thread, NULL);
+	assert_int_equal(a.answer, -ETIMEDOUT);
+	assert_true(a.took_ns < OB_NS_PER_S);
+	bed_turn_until(&bed, NULL, 50 * OB_NS_PER_MS);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 1), 0);
+}
+
+static void read_health(void *arg)
+{
+	struct ob_nvme_smart smart;
+
+	*(int *)arg = ob_nvme_smart(bed.block, &smart);
+}
+
+static void hold_lock_long(void *arg)
+{
+	struct nvme *n = arg;
+
+	assert_int_equal(ob_mutex_lock(&n->lock, ob_deadline(LONG)), 0);
+	ob_task_sleep(ob_deadline(3 * OB_NS_PER_S));
+	ob_mutex_unlock(&n->lock);
+}
+
+static int log_answer, reset_answer;
+
+static bool both_given_up(struct bed *b)
+{
+	return log_answer != 1 && reset_answer != 1;
+}
+
+static void unbind(void *arg)
+{
+	ob_device_unbind(arg);
+}
+
+static void test_public_calls_give_up_when_the_device_goes_offline(void **state)
+{
+	struct ob_device *dev = ob_device_get(ob_block_device(bed.block));
+	struct ob_cpu *cpu = ob_cpu_get(bed.ob, 0);
+
+	log_answer = reset_answer = 1;
+	bed_command(&bed, "fault " DEVICE " admin=%u count=1 delay=hang", NVME_ADMIN_GET_LOG_PAGE);
+	assert_int_equal(ob_task_spawn(cpu, "test-log", read_health, &log_answer, NULL), 0);
+	assert_int_equal(ob_task_spawn(cpu, "test-hold", hold_lock_long, controller(), NULL), 0);
+	bed_turn_until(&bed, NULL, 20 * OB_NS_PER_MS);
+	assert_int_equal(ob_task_spawn(cpu, "test-reset", try_reset, &reset_answer, NULL), 0);
+	bed_turn_until(&bed, NULL, 20 * OB_NS_PER_MS);
+	assert_int_equal(ob_task_spawn(cpu, "test-unbind", unbind, dev, NULL), 0);
+	assert_true(bed_turn_until(&bed, both_given_up, OB_NS_PER_S));
+	assert_int_equal(log_answer, -ENODEV);
+	assert_int_equal(reset_answer, -ENODEV);
+	for (unsigned i = 0; i < 1000 && ob_device_driver_name(dev) != NULL; i++)
+		bed_turn_until(&bed, NULL, 10 * OB_NS_PER_MS);
+	assert_null(ob_device_driver_name(dev));
+	ob_device_put(dev);
+}
+
 /* ---- retries ---- */
 
 static bool first_ended(struct bed *b)
@@ -513,6 +625,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_controller_that_another_reset_helped_is_not_given_up, open_bed,
 						close_bed),
 		cmocka_unit_test_teardown(test_abrupt_shutdown_amid_a_reset_saves_the_cache, close_bed),
+		cmocka_unit_test_setup_teardown(test_public_call_in_soft_context_is_refused, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(test_public_call_keeps_its_deadline_when_cpu_0_does_not_turn, open_bed,
+						close_bed),
+		cmocka_unit_test_setup_teardown(test_public_calls_give_up_when_the_device_goes_offline, open_bed,
+						close_bed),
 		cmocka_unit_test_setup_teardown(test_retry_with_a_long_delay_does_not_go_with_a_short_one, open_bed,
 						close_bed),
 		cmocka_unit_test_setup_teardown(test_namespace_stays_when_identify_fails_for_a_while, open_bed,
