@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See nvme_probe.h. What is looked at: the failure comes back as an errno or is survived; no coherent memory is left; the
- * admin queue's memory is given back only when the controller is disabled; the next try without failures works. What
- * leaks in other ways, ASan tells.
+ * See nvme_probe.h. What is looked at: the failure comes back as an errno or is survived; no coherent memory is left;
+ * memory that the controller was told of is given back only when it is disabled, or was told that it is over; the next
+ * try without failures works. What leaks in other ways, ASan tells.
  */
 #include "tests/nvme_probe.h"
 
@@ -28,7 +28,7 @@ struct failing {
 	unsigned calls;         /* so far */
 	char call[48];          /* that failed */
 	unsigned leaks;         /* that core found, and said */
-	unsigned checked, loud; /* frees of the admin queue; those while it was enabled */
+	unsigned checked, loud; /* frees of what the device was told of; those while it was enabled */
 };
 
 static bool call_fails(void *arg, const char *call)
@@ -41,16 +41,52 @@ static bool call_fails(void *arg, const char *call)
 	return true;
 }
 
+static bool is_same(const struct ob_dma *a, const struct ob_dma *b)
+{
+	return a->base != NULL && a->base == b->base;
+}
+
+/* By the commands in the admin ring, newest first: is there a queue at this address? */
+static bool is_of_queue(const struct nvme *n, const struct ob_dma *dma)
+{
+	const struct nvme_ring *r = &n->admin.ring;
+	uint64_t deleted[2] = {0, 0};
+
+	for (uint32_t i = 1; i <= r->mask && r->sq != NULL; i++) {
+		const struct nvme_sqe *sqe = &r->sq[(r->sq_tail - i) & r->mask];
+		uint8_t opcode = (uint8_t)ob_le32_load(&sqe->cdw0);
+		uint64_t qid = BIT64(FIELD_GET(NVME_QUEUE_QID, ob_le32_load(&sqe->cdw10)) % 64);
+
+		if (opcode == NVME_ADMIN_DELETE_SQ || opcode == NVME_ADMIN_DELETE_CQ)
+			deleted[opcode == NVME_ADMIN_DELETE_CQ] |= qid;
+		else if ((opcode == NVME_ADMIN_CREATE_SQ || opcode == NVME_ADMIN_CREATE_CQ) &&
+			 ob_le64_load(&sqe->prp1) == dma->iova.addr)
+			return (deleted[opcode == NVME_ADMIN_CREATE_CQ] & qid) == 0;
+	}
+	return false;
+}
+
+/* The controller was told of it, and not that it is over: rings, doorbell buffers, data of admin commands. */
+static bool is_with_device(const struct nvme *n, const struct ob_dma *dma)
+{
+	for (unsigned i = 0; i < NVME_ADMIN_SLOTS; i++) {
+		const struct nvme_admin_slot *slot = &n->admin.slots[i];
+
+		if (slot->busy && (is_same(&slot->data, dma) || (slot->cmd != NULL && is_same(&slot->cmd->data, dma))))
+			return true;
+	}
+	if (n->shadow_on && (is_same(&n->shadow, dma) || is_same(&n->event_index, dma)))
+		return true;
+	return is_same(&n->admin.ring.sq_dma, dma) || is_same(&n->admin.ring.cq_dma, dma) || is_of_queue(n, dma);
+}
+
 static void dma_freed(void *arg, struct ob_device *dev, const struct ob_dma *dma)
 {
 	struct failing *f = arg;
 	const struct nvme *n = ob_device_driver_data(dev);
-	const struct nvme_ring *r;
 
-	if (n == NULL)
-		return;
-	r = &n->admin.ring;
-	if (dma->iova.addr != r->sq_dma.iova.addr && dma->iova.addr != r->cq_dma.iova.addr)
+	/* Without a driver it is core that frees what the driver left, and says so. */
+	if (n == NULL || !is_with_device(n, dma))
 		return;
 	f->checked++;
 	if ((ob_mmio_read32(&n->regs, NVME_CC) & NVME_CC_EN) != 0 ||
@@ -192,6 +228,8 @@ void nvme_channel_fail_each(const char *uri)
 		if (ret == 0)
 			ob_block_channel_close(channel);
 		failed += ret != 0;
+		if (f.loud != 0)
+			fail_msg("call %u (%s) failing frees memory that the device has", at, f.call);
 		ob_dma_stats(dev, &after);
 		if (after.coherent_bytes != before.coherent_bytes)
 			fail_msg("call %u (%s) failing leaves %llu bytes", at, f.call,

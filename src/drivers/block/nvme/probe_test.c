@@ -12,6 +12,7 @@
 static void test_probe_each_call_failing_leaves_nothing(void **state)
 {
 	nvme_probe_fail_each("model:");
+	nvme_probe_fail_each("model:?nvme=8M&shadow=1");
 }
 
 static void test_channel_open_each_call_failing_leaves_nothing(void **state)
