@@ -9,6 +9,7 @@
 #include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
+#include "core/hooks.h"
 #include "tests/sim/scenarios.h"
 
 #define CHANNELS_MAX 2
@@ -179,6 +180,14 @@ static void live(struct ob *ob, struct ob_machine **machine, struct lane *lanes,
 		lane_close(&lanes[i]);
 }
 
+/* Out of memory, vectors, whatever a call may run out of. */
+static bool call_fails(void *arg, const char *call)
+{
+	const struct sim_config *config = arg;
+
+	return sim_random(config->call_fails_one_in) == 0;
+}
+
 static void log_line(void *arg, enum ob_log_level level, const char *message)
 {
 	sim_log(arg, (int)level, message);
@@ -196,16 +205,22 @@ static void run(const struct sim_config *config)
 	struct ob_machine *machine;
 	struct ob_block *block;
 	struct ob *ob;
+	const struct ob_hooks hooks = {.arg = (void *)config, .fail = call_fails};
 
 	SIM_CHECK(lanes != NULL);
 	SIM_CHECK(ob_create(&ob_config, &ob) == 0);
+	if (config->call_fails_one_in > 0)
+		ob_set_hooks(ob, &hooks);
 	for (unsigned i = 0; i < ob_cpu_count(ob); i++)
 		if (i > 0 || sim_random(2) == 0)
 			SIM_CHECK(ob_cpu_start(ob_cpu_get(ob, i), -1) == 0);
-	SIM_CHECK(ob_machine_open(ob, "sim:", NULL, &machine) == 0);
+	if (ob_machine_open(ob, "sim:", NULL, &machine) != 0) {
+		SIM_CHECK(config->call_fails_one_in > 0);
+		machine = NULL;
+	}
 	block = ob_block_find(ob, NULL);
 	if (block == NULL)
-		SIM_CHECK(config->remove_at_commands > 0);
+		SIM_CHECK(config->remove_at_commands > 0 || config->call_fails_one_in > 0);
 	else
 		live(ob, &machine, lanes, block);
 	ob_block_put(block);
