@@ -119,12 +119,14 @@ void report_describe(uintptr_t address, char *out, size_t size)
 /* One place as "function at file:line", the inlined ones in one line. */
 static void resolve(unsigned long pc, char *out, size_t size)
 {
-	char command[160];
+	char program[256], command[320];
+	ssize_t program_len = readlink("/proc/self/exe", program, sizeof(program) - 1);
 	size_t len = 0;
 	FILE *f;
 
+	program[MAX(program_len, (ssize_t)0)] = '\0';
 	/* A return address: the call, or the access, is before it. */
-	snprintf(command, sizeof(command), "addr2line -fips -e /proc/%ld/exe %#lx 2>/dev/null", (long)getpid(), pc - 1);
+	snprintf(command, sizeof(command), "addr2line -fips -e '%s' %#lx 2>/dev/null", program, pc - 1);
 	f = popen(command, "r");
 	if (f != NULL) {
 		len = fread(out, 1, size - 1, f);
