@@ -172,10 +172,25 @@ static void root_enter(struct model_pci_root *root, struct model_pci *f)
 {
 }
 
+static bool strikes(unsigned one_in)
+{
+	return one_in > 0 && random_one_in(&W.random_fault, one_in);
+}
+
+static void message_fire(uint32_t data)
+{
+	if (data < WORLD_FDS && the_machine->msi_fds[data] != 0)
+		world_fd_fire(the_machine->msi_fds[data]);
+}
+
 static void root_message(struct model_pci_root *root, struct model_pci *from, uint64_t address, uint32_t data)
 {
-	if (address == MSI_ADDRESS && data < WORLD_FDS && the_machine->msi_fds[data] != 0)
-		world_fd_fire(the_machine->msi_fds[data]);
+	if (address != MSI_ADDRESS)
+		return;
+	if (!strikes(W.config.interrupt_lost_one_in))
+		message_fire(data);
+	if (strikes(W.config.interrupt_spurious_one_in))
+		message_fire((uint32_t)random_below(&W.random_fault, W.config.queues + 1));
 }
 
 static void root_line(struct model_pci_root *root, unsigned slot, unsigned pin, bool level)
@@ -242,7 +257,7 @@ void machine_access(struct posted *a)
 
 static bool befalls(const struct nvme_model_command *command, unsigned one_in)
 {
-	return one_in > 0 && command->sqid != 0 && random_one_in(&W.random_fault, one_in);
+	return command->sqid != 0 && strikes(one_in);
 }
 
 static uint64_t command_delay(void *arg, const struct nvme_model_command *command)

@@ -38,6 +38,7 @@ struct sim_config {
 	unsigned queues; /* default 4 */
 	/* faults of I/O commands, one in …; 0: never */
 	unsigned hang_one_in, slow_one_in, fail_one_in;
+	unsigned interrupt_lost_one_in, interrupt_spurious_one_in; /* messages */
 	unsigned call_fails_one_in;  /* calls of the kit that may fail, by the scenario's hooks */
 	uint64_t remove_at_commands; /* the device is pulled out after so many; 0: never */
 };
