@@ -156,6 +156,39 @@ int ob_dma_map(struct ob_device *dev, struct ob_window *window, void *buffer, si
 /** ob_dma_unmap - the transfer is over; copies back what was bounced and written */
 void ob_dma_unmap(struct ob_device *dev, struct ob_dma_map *map);
 
+/* One run of device addresses. */
+struct ob_dma_piece {
+	ob_iova iova;
+	size_t len_bytes;
+};
+
+struct ob_dma_list {
+	struct ob_dma_piece *pieces; /* the caller's array */
+	unsigned piece_count;        /* of it used */
+	size_t len_bytes;
+	/* private */
+	const struct ob_segment *segments;
+	unsigned segment_count;
+	void *bounce;
+	enum ob_dma_rights rights;
+};
+
+/**
+ * ob_dma_map_list - lend the pieces of a scatter-gather list to the device for one transfer
+ * @window:   that holds all segments, or NULL: any memory, bounced as a whole into one piece
+ * @segments: of @count; the caller's, unchanged until ob_dma_unmap_list()
+ * @rights:   the direction
+ * @pieces:   room for @piece_max; what is contiguous for the device becomes one piece
+ *
+ * Nothing is mapped when it fails.
+ * Return: 0; -E2BIG more than @piece_max pieces; -EACCES; -EFAULT; -ENOMEM; -ENODEV.
+ */
+int ob_dma_map_list(struct ob_device *dev, struct ob_window *window, const struct ob_segment *segments, unsigned count,
+		    enum ob_dma_rights rights, struct ob_dma_piece *pieces, unsigned piece_max,
+		    struct ob_dma_list *out);
+/** ob_dma_unmap_list - the transfer is over; copies back what was bounced and written */
+void ob_dma_unmap_list(struct ob_device *dev, struct ob_dma_list *list);
+
 struct ob_dma_stats {
 	uint64_t coherent_bytes; /* allocated now */
 	uint64_t maps;           /* streaming mappings made */

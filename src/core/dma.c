@@ -418,6 +418,121 @@ void ob_dma_unmap(struct ob_device *dev, struct ob_dma_map *map)
 	*map = (struct ob_dma_map){0};
 }
 
+/* ---- scatter-gather ---- */
+
+/* The bytes of all segments; 0 when the list makes no sense. */
+static size_t list_len(const struct ob_segment *segments, unsigned count)
+{
+	size_t sum = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		size_t len = segments[i].len_bytes;
+
+		if (segments[i].base == NULL || len == 0 || len > SIZE_MAX - (OB_CACHE_LINE - 1) - sum)
+			return 0;
+		sum += len;
+	}
+	return sum;
+}
+
+static int list_in_window(const struct ob_device *dev, const struct ob_window *window, unsigned piece_max,
+			  struct ob_dma_list *list)
+{
+	for (unsigned i = 0; i < list->segment_count; i++) {
+		const struct ob_segment *s = &list->segments[i];
+		struct ob_dma_piece *last = list->piece_count > 0 ? &list->pieces[list->piece_count - 1] : NULL;
+		ob_iova iova;
+		int rc = ob_window_iova(window, (unsigned)dev->dma_index, s->base, s->len_bytes, list->rights, &iova);
+
+		if (rc != 0)
+			return rc;
+		if (last != NULL && last->iova.addr + last->len_bytes == iova.addr) {
+			last->len_bytes += s->len_bytes;
+			continue;
+		}
+		if (list->piece_count == piece_max)
+			return -E2BIG;
+		list->pieces[list->piece_count++] = (struct ob_dma_piece){iova, s->len_bytes};
+	}
+	return 0;
+}
+
+static void list_copy(const struct ob_dma_list *list, bool to_bounce)
+{
+	struct dma_block *block = list->bounce;
+	uint8_t *at = block->dma.base;
+
+	for (unsigned i = 0; i < list->segment_count; i++) {
+		const struct ob_segment *s = &list->segments[i];
+
+		if (to_bounce)
+			ob_dma_copy(at, s->base, s->len_bytes);
+		else
+			ob_dma_copy(s->base, at, s->len_bytes);
+		at += s->len_bytes;
+	}
+}
+
+static int list_bounced(struct ob_device *dev, unsigned piece_max, struct ob_dma_list *list)
+{
+	struct dma_block *block;
+	int rc;
+
+	if (piece_max == 0)
+		return -E2BIG;
+	rc = block_new(dev, ALIGN_UP(list->len_bytes, (size_t)OB_CACHE_LINE), OB_CACHE_LINE, (unsigned)list->rights,
+		       &block);
+	if (rc != 0)
+		return rc;
+	block->bounce = true;
+	list->bounce = block;
+	if (list->rights & OB_DMA_READ)
+		list_copy(list, true);
+	list->pieces[0] = (struct ob_dma_piece){block->dma.iova, list->len_bytes};
+	list->piece_count = 1;
+	ob_dma_count_bounce(dev, list->len_bytes);
+	return 0;
+}
+
+int ob_dma_map_list(struct ob_device *dev, struct ob_window *window, const struct ob_segment *segments, unsigned count,
+		    enum ob_dma_rights rights, struct ob_dma_piece *pieces, unsigned piece_max, struct ob_dma_list *out)
+{
+	struct ob_dma_list list = {
+		.pieces = pieces,
+		.len_bytes = list_len(segments, count),
+		.segments = segments,
+		.segment_count = count,
+		.rights = rights,
+	};
+	int rc;
+
+	*out = (struct ob_dma_list){0};
+	if (list.len_bytes == 0 || rights == 0)
+		return -EFAULT;
+	if (hooks_fail(dev->machine->ob, __func__))
+		return -ENOMEM;
+	if (device_is_gone(dev) || dev->dma_index < 0)
+		return -ENODEV;
+	rc = window != NULL ? list_in_window(dev, window, piece_max, &list) : list_bounced(dev, piece_max, &list);
+	if (rc != 0)
+		return rc;
+	__atomic_fetch_add(&dev->dma_stats.maps, 1, __ATOMIC_RELAXED);
+	*out = list;
+	return 0;
+}
+
+void ob_dma_unmap_list(struct ob_device *dev, struct ob_dma_list *list)
+{
+	struct dma_block *block = list->bounce;
+
+	if (block != NULL) {
+		if (list->rights & OB_DMA_WRITE)
+			list_copy(list, false);
+		block_delete(dev, block);
+	}
+	*list = (struct ob_dma_list){0};
+}
+
 void ob_dma_count_bounce(struct ob_device *dev, size_t len_bytes)
 {
 	__atomic_fetch_add(&dev->dma_stats.bounces, 1, __ATOMIC_RELAXED);

@@ -361,6 +361,74 @@ static void test_map_in_a_window_needs_its_rights_and_does_not_bounce(void **sta
 	finish(&f);
 }
 
+static void test_list_in_a_window_joins_what_is_contiguous(void **state)
+{
+	struct ob_dma_piece pieces[2];
+	struct ob_dma_list list;
+	struct ob_segment segments[3];
+	struct ob_window *w;
+	struct fixture f;
+
+	start(&f, false);
+	assert_int_equal(ob_window_create(f.machine, 8192, &w), 0);
+	segments[0] = (struct ob_segment){w->base, 100};
+	segments[1] = (struct ob_segment){w->base + 100, 28};
+	segments[2] = (struct ob_segment){w->base + 4096, 512};
+	assert_int_equal(ob_dma_map_list(f.a, w, segments, 3, OB_DMA_READ, pieces, 2, &list), -EACCES);
+	assert_int_equal(ob_window_grant(w, f.a, OB_DMA_READ), 0);
+	assert_int_equal(ob_dma_map_list(f.a, w, segments, 3, OB_DMA_READ, pieces, 2, &list), 0);
+	assert_int_equal(list.piece_count, 2);
+	assert_int_equal(list.len_bytes, 640);
+	assert_true(pieces[0].iova.addr == w->grant[ob_device_dma_index(f.a)].iova);
+	assert_int_equal(pieces[0].len_bytes, 128);
+	assert_true(pieces[1].iova.addr == pieces[0].iova.addr + 4096);
+	assert_int_equal(pieces[1].len_bytes, 512);
+	ob_dma_unmap_list(f.a, &list);
+	assert_int_equal(ob_dma_map_list(f.a, w, segments, 3, OB_DMA_READ, pieces, 1, &list), -E2BIG);
+	segments[2].len_bytes = 4097;
+	assert_int_equal(ob_dma_map_list(f.a, w, segments, 3, OB_DMA_READ, pieces, 2, &list), -EFAULT);
+	segments[2].len_bytes = SIZE_MAX - 50;
+	assert_int_equal(ob_dma_map_list(f.a, NULL, segments, 3, OB_DMA_READ, pieces, 2, &list), -EFAULT);
+	assert_int_equal(ob_dma_map_list(f.a, w, segments, 0, OB_DMA_READ, pieces, 2, &list), -EFAULT);
+	ob_window_put(w);
+	finish(&f);
+}
+
+static void test_list_without_window_is_one_bounce_that_goes_back_in_pieces(void **state)
+{
+	uint8_t first[30], second[70];
+	const struct ob_segment segments[] = {{first, sizeof(first)}, {second, sizeof(second)}};
+	struct ob_dma_stats stats;
+	struct ob_dma_piece piece;
+	struct ob_dma_list list;
+	struct fixture f;
+	uint8_t *view;
+
+	start(&f, true);
+	memset(first, 0x11, sizeof(first));
+	memset(second, 0x22, sizeof(second));
+	assert_int_equal(ob_dma_map_list(f.a, NULL, segments, 2, OB_DMA_BOTH, &piece, 0, &list), -E2BIG);
+	assert_int_equal(ob_dma_map_list(f.a, NULL, segments, 2, OB_DMA_BOTH, &piece, 1, &list), 0);
+	assert_int_equal(list.piece_count, 1);
+	assert_int_equal(piece.len_bytes, 100);
+	view = test_device_view((struct test_device *)(void *)f.a, piece.iova.addr);
+	assert_int_equal(view[29], 0x11);
+	assert_int_equal(view[30], 0x22);
+	assert_int_equal(view[99], 0x22);
+	memset(view, 0x33, 30);
+	memset(view + 30, 0x44, 70);
+	ob_dma_unmap_list(f.a, &list);
+	assert_int_equal(first[0], 0x33);
+	assert_int_equal(first[29], 0x33);
+	assert_int_equal(second[0], 0x44);
+	assert_int_equal(second[69], 0x44);
+	ob_dma_stats(f.a, &stats);
+	assert_int_equal(stats.maps, 1);
+	assert_int_equal(stats.bounces, 1);
+	assert_int_equal(stats.bounced_bytes, 100);
+	finish(&f);
+}
+
 static void test_mapping_that_is_never_unmapped_is_named_at_removal(void **state)
 {
 	struct ob_dma_map map;
@@ -388,6 +456,8 @@ int main(void)
 		cmocka_unit_test(test_grant_that_the_machine_refuses_leaves_nothing),
 		cmocka_unit_test(test_map_without_window_bounces_in_its_direction),
 		cmocka_unit_test(test_map_in_a_window_needs_its_rights_and_does_not_bounce),
+		cmocka_unit_test(test_list_in_a_window_joins_what_is_contiguous),
+		cmocka_unit_test(test_list_without_window_is_one_bounce_that_goes_back_in_pieces),
 		cmocka_unit_test(test_mapping_that_is_never_unmapped_is_named_at_removal),
 	};
 
