@@ -43,7 +43,7 @@ static struct {
 	int msi_fds[MSI_MAX]; /* 0: free */
 	int intx_fd;
 	unsigned intx_users, intx_level;
-	uint64_t due_ns, now_ns;
+	uint64_t due_ns;
 	bool kicked, running, in_step;
 } the;
 
@@ -531,11 +531,19 @@ static void region_write(const struct ob_region *region, uint64_t offset, unsign
 
 static const struct ob_region_ops region_ops = {.read = region_read, .write = region_write};
 
+static bool is_inside(const struct machine_range *r, uint64_t address, uint64_t len_bytes)
+{
+	return len_bytes <= r->len_bytes && address - r->base <= r->len_bytes - len_bytes;
+}
+
 static int hostile_region_open(struct machine *m, struct ob_device *dev, enum machine_space space, uint64_t address,
 			       uint64_t len_bytes, struct ob_region *out)
 {
 	if (space != MACHINE_SPACE_MEMORY)
 		return -ENODEV;
+	if (!is_inside(&the.buses[0].u.pci.mem32, address, len_bytes) &&
+	    !is_inside(&the.buses[0].u.pci.mem64, address, len_bytes))
+		hostile_fail("registers at %#llx, where no function may be", (unsigned long long)address);
 	*out = (struct ob_region){.len_bytes = len_bytes, .ops = &region_ops, .address = address, .dev = dev};
 	return 0;
 }
