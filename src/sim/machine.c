@@ -281,7 +281,32 @@ static uint16_t command_failure(void *arg, const struct nvme_model_command *comm
 	return statuses[random_below(&W.random_fault, ARRAY_SIZE(statuses))];
 }
 
-static const struct nvme_model_hooks hooks = {.delay_ns = command_delay, .fail = command_failure};
+/* One of its fields is what it cannot be, and the right one never comes: the driver must not believe it. */
+static void command_lie(void *arg, const struct nvme_model_command *command, struct nvme_cqe *cqe)
+{
+	if (!befalls(command, W.config.completion_bad_one_in))
+		return;
+	switch (random_below(&W.random_fault, 4)) {
+	case 0:
+		cqe->sqid = ob_cpu_to_le16((uint16_t)(command->sqid + 1 + random_below(&W.random_fault, 100)));
+		break;
+	case 1:
+		cqe->sqhd = ob_cpu_to_le16((uint16_t)(0x8000 + random_below(&W.random_fault, 0x8000)));
+		break;
+	case 2: /* an earlier life of the same tag */
+		cqe->cid = ob_cpu_to_le16(command->cid ^ 0x8000);
+		break;
+	default:
+		cqe->cid = ob_cpu_to_le16((uint16_t)(command->cid | 0x1f));
+		break;
+	}
+}
+
+static const struct nvme_model_hooks hooks = {
+	.delay_ns = command_delay,
+	.fail = command_failure,
+	.completion = command_lie,
+};
 
 /* Pulled out. Between two of the model's doings, as a wire comes loose between two packets. */
 static bool pull_out(struct sim_machine *m)

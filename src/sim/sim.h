@@ -39,8 +39,9 @@ struct sim_config {
 	/* faults of I/O commands, one in …; 0: never */
 	unsigned hang_one_in, slow_one_in, fail_one_in;
 	unsigned interrupt_lost_one_in, interrupt_spurious_one_in; /* messages */
-	unsigned call_fails_one_in;  /* calls of the kit that may fail, by the scenario's hooks */
-	uint64_t remove_at_commands; /* the device is pulled out after so many; 0: never */
+	unsigned completion_bad_one_in; /* names a queue, a command or a head that cannot be */
+	unsigned call_fails_one_in;     /* calls of the kit that may fail, by the scenario's hooks */
+	uint64_t remove_at_commands;    /* the device is pulled out after so many; 0: never */
 };
 
 #define SIM_RULE_LEN   32

@@ -228,6 +228,7 @@ void sim_swarm_faults(uint64_t seed, struct sim_config *c)
 	c->fail_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
 	c->interrupt_lost_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 10) : 0;
 	c->interrupt_spurious_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 10) : 0;
+	c->completion_bad_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 20) : 0;
 	c->call_fails_one_in = random_one_in(&x, 4) ? 4u << random_below(&x, 7) : 0;
 	c->remove_at_commands = random_one_in(&x, 5) ? 1 + random_below(&x, 40) : 0;
 }
