@@ -63,7 +63,7 @@ for block in 512 4096; do
 
 	# ---- what is offered ----
 	start_server "$machine"
-	want 0 nbdinfo --json "$uri"
+	want 0 nbdinfo --no-content --json "$uri"
 	json "d['exports'][0]['export-size'] == 24 << 20"
 	json "d['exports'][0]['can_multi_conn'] and d['exports'][0]['can_flush'] and d['exports'][0]['can_fua']"
 	json "d['exports'][0]['can_zero'] and not d['exports'][0]['is_read_only']"
