@@ -47,6 +47,12 @@ static void freeze(void *arg)
 	q->broken = q->state == NVME_QUEUE_BROKEN;
 	q->state = NVME_QUEUE_FROZEN;
 	timers_stop(q);
+	/*
+	 * A doorbell that this CPU wrote may still be on its way, and CPU 0's write that disables the controller is not
+	 * ordered after it: it would ring for a queue that is gone, or for the next one of that number. A read of the
+	 * device arrives behind it (PCI Express 5.0 §2.4.1: reads do not pass posted writes).
+	 */
+	(void)ob_mmio_read32(&q->nvme->regs, NVME_CSTS);
 }
 
 /* The controller is quiet: what it completed counts, what it did not goes back to waiting. */
