@@ -83,7 +83,8 @@ static void thaw(void *arg)
 {
 	struct nvme_queue *q = arg;
 
-	if (q->state != NVME_QUEUE_FROZEN)
+	/* One that is being closed was not made again; what waits in it ends with the close. */
+	if (q->state != NVME_QUEUE_FROZEN || !q->created)
 		return;
 	q->state = NVME_QUEUE_LIVE;
 	q->channel->stats.resets++;
