@@ -13,20 +13,8 @@ for program in nbdkit nbdcopy nbdinfo qemu-img qemu-io; do
 	command -v $program >/dev/null || { echo "skipped: no $program" && exit 77; }
 done
 
-# A sanitised plugin in an nbdkit that is not: its runtime must be there first. nbdkit unloads the plugin before leaks are
-# looked for, so they would have no names; the other tests look for them.
-plugin=$(dirname "$OUTBOARD")/../serve/nbd/nbdkit-outboard-plugin.so
-# libp11-kit, which nbdkit has by way of gnutls, then hangs in a destructor (freelocale waits for a lock), so it gets one
-# that does nothing.
-if grep -q __asan_init "$plugin"; then
-	mkdir "$work/bin"
-	echo 'void freelocale(void *locale); void freelocale(void *locale) { (void)locale; }' >"$work/bin/freelocale.c"
-	gcc -shared -fPIC -o "$work/bin/freelocale.so" "$work/bin/freelocale.c" -w
-	printf '#!/bin/sh\nASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="%s %s" exec %s "$@"\n' \
-		"$(gcc -print-file-name=libasan.so)" "$work/bin/freelocale.so" "$(command -v nbdkit)" >"$work/bin/nbdkit"
-	chmod +x "$work/bin/nbdkit"
-	PATH=$work/bin:$PATH
-fi
+. "$(dirname "$0")/sanitised_nbdkit.sh"
+sanitised_nbdkit "$OUTBOARD" "$work/bin"
 
 start_server() { # MACHINE, options…
 	local machine=$1 i

@@ -10,6 +10,8 @@ trap 'rm -rf "$work"' EXIT
 export TMPDIR=$work/tmp
 mkdir "$TMPDIR"
 bad=0
+. "$(dirname "$0")/sanitised_nbdkit.sh"
+sanitised_nbdkit "$outboard" "$work/bin"
 
 fail() {
 	echo "$*" >&2
