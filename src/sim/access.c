@@ -103,7 +103,7 @@ void __tsan_init(void);
 void __tsan_vptr_update(void **p, void *v);
 
 /* A copy of a structure is announced as a write, then a read, and then made: nothing may come between. */
-static bool copy_announced;
+SIM_STATE static bool copy_announced;
 
 void __tsan_read_range(void *p, size_t len_bytes)
 {

@@ -21,8 +21,8 @@ struct mapping {
 	uint32_t revoked_pc[BLOCK_PCS];
 };
 
-static struct mapping mappings[SLOT_MAX];
-static unsigned mapping_count;
+SIM_STATE static struct mapping mappings[SLOT_MAX];
+SIM_STATE static unsigned mapping_count;
 
 void iommu_reset(void)
 {

@@ -33,7 +33,7 @@ struct sim_machine {
 	int msi_fds[WORLD_FDS];
 };
 
-static struct sim_machine *the_machine;
+SIM_STATE static struct sim_machine *the_machine;
 
 void machine_reset(void)
 {

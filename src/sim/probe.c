@@ -5,7 +5,7 @@
 #include "sim/iommu.h"
 #include "sim/world.h"
 
-static struct {
+SIM_STATE static struct {
 	void (*fn)(void *arg);
 	void *arg;
 	uint64_t doorbell;

@@ -22,7 +22,7 @@
 #define WARP_MAX_NS   OB_NS_PER_MS
 #define PRIORITY_BASE 1000000
 
-static uint64_t *stack_bottom[THREAD_MAX];
+SIM_STATE static uint64_t *stack_bottom[THREAD_MAX];
 
 /* ---- reports ---- */
 

@@ -16,7 +16,7 @@
 #define SIGNAL_STACK_BYTES (64 * 1024)
 #define WATCHDOG_S         20 /* of CPU time between two steps: a loop that touches nothing */
 
-struct world W;
+SIM_STATE struct world W __attribute__((aligned(4096)));
 uintptr_t world_text_base;
 
 static sigjmp_buf run_end;

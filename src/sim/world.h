@@ -241,6 +241,12 @@ struct world {
 	const struct sim_scenario *scenario;
 };
 
+/*
+ * All that a run changes, and that does not lie in the arena, stands in one section: snapshot.c keeps it and brings it
+ * back. It is zero when a run starts from nothing, or has a reset function that sim_run() calls.
+ */
+#define SIM_STATE __attribute__((section("sim_state")))
+
 extern struct world W;
 
 static inline void world_mix(uint64_t x)
