@@ -7,9 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tests/sim/scenarios.h"
-
-static const struct sim_scenario *const scenarios[] = {&scenario_nvme_io, &scenario_nvme_rough};
+#include "sim/scenarios/scenarios.h"
 
 struct options {
 	const struct sim_scenario *scenario;
@@ -31,8 +29,8 @@ static int usage(void)
 {
 	fprintf(stderr, "usage: explore [SCENARIO] [--seed FIRST] [--seeds COUNT] [--time SECONDS] [--trace]\n"
 			"               [--keep-going] [--calm] [--time-max-ms VIRTUAL]\nscenarios:\n");
-	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
-		fprintf(stderr, "  %-12s %s\n", scenarios[i]->name, scenarios[i]->help);
+	for (size_t i = 0; sim_scenarios[i] != NULL; i++)
+		fprintf(stderr, "  %-12s %s\n", sim_scenarios[i]->name, sim_scenarios[i]->help);
 	return 2;
 }
 
@@ -64,9 +62,9 @@ static int parse(int argc, char **argv, struct options *o)
 		else
 			return -EINVAL;
 	}
-	for (size_t i = 0; optind < argc && i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
-		if (strcmp(scenarios[i]->name, argv[optind]) == 0) {
-			o->scenario = scenarios[i];
+	for (size_t i = 0; optind < argc && sim_scenarios[i] != NULL; i++)
+		if (strcmp(sim_scenarios[i]->name, argv[optind]) == 0) {
+			o->scenario = sim_scenarios[i];
 			return 0;
 		}
 	return optind < argc ? -EINVAL : 0;
@@ -75,7 +73,7 @@ static int parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
 	static struct sim_result result;
-	struct options o = {.scenario = scenarios[0], .seed = 1, .seeds = 1000, .swarm = true};
+	struct options o = {.scenario = sim_scenarios[0], .seed = 1, .seeds = 1000, .swarm = true};
 	uint64_t runs = 0, failures = 0, steps = 0, commands = 0, hash = 0, hard = 0;
 	double start = cpu_seconds(), took;
 

@@ -10,7 +10,7 @@
 #include <outboard/outboard.h>
 
 #include "core/hooks.h"
-#include "tests/sim/scenarios.h"
+#include "sim/scenarios/scenarios.h"
 
 #define CHANNELS_MAX 2
 #define DEPTH_MAX    4

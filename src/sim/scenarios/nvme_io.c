@@ -5,7 +5,7 @@
  */
 #include <outboard/outboard.h>
 
-#include "tests/sim/scenarios.h"
+#include "sim/scenarios/scenarios.h"
 
 #define CHANNELS_MAX 3
 #define DEPTH        7 /* one less than a ring's entries */

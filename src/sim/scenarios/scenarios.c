@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of scenarios. A new one goes to the end: what the seed alone decides shifts with it. */
+#include "sim/scenarios/scenarios.h"
+
+#include <stddef.h>
+
+const struct sim_scenario *const sim_scenarios[] = {
+	&scenario_nvme_io,
+	&scenario_nvme_rough,
+	NULL,
+};
