@@ -57,7 +57,16 @@ typedef struct {
 	uint64_t addr;
 } ob_iova;
 
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#if defined(OB_SIMULATED)
+/* The CPUs of the deterministic world are of neither order, so that a field that was left in CPU order shows: each wire
+ * type is kept the other way round, and what is no such type as it is. Only what shares memory with such a CPU may tell. */
+#define OB_LE16(v) __builtin_bswap16(v)
+#define OB_LE32(v) __builtin_bswap32(v)
+#define OB_LE64(v) __builtin_bswap64(v)
+#define OB_BE16(v) __builtin_bswap16(v)
+#define OB_BE32(v) __builtin_bswap32(v)
+#define OB_BE64(v) __builtin_bswap64(v)
+#elif __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define OB_LE16(v) (v)
 #define OB_LE32(v) (v)
 #define OB_LE64(v) (v)
@@ -71,6 +80,15 @@ typedef struct {
 #define OB_BE16(v) (v)
 #define OB_BE32(v) (v)
 #define OB_BE64(v) (v)
+#endif
+
+/* Two neighbours of one little-endian type as one value, the first one in its low half. */
+#if defined(OB_SIMULATED)
+#define OB_LE16_PAIR(v) ((uint32_t)OB_LE32(v) << 16 | (uint32_t)OB_LE32(v) >> 16)
+#define OB_LE32_PAIR(v) ((uint64_t)OB_LE64(v) << 32 | (uint64_t)OB_LE64(v) >> 32)
+#else
+#define OB_LE16_PAIR(v) OB_LE32(v)
+#define OB_LE32_PAIR(v) OB_LE64(v)
 #endif
 
 /* For each byte-order type: to and from CPU order (locals), and load and store (shared memory, one access each). */
@@ -100,6 +118,19 @@ OB_ENDIAN_FUNCTIONS(64, le, LE)
 OB_ENDIAN_FUNCTIONS(16, be, BE)
 OB_ENDIAN_FUNCTIONS(32, be, BE)
 OB_ENDIAN_FUNCTIONS(64, be, BE)
+
+/*
+ * Two neighbouring fields in one access. @first is aligned for both; in the value it is the low half. Not by the load or
+ * store of a wider type, which would know of one field where there are two.
+ */
+static inline uint32_t ob_le16_pair_load(const ob_le16 *first)
+{
+	return (uint32_t)OB_LE16_PAIR(OB_READ_ONCE(*(const uint32_t *)(const void *)first));
+}
+static inline void ob_le32_pair_store(ob_le32 *first, uint64_t both)
+{
+	OB_WRITE_ONCE(*(uint64_t *)(void *)first, (uint64_t)OB_LE32_PAIR(both));
+}
 
 #ifdef __cplusplus
 }

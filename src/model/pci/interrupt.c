@@ -111,17 +111,22 @@ static uint64_t pba_read(const struct model_pci *f, uint64_t offset, unsigned si
 
 /* ---- registers ---- */
 
+/* The table is accessed by 4 or 8 bytes, aligned (PCI 3.0 §6.8.2). */
+static ob_le32 *msix_word(struct model_pci *f, uint64_t offset)
+{
+	return (ob_le32 *)(void *)f->msix_table + (offset - f->msix_table_offset) / 4;
+}
+
 uint64_t model_pci_bar_read(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes)
 {
-	uint64_t value = 0;
-
 	if (offset + size_bytes > f->bar[bar].len_bytes)
 		return UINT64_MAX;
 	if (in_msix_table(f, bar, offset)) {
+		const ob_le32 *word = msix_word(f, offset);
+
 		if (!IS_ALIGNED(offset, size_bytes) || size_bytes < 4)
 			return UINT64_MAX;
-		memcpy(&value, (const uint8_t *)f->msix_table + (offset - f->msix_table_offset), size_bytes);
-		return OB_LE64(value);
+		return ob_le32_to_cpu(word[0]) | (size_bytes == 8 ? (uint64_t)ob_le32_to_cpu(word[1]) << 32 : 0);
 	}
 	if (in_msix_pba(f, bar, offset))
 		return pba_read(f, offset - f->msix_pba_offset, size_bytes);
@@ -133,11 +138,13 @@ void model_pci_bar_write(struct model_pci *f, unsigned bar, uint64_t offset, uns
 	if (offset + size_bytes > f->bar[bar].len_bytes)
 		return;
 	if (in_msix_table(f, bar, offset)) {
-		uint64_t little = OB_LE64(value);
+		ob_le32 *word = msix_word(f, offset);
 
 		if (!IS_ALIGNED(offset, size_bytes) || size_bytes < 4)
 			return;
-		memcpy((uint8_t *)f->msix_table + (offset - f->msix_table_offset), &little, size_bytes);
+		word[0] = ob_cpu_to_le32((uint32_t)value);
+		if (size_bytes == 8)
+			word[1] = ob_cpu_to_le32((uint32_t)(value >> 32));
 		model_pci_msix_written(f);
 		return;
 	}

@@ -54,12 +54,24 @@ int nvme_prp_build(const struct nvme_list *list, const struct ob_block_request *
 	return 0;
 }
 
+/* What follows the address in a descriptor: length and type. */
+static uint64_t descriptor_word(uint32_t len_bytes, unsigned type)
+{
+	const union {
+		struct {
+			ob_le32 length;
+			uint8_t rsvd[3], type;
+		};
+		ob_le64 word;
+	} u = {{ob_cpu_to_le32(len_bytes), {0}, (uint8_t)FIELD_PREP(NVME_SGL_TYPE, type)}};
+
+	return ob_le64_to_cpu(u.word);
+}
+
 static void store_descriptor(struct nvme_sgl *sgl, uint64_t address, uint32_t len_bytes, unsigned type)
 {
-	ob_le64 *word = (ob_le64 *)(void *)sgl;
-
-	ob_le64_store(&word[0], address);
-	ob_le64_store(&word[1], (uint64_t)FIELD_PREP(NVME_SGL_TYPE, type) << 56 | len_bytes);
+	ob_le64_store(&sgl->addr, address);
+	ob_le64_store((ob_le64 *)(void *)&sgl->length, descriptor_word(len_bytes, type));
 }
 
 /* One data block goes into the command; more go into one last segment. Neighbours are merged. */
@@ -99,14 +111,13 @@ int nvme_sgl_build(const struct nvme_list *list, const struct ob_block_request *
 	out->psdt = NVME_PSDT_SGL;
 	if (count == 0) {
 		out->word[0] = address;
-		out->word[1] = (uint64_t)FIELD_PREP(NVME_SGL_TYPE, NVME_SGL_DATA_BLOCK) << 56 | len_bytes;
+		out->word[1] = descriptor_word((uint32_t)len_bytes, NVME_SGL_DATA_BLOCK);
 		return 0;
 	}
 	if (count == max)
 		return -EINVAL;
 	store_descriptor(&descriptors[count++], address, (uint32_t)len_bytes, NVME_SGL_DATA_BLOCK);
 	out->word[0] = list->iova.addr;
-	out->word[1] = (uint64_t)FIELD_PREP(NVME_SGL_TYPE, NVME_SGL_LAST_SEGMENT) << 56 |
-		       count * (uint32_t)sizeof(*descriptors);
+	out->word[1] = descriptor_word(count * (uint32_t)sizeof(*descriptors), NVME_SGL_LAST_SEGMENT);
 	return 0;
 }

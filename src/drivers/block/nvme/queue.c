@@ -10,16 +10,6 @@
 
 #include "drivers/block/nvme/nvme.h"
 
-/*
- * The eight words of an entry, stored one by one: a copy from a local would read back what was just stored in parts.
- * Words 1, 2 and 7 (CDW2 and 3, MPTR, CDW14 and 15) are zero in all that we issue: they are zeroed with the ring and
- * stay so.
- */
-#define SQE_CDW0_NSID 0
-#define SQE_DPTR      3
-#define SQE_CDW10     5
-#define SQE_CDW12     6
-
 static_assert(NVME_CMD_READ == 2 - OB_BLOCK_READ && NVME_CMD_WRITE == 2 - OB_BLOCK_WRITE, "opcodes by subtraction");
 
 /* For the trace. */
@@ -36,17 +26,21 @@ static inline struct nvme_list slot_list(const struct nvme_queue *q, unsigned ta
 	return (struct nvme_list){q->lists + offset, {q->lists_iova.addr + offset}, q->list_bytes};
 }
 
+/*
+ * An entry is stored word by word, two fields of 32 bits at once: a copy from a local would read back what was just stored
+ * in parts. CDW2 and 3, MPTR, CDW14 and 15 are zero in all that we issue: they are zeroed with the ring and stay so.
+ */
 static inline void sqe_store(struct nvme_queue *q, uint32_t cdw0, uint64_t dptr0, uint64_t dptr1, uint64_t cdw10,
 			     uint64_t cdw12)
 {
 	struct nvme_ring *r = &q->ring;
-	ob_le64 *word = (ob_le64 *)(void *)&r->sq[r->sq_tail];
+	struct nvme_sqe *sqe = &r->sq[r->sq_tail];
 
-	ob_le64_store(&word[SQE_CDW0_NSID], q->nsid_high | cdw0);
-	ob_le64_store(&word[SQE_DPTR], dptr0);
-	ob_le64_store(&word[SQE_DPTR + 1], dptr1);
-	ob_le64_store(&word[SQE_CDW10], cdw10);
-	ob_le64_store(&word[SQE_CDW12], cdw12);
+	ob_le32_pair_store(&sqe->cdw0, q->nsid_high | cdw0);
+	ob_le64_store(&sqe->prp1, dptr0);
+	ob_le64_store(&sqe->prp2, dptr1);
+	ob_le32_pair_store(&sqe->cdw10, cdw10);
+	ob_le32_pair_store(&sqe->cdw12, cdw12);
 	r->sq_tail = (r->sq_tail + 1) & r->mask;
 }
 
@@ -184,7 +178,7 @@ int nvme_io_submit(struct ob_block_channel *channel, struct ob_block_request *re
 	struct nvme_slot *slot = q->free;
 	struct nvme_ring *r = &q->ring;
 	uint64_t prp1, prp2 = 0, last;
-	ob_le64 *word;
+	struct nvme_sqe *sqe;
 	uint32_t cid;
 
 	/* Simple: read or write of one segment in at most two pages, which needs no list. */
@@ -203,13 +197,13 @@ int nvme_io_submit(struct ob_block_channel *channel, struct ob_block_request *re
 	cid = slot->expect & NVME_CID;
 	slot_take(q, slot, cid, request);
 	/* As sqe_store(), each load beside its store: few registers are live. */
-	word = (ob_le64 *)(void *)&r->sq[r->sq_tail];
+	sqe = &r->sq[r->sq_tail];
 	r->sq_tail = (r->sq_tail + 1) & r->mask;
-	ob_le64_store(&word[SQE_DPTR], prp1);
-	ob_le64_store(&word[SQE_DPTR + 1], prp2);
-	ob_le64_store(&word[SQE_CDW0_NSID], q->nsid_high | (FIELD_PREP(NVME_CDW0_CID, cid) + 2u - request->op));
-	ob_le64_store(&word[SQE_CDW10], request->lba);
-	ob_le64_store(&word[SQE_CDW12], request->block_count - 1);
+	ob_le64_store(&sqe->prp1, prp1);
+	ob_le64_store(&sqe->prp2, prp2);
+	ob_le32_pair_store(&sqe->cdw0, q->nsid_high | (FIELD_PREP(NVME_CDW0_CID, cid) + 2u - request->op));
+	ob_le32_pair_store(&sqe->cdw10, request->lba);
+	ob_le32_pair_store(&sqe->cdw12, request->block_count - 1);
 	OB_TRACE(q->cpu, OB_TRACE_NVME_SUBMIT, r->qid, cid, opcodes[request->op]);
 	return 0;
 }
@@ -368,7 +362,7 @@ unsigned nvme_queue_take(struct nvme_queue *q, unsigned budget)
 			break;
 		/* The phase before the rest of the entry, and before the data (§4.6). */
 		ob_dma_rmb();
-		sq_word = ob_le32_load((const ob_le32 *)(const void *)&cqe->sqhd); /* head, queue id << 16 */
+		sq_word = ob_le16_pair_load(&cqe->sqhd); /* head, queue id << 16 */
 		cid = ob_le16_load(&cqe->cid);
 		OB_WRITE_ONCE(r->cq_pos, pos + 1);
 		done++;
