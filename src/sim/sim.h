@@ -57,10 +57,13 @@ struct sim_result {
 	uint64_t scheduled; /* interrupts that were taken in the midst of driver code */
 };
 
+struct sim_device_type; /* sim/model.h */
+
 struct sim_scenario {
 	const char *name, *help;
 	void (*run)(const struct sim_config *config);
 	bool bears_faults;
+	const struct sim_device_type *const *devices; /* of the machine "sim:", ending with NULL; NULL: one sim_nvme */
 };
 
 /** sim_init - once per process; before any run. 0 or negative errno */

@@ -328,27 +328,7 @@ static uint64_t bar_read(struct model_pci *f, unsigned bar, uint64_t offset, uns
 	return value;
 }
 
-static void bar_write(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes, uint64_t value)
-{
-	nvme_model_write(the.nvme, offset, size_bytes, value);
-}
-
-static void function_reset(struct model_pci *f)
-{
-	nvme_model_reset(the.nvme);
-}
-
-static void function_changed(struct model_pci *f)
-{
-	nvme_model_interrupts_changed(the.nvme);
-}
-
-static const struct model_pci_ops function_ops = {
-	.read = bar_read,
-	.write = bar_write,
-	.reset = function_reset,
-	.changed = function_changed,
-};
+static struct model_pci_ops function_ops; /* the model's, with reads changed */
 
 static void root_enter(struct model_pci_root *root, struct model_pci *f)
 {
@@ -388,65 +368,16 @@ static const struct model_pci_root_ops root_ops = {
 
 /* ---- storage ---- */
 
-static int disk_read(struct backing *b, uint64_t offset, void *to, size_t len_bytes)
-{
-	memcpy(to, b->memory + offset, len_bytes);
-	return 0;
-}
-
-static int disk_write(struct backing *b, uint64_t offset, const void *from, size_t len_bytes)
-{
-	memcpy(b->memory + offset, from, len_bytes);
-	return 0;
-}
-
-static int disk_flush(struct backing *b)
-{
-	return 0;
-}
-
-static int disk_zero(struct backing *b, uint64_t offset, uint64_t len_bytes, bool deallocate)
-{
-	memset(b->memory + offset, 0, len_bytes);
-	return 0;
-}
-
-static int disk_resize(struct backing *b, uint64_t len_bytes)
-{
-	if (len_bytes > DISK_BYTES)
-		return -ENOSPC;
-	b->len_bytes = len_bytes;
-	return 0;
-}
-
-static void disk_destroy(struct backing *b)
-{
-	free(b->memory);
-	free(b);
-}
-
-static const struct backing_ops disk_ops = {
-	.read = disk_read,
-	.write = disk_write,
-	.flush = disk_flush,
-	.zero = disk_zero,
-	.resize = disk_resize,
-	.destroy = disk_destroy,
-};
-
 static int add_namespace(uint32_t nsid, unsigned shift)
 {
-	struct backing *b = calloc(1, sizeof(*b));
-	int ret;
+	struct backing *b;
+	int ret = backing_plain_create(&the.host, DISK_BYTES, &b);
 
-	if (b == NULL)
-		return -ENOMEM;
-	b->ops = &disk_ops;
-	b->len_bytes = DISK_BYTES;
-	b->memory = calloc(1, DISK_BYTES);
-	ret = b->memory != NULL ? nvme_model_namespace_add(the.nvme, nsid, b, shift, true, false) : -ENOMEM;
 	if (ret != 0)
-		disk_destroy(b);
+		return ret;
+	ret = nvme_model_namespace_add(the.nvme, nsid, b, shift, true, false);
+	if (ret != 0)
+		backing_destroy(b);
 	return ret;
 }
 
@@ -687,14 +618,6 @@ static const struct machine_ops hostile_ops = {
 
 static int create_nvme(unsigned flags)
 {
-	const struct model_pci_id id = {
-		.vendor = 0xf00d,
-		.device = 0x10,
-		.subvendor = 0xf00d,
-		.subdevice = 0x1100,
-		.class_code = NVME_PCI_CLASS,
-		.pin = 1,
-	};
 	unsigned shift = (flags & HOSTILE_4K) != 0 ? 12 : 9;
 	struct nvme_model_config c;
 	int ret;
@@ -712,13 +635,10 @@ static int create_nvme(unsigned flags)
 	if (ret != 0)
 		return ret;
 	nvme_model_set_hooks(the.nvme, &hooks);
-	model_pci_init(&the.pci, &the.root.bus, NVME_DEVFN, &id, &function_ops);
-	model_pci_add_bar(&the.pci, NVME_PCI_BAR, NVME_MODEL_BAR_BYTES, true, false);
-	model_pci_add_pm(&the.pci);
-	model_pci_add_express(&the.pci, PCIE_TYPE_RC_ENDPOINT);
-	if (c.msix_vectors != 0)
-		ret = model_pci_add_msix(&the.pci, c.msix_vectors, NVME_PCI_BAR, NVME_MODEL_MSIX_TABLE,
-					 NVME_MODEL_MSIX_PBA);
+	ret = nvme_model_function_init(the.nvme, &the.pci, &the.root.bus, NVME_DEVFN);
+	function_ops = nvme_model_function_ops;
+	function_ops.read = bar_read;
+	the.pci.ops = &function_ops;
 	model_pci_ready(&the.pci, true);
 	if (ret == 0)
 		ret = add_namespace(1, shift);

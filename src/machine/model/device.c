@@ -11,9 +11,8 @@
 
 #include "machine/model/model_machine.h"
 
-#define WORK_BUDGET 64      /* commands between two looks */
-#define WORK_ROUNDS 64      /* … before a caller's thread hands over to the worker */
-#define NVME_DEVICE 0x0001u /* of the vendor id in the controller's configuration */
+#define WORK_BUDGET 64 /* commands between two looks */
+#define WORK_ROUNDS 64 /* … before a caller's thread hands over to the worker */
 #define NOTE_LEN    256
 
 /* ---- work ---- */
@@ -118,33 +117,6 @@ static struct model_device *device_of_pci(struct model_pci *f)
 	return container_of(f, struct model_device, pci);
 }
 
-static uint64_t nvme_bar_read(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes)
-{
-	return nvme_model_read(device_of_pci(f)->nvme, offset, size_bytes);
-}
-
-static void nvme_bar_write(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes, uint64_t value)
-{
-	nvme_model_write(device_of_pci(f)->nvme, offset, size_bytes, value);
-}
-
-static void nvme_reset(struct model_pci *f)
-{
-	nvme_model_reset(device_of_pci(f)->nvme);
-}
-
-static void nvme_changed(struct model_pci *f)
-{
-	nvme_model_interrupts_changed(device_of_pci(f)->nvme);
-}
-
-static const struct model_pci_ops nvme_pci_ops = {
-	.read = nvme_bar_read,
-	.write = nvme_bar_write,
-	.reset = nvme_reset,
-	.changed = nvme_changed,
-};
-
 static void root_enter(struct model_pci_root *root, struct model_pci *f)
 {
 	pthread_mutex_lock(&device_of_pci(f)->lock);
@@ -223,15 +195,6 @@ int model_device_create_nvme(struct model_machine *mm, struct model_pci_bus *bus
 {
 	struct model_device *dev = device_new(mm, name);
 	struct nvme_model_config config = *wanted;
-	const struct model_pci_id id = {
-		.vendor = config.vendor,
-		.device = NVME_DEVICE,
-		.subvendor = config.subvendor,
-		.subdevice = 0x1100,
-		.class_code = NVME_PCI_CLASS,
-		.revision = 2,
-		.pin = 1,
-	};
 	int ret;
 
 	if (dev == NULL)
@@ -240,13 +203,7 @@ int model_device_create_nvme(struct model_machine *mm, struct model_pci_bus *bus
 	ret = nvme_model_create(&dev->host, &config, &dev->nvme);
 	if (ret != 0)
 		goto free_device;
-	model_pci_init(&dev->pci, bus, devfn, &id, &nvme_pci_ops);
-	model_pci_add_bar(&dev->pci, NVME_PCI_BAR, NVME_MODEL_BAR_BYTES, true, false);
-	model_pci_add_pm(&dev->pci);
-	model_pci_add_express(&dev->pci, bus->bridge != NULL ? PCIE_TYPE_ENDPOINT : PCIE_TYPE_RC_ENDPOINT);
-	if (config.msix_vectors != 0)
-		ret = model_pci_add_msix(&dev->pci, config.msix_vectors, NVME_PCI_BAR, NVME_MODEL_MSIX_TABLE,
-					 NVME_MODEL_MSIX_PBA);
+	ret = nvme_model_function_init(dev->nvme, &dev->pci, bus, devfn);
 	if (ret != 0)
 		goto destroy_model;
 	list_add_tail(&mm->devices, &dev->link);

@@ -32,6 +32,12 @@ struct backing {
 };
 
 /*
+ * Plain memory of the host's, zeroed. For small disks in tests and worlds: natively a namespace gets sparse memory or a
+ * file. It can be resized up to @len_bytes. 0; -ENOMEM.
+ */
+int backing_plain_create(struct model_host *host, uint64_t len_bytes, struct backing **out);
+
+/*
  * Memory over @under that keeps writes until flush. It owns @under when it succeeds.
  * @unit_bytes: what is written wholly or not at all, a power of two
  */

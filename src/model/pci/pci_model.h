@@ -63,6 +63,7 @@ struct model_pci {
 	struct list link;
 	struct model_pci_bus *bus;
 	const struct model_pci_ops *ops;
+	void *model; /* that the operations are of; for whoever gave them */
 	uint8_t devfn;
 	bool present;
 	bool is_bridge;

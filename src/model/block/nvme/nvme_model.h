@@ -12,6 +12,7 @@
 
 #include "model/block/backing.h"
 #include "model/host.h"
+#include "model/pci/pci_model.h"
 #include "spec/nvme.h"
 
 #define NVME_MODEL_QUEUES_MAX   255  /* I/O queue pairs */
@@ -81,6 +82,14 @@ int nvme_model_namespace_add(struct nvme_model *n, uint32_t nsid, struct backing
 int nvme_model_namespace_resize(struct nvme_model *n, uint32_t nsid, uint64_t len_bytes);
 int nvme_model_namespace_attach(struct nvme_model *n, uint32_t nsid, bool attached);
 struct backing *nvme_model_namespace_backing(struct nvme_model *n, uint32_t nsid);
+
+/*
+ * The controller as a PCI function: @f on @bus at @devfn, with its registers, capabilities and vectors. It is there once
+ * the namespaces are added and model_pci_ready() is called. 0; -ENOMEM.
+ */
+int nvme_model_function_init(struct nvme_model *n, struct model_pci *f, struct model_pci_bus *bus, uint8_t devfn);
+/* Its operations; f->model is the controller. For who puts others before them. */
+extern const struct model_pci_ops nvme_model_function_ops;
 
 /* Register access. */
 uint64_t nvme_model_read(struct nvme_model *n, uint64_t offset, unsigned size_bytes);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The world as the host of device models (model/host.h): DMA goes through iommu.c, interrupts through interrupt.c, time
+ * is virtual, and work and events are things that happen on the device's thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "sim/fault.h"
+#include "sim/iommu.h"
+#include "sim/model.h"
+
+static struct sim_device *of(struct model_host *host)
+{
+	return (struct sim_device *)(void *)host;
+}
+
+static int host_dma_read(struct model_host *host, uint64_t iova, void *to, size_t len_bytes)
+{
+	return of(host)->pci.master ? iommu_read(iova, to, len_bytes) : -EACCES;
+}
+
+static int host_dma_write(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes)
+{
+	return of(host)->pci.master ? iommu_write(iova, from, len_bytes) : -EACCES;
+}
+
+static int host_dma_publish(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes)
+{
+	W.commands++;
+	return of(host)->pci.master ? iommu_publish(iova, from, len_bytes) : -EACCES;
+}
+
+static void host_dma_fence(struct model_host *host)
+{
+	simdev_step(6);
+}
+
+static bool host_msix_enabled(struct model_host *host)
+{
+	return model_pci_msix_enabled(&of(host)->pci);
+}
+
+static void host_msix(struct model_host *host, unsigned vector)
+{
+	simdev_step(7);
+	model_pci_msix_fire(&of(host)->pci, vector);
+}
+
+static void host_intx(struct model_host *host, bool level)
+{
+	model_pci_intx_set(&of(host)->pci, level);
+}
+
+static uint64_t host_now_ns(struct model_host *host)
+{
+	return W.now_ns;
+}
+
+static void due_derive(void)
+{
+	uint64_t at = NEVER;
+
+	for (unsigned i = 0; i < sim_machine->device_count; i++)
+		at = MIN(at, sim_machine->devices[i]->due_ns);
+	W.device_due_ns = at;
+}
+
+static void host_schedule(struct model_host *host, uint64_t at_ns)
+{
+	of(host)->due_ns = at_ns;
+	due_derive();
+	sched_wake_device(W.device_due_ns);
+}
+
+static void host_kick(struct model_host *host)
+{
+	of(host)->kicked = true;
+	W.device_kicked = true;
+	sched_wake_device(W.now_ns);
+}
+
+static void *host_alloc(struct model_host *host, size_t len_bytes)
+{
+	return model_alloc(len_bytes);
+}
+
+static void host_free(struct model_host *host, void *memory)
+{
+}
+
+static void OB_PRINTF(2, 3) host_note(struct model_host *host, const char *format, ...)
+{
+	char line[LOG_LEN];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	/* All that the model complains of is a driver's mistake. */
+	report_begin("device-protocol", "%s says: %s", of(host)->type->name, line);
+	report_end();
+}
+
+static const struct model_host_ops host_ops = {
+	.dma_read = host_dma_read,
+	.dma_write = host_dma_write,
+	.dma_publish = host_dma_publish,
+	.dma_fence = host_dma_fence,
+	.msix_enabled = host_msix_enabled,
+	.msix = host_msix,
+	.intx = host_intx,
+	.now_ns = host_now_ns,
+	.schedule = host_schedule,
+	.kick = host_kick,
+	.alloc = host_alloc,
+	.free = host_free,
+	.note = host_note,
+};
+
+int sim_device_create(struct sim_machine *m, const struct sim_device_type *type)
+{
+	struct sim_device *dev = model_alloc(sizeof(*dev));
+	int ret;
+
+	if (dev == NULL || m->device_count == SIM_DEVICES_MAX)
+		return -ENOMEM;
+	dev->host.ops = &host_ops;
+	dev->type = type;
+	dev->due_ns = NEVER;
+	m->devices[m->device_count] = dev;
+	ret = type->create(dev, &m->root.bus, (uint8_t)((SIM_FIRST_SLOT + m->device_count) << 3));
+	if (ret != 0)
+		return ret;
+	m->device_count++;
+	model_pci_ready(&dev->pci, true);
+	return 0;
+}
+
+/* ---- on the device's thread ---- */
+
+/* Pulled out. Between two of the model's doings, as a wire comes loose between two packets. */
+static bool pull_out(struct sim_device *dev)
+{
+	if (W.config.remove_at_commands == 0 || W.commands < W.config.remove_at_commands || !dev->pci.present)
+		return false;
+	model_pci_unplug(&dev->pci);
+	dev->kicked = false;
+	dev->due_ns = NEVER;
+	due_derive();
+	world_mix(0x9011ed);
+	return true;
+}
+
+static bool run_kicked(struct sim_machine *m)
+{
+	for (unsigned i = 0; i < m->device_count; i++) {
+		struct sim_device *dev = m->devices[i];
+
+		if (!dev->kicked)
+			continue;
+		dev->kicked = false;
+		if (dev->type->run(dev))
+			dev->kicked = true;
+		return true;
+	}
+	W.device_kicked = false;
+	return false;
+}
+
+static bool run_due(struct sim_machine *m)
+{
+	for (unsigned i = 0; i < m->device_count; i++) {
+		struct sim_device *dev = m->devices[i];
+
+		if (dev->due_ns > W.now_ns)
+			continue;
+		dev->due_ns = NEVER;
+		due_derive();
+		dev->type->event(dev);
+		return true;
+	}
+	return false;
+}
+
+/* Something that a device does of its own; false: none has anything to do. */
+bool machine_work(void)
+{
+	struct sim_machine *m = sim_machine;
+
+	if (probe_work())
+		return true;
+	if (m == NULL)
+		return false;
+	if (pull_out(m->devices[0]))
+		return true;
+	if (W.device_kicked && run_kicked(m))
+		return true;
+	return W.device_due_ns <= W.now_ns && run_due(m);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Device models in the world's machine. A kind of device is a struct sim_device_type; a scenario names the ones that its
+ * machine has. Whoever tests a driver of his own writes a model (src/model/host.h says what it is given) and a type for
+ * it beside his scenario, and changes nothing here.
+ *
+ * Models run on the device's thread of the world, all of them, one at a time; they are not instrumented.
+ */
+#ifndef OB_SIM_MODEL_H
+#define OB_SIM_MODEL_H
+
+#include "machine/machine.h"
+#include "model/host.h"
+#include "model/pci/pci_model.h"
+#include "sim/world.h"
+
+#define SIM_DEVICES_MAX 4
+#define SIM_FIRST_SLOT  2
+#define SIM_MSI_ADDRESS 0xfee00000ull
+
+/* A device of the machine. */
+struct sim_device {
+	struct model_host host; /* first; what the model is given */
+	struct model_pci pci;
+	const struct sim_device_type *type;
+	void *model;     /* the type's */
+	uint64_t due_ns; /* it asked to be called then; NEVER */
+	bool kicked;     /* it asked to be run */
+};
+
+struct sim_device_type {
+	const char *name, *help;
+	/*
+	 * Make dev->model and its function: model_pci_init(&dev->pci, bus, devfn, …) with the operations that register
+	 * accesses go to, and its capabilities. Memory comes from dev->host and is gone with the run. 0 or negative
+	 * errno.
+	 */
+	int (*create)(struct sim_device *dev, struct model_pci_bus *bus, uint8_t devfn);
+	/* The machine is closed. May be NULL. */
+	void (*destroy)(struct sim_device *dev);
+	/* It was kicked: do one thing; true when there is more. */
+	bool (*run)(struct sim_device *dev);
+	/* The time that it scheduled has come. */
+	void (*event)(struct sim_device *dev);
+	/* One line for a report: what state it is in. May be NULL. */
+	void (*describe)(struct sim_device *dev, char *text, size_t size);
+};
+
+extern const struct sim_device_type sim_nvme;
+
+/* ---- for the files of the world ---- */
+
+/* The line of a pin at the root bus. */
+struct sim_line {
+	int fd;
+	unsigned users; /* 0: nobody listens */
+	unsigned level; /* how many hold it */
+};
+
+struct sim_machine {
+	struct machine machine; /* first */
+	struct machine_bus buses[2];
+	struct model_pci_root root;
+	struct sim_device *devices[SIM_DEVICES_MAX];
+	unsigned device_count;
+	struct sim_line lines[SIM_DEVICES_MAX][4]; /* by slot and pin, from 0 */
+	int msi_fds[WORLD_FDS];                    /* by the message's data; 0: free */
+};
+
+extern struct sim_machine *sim_machine; /* NULL: closed */
+
+/* host.c: what a model is given, and its work */
+int sim_device_create(struct sim_machine *m, const struct sim_device_type *type);
+
+/* interrupt.c */
+void sim_message(struct model_pci_root *root, struct model_pci *from, uint64_t address, uint32_t data);
+void sim_line_set(struct model_pci_root *root, unsigned slot, unsigned pin, bool level);
+int sim_msi_alloc(struct machine *m, struct ob_device *dev, unsigned count, bool contiguous, struct machine_msi *out);
+void sim_msi_free(struct machine *m, struct ob_device *dev, unsigned count, struct machine_msi *msi);
+int sim_intx_open(struct machine *m, struct ob_device *dev, unsigned slot, unsigned pin, struct machine_intx *out);
+void sim_intx_close(struct machine *m, struct machine_intx *line);
+bool sim_intx_level(struct machine *m, struct machine_intx *line);
+
+#endif
