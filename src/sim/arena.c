@@ -36,12 +36,14 @@ int arena_map(void)
 	return 0;
 }
 
-void arena_reset(void)
+void arena_forget(uint64_t heap_used, uint64_t dma_used)
 {
-	memset(arena_cells, 0, W.heap_used / 8);
-	memset(arena_cells + DMA_OFFSET / 8, 0, W.dma_used / 8);
+	uintptr_t dma = ARENA_BASE + DMA_OFFSET + W.dma_used;
+
+	memset(arena_cells + W.heap_used / 8, 0, (heap_used - W.heap_used) / 8);
+	memset(arena_cells + (DMA_OFFSET + W.dma_used) / 8, 0, (dma_used - W.dma_used) / 8);
 	/* What the last CPU saw in the gaps between blocks is no drift of the next run. */
-	memcpy((void *)(ARENA_BASE + DMA_OFFSET), master(ARENA_BASE + DMA_OFFSET), W.dma_used); /* NOLINT */
+	memcpy((void *)dma, master(dma), dma_used - W.dma_used); /* NOLINT */
 }
 
 static void cells_set(uintptr_t address, size_t len_bytes, uint8_t state)

@@ -2,13 +2,18 @@
 /* Rules for the end of a run: no request is lost, nothing leaks, no thread is left. */
 #include "sim/world.h"
 
+void check_requests(void)
+{
+	if (W.request_count == 0)
+		return;
+	report_begin("request-lost", "%u requests never came back, %p the first of them", W.request_count,
+		     W.requests[0]);
+	report_end();
+}
+
 void check_end(void)
 {
-	if (W.request_count > 0) {
-		report_begin("request-lost", "%u requests never came back, %p the first of them", W.request_count,
-			     W.requests[0]);
-		report_end();
-	}
+	check_requests();
 	for (unsigned i = THREAD_MAIN + 1; i < W.thread_count; i++) {
 		if (W.threads[i].state == THREAD_DONE)
 			continue;

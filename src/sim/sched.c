@@ -130,7 +130,7 @@ uint64_t os_now_ns(void)
 	W.spins++;
 	W.now_ns += (uint64_t)SPIN_NS << MIN(W.spins / 4, (unsigned)SPIN_SHIFT);
 	/* Not in a task: between taking a deadline and looking at it no such time passes, and the CPU's others wait. */
-	if (W.spins > 32 && W.current->data.context != CPU_CONTEXT_TASK) {
+	if (W.spins > W.config.spin_patience && W.current->data.context != CPU_CONTEXT_TASK) {
 		uint64_t at = next_wake(), by = SPIN_JUMP_NS << MIN(W.spins / 256, (unsigned)SPIN_SHIFT);
 
 		if (at > W.now_ns)
@@ -351,10 +351,11 @@ struct thread *sched_spawn(const char *name, void (*fn)(void *arg), void *arg)
 void sched_init(void)
 {
 	W.priority_low = PRIORITY_BASE - 1000;
+	W.change_count = 0;
 	if (W.config.strategy == SIM_PCT) {
 		W.change_count = MIN(W.config.pct_depth - 1, (unsigned)ARRAY_SIZE(W.change_points));
 		for (unsigned i = 0; i < W.change_count; i++)
-			W.change_points[i] = 1 + random_below(&W.random_schedule, W.config.steps_expected);
+			W.change_points[i] = W.steps + 1 + random_below(&W.random_schedule, W.config.steps_expected);
 	}
 	set_next_decision();
 }

@@ -24,6 +24,7 @@ struct sim_config {
 	unsigned steps_expected; /* PCT: the points lie within so many accesses; default 20000 */
 	unsigned stall_one_in;   /* a preempted thread sleeps for a drawn time, one time in …; 0: never */
 	bool warp;               /* preemptions may move time on to when the device wants to go on */
+	unsigned spin_patience;  /* looks at the clock, while nothing happens, before time moves on; default 4 */
 	unsigned drain_one_in;   /* at a switch a buffered store becomes visible, one time in …; default 8 */
 	uint64_t latency_max_ns; /* of a device's command; default 30 us */
 	bool preempt_hard;       /* interrupts are taken in the midst of driver code; otherwise only between */
@@ -32,6 +33,7 @@ struct sim_config {
 	uint64_t steps_max;      /* default 20 million */
 	bool no_weak_memory;     /* all stores visible at once */
 	bool no_races;           /* no vector clocks */
+	bool no_snapshot;        /* come to the checkpoint in each run anew: slower, and nothing else */
 	/* the machine */
 	bool pin_interrupts; /* no MSI-X */
 	bool shadow_doorbells;
@@ -64,7 +66,14 @@ struct sim_scenario {
 	void (*run)(const struct sim_config *config);
 	bool bears_faults;
 	const struct sim_device_type *const *devices; /* of the machine "sim:", ending with NULL; NULL: one sim_nvme */
+	/*
+	 * For a scenario with a checkpoint, else NULL: what of @config matters before it goes into @shape, which is zero.
+	 * Up to the checkpoint the world is calm, and the same for SIM_SHAPE_SEEDS seeds; it is kept, and brought back.
+	 */
+	void (*shape)(const struct sim_config *config, struct sim_config *shape);
 };
+
+#define SIM_SHAPE_SEEDS 256
 
 /** sim_init - once per process; before any run. 0 or negative errno */
 int sim_init(void);
@@ -76,11 +85,8 @@ void sim_run(const struct sim_scenario *scenario, const struct sim_config *confi
 /** sim_report_symbols - put source lines into the report, for who reads it. Slow. */
 void sim_report_symbols(struct sim_result *result);
 
-/** sim_swarm_faults - … and the faults, for scenarios that bear them */
-void sim_swarm_faults(uint64_t seed, struct sim_config *config);
-
-/** sim_swarm - vary all that @config leaves to the seed */
-void sim_swarm(uint64_t seed, struct sim_config *config);
+/** sim_swarm - vary what a seed decides about the world of @scenario; faults only where it bears them */
+void sim_swarm(const struct sim_scenario *scenario, uint64_t seed, struct sim_config *config);
 
 /* ---- for scenarios, inside a run ---- */
 
@@ -93,6 +99,10 @@ void sim_fail(const char *rule, const char *format, ...) OB_PRINTF(2, 3) __attri
 		if (!(condition))                                             \
 			sim_fail("scenario", "%s does not hold", #condition); \
 	} while (0)
+/** sim_checkpoint - what comes after this differs from seed to seed; at most once, for a scenario with a shape */
+void sim_checkpoint(void);
+/** sim_leave - end here, with everything standing: what was asked for must have been answered, no more is checked */
+void sim_leave(void) __attribute__((noreturn));
 /** sim_log - for ob_config.log: keeps the last lines for the report */
 void sim_log(void *arg, int level, const char *message);
 

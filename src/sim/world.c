@@ -12,6 +12,7 @@
 #include <sys/time.h>
 
 #include "core/fiber.h"
+#include "sim/snapshot.h"
 
 #define SIGNAL_STACK_BYTES (64 * 1024)
 #define WATCHDOG_S         20 /* of CPU time between two steps: a loop that touches nothing */
@@ -20,6 +21,8 @@ SIM_STATE struct world W __attribute__((aligned(4096)));
 uintptr_t world_text_base;
 
 static sigjmp_buf run_end;
+static uint32_t generations; /* of the race detector: one for each run */
+static void *run_caller;     /* where the thread of the system waits for the run */
 
 /* ---- the way out ---- */
 
@@ -31,6 +34,8 @@ void world_end(void)
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
+	if (number == SIGSEGV && snapshot_fault(info->si_addr))
+		return;
 	if (!W.on) {
 		signal(number, SIG_DFL);
 		raise(number);
@@ -106,6 +111,8 @@ int sim_init(void)
 	if (rc == 0)
 		rc = race_map();
 	if (rc == 0)
+		rc = snapshot_map();
+	if (rc == 0)
 		rc = watch_signals();
 	done = rc == 0;
 	return rc;
@@ -123,6 +130,8 @@ static void set_defaults(struct sim_config *c)
 		c->steps_expected = 20000;
 	if (c->drain_one_in == 0)
 		c->drain_one_in = 8;
+	if (c->spin_patience == 0)
+		c->spin_patience = 4;
 	if (c->latency_max_ns == 0)
 		c->latency_max_ns = 30 * OB_NS_PER_US;
 	if (c->time_max_ns == 0)
@@ -133,23 +142,32 @@ static void set_defaults(struct sim_config *c)
 		c->queues = 4;
 }
 
-static void reset(const struct sim_config *config, uint64_t seed)
+static void seed_streams(uint64_t seed)
 {
-	uint32_t generation = W.generation + 1;
 	uint64_t x = seed * 0x9e3779b97f4a7c15ull + 1;
 
-	arena_reset();
-	memset(&W, 0, offsetof(struct world, blocks));
-	memset(&W.block_count, 0, sizeof(W) - offsetof(struct world, block_count));
-	W.generation = generation;
-	W.seed = seed;
-	W.hash = seed;
-	W.config = *config;
-	set_defaults(&W.config);
 	W.random_schedule = random_next(&x);
 	W.random_memory = random_next(&x);
 	W.random_fault = random_next(&x);
 	W.random_scenario = random_next(&x);
+}
+
+static void reset(const struct sim_config *config, uint64_t seed, uint64_t stream_seed)
+{
+	uint64_t heap_used, dma_used;
+
+	snapshot_drop();
+	heap_used = W.heap_used;
+	dma_used = W.dma_used;
+	memset(&W, 0, offsetof(struct world, blocks));
+	memset(&W.block_count, 0, sizeof(W) - offsetof(struct world, block_count));
+	arena_forget(heap_used, dma_used);
+	W.generation = ++generations;
+	W.seed = seed;
+	W.hash = stream_seed;
+	W.config = *config;
+	set_defaults(&W.config);
+	seed_streams(stream_seed);
 	W.loaded = -1;
 	W.now_ns = OB_NS_PER_S;
 	W.device_due_ns = NEVER;
@@ -159,78 +177,126 @@ static void main_thread(void *arg)
 {
 	W.scenario->run(&W.config);
 	world_capture();
+	if (W.preparing) {
+		report_begin("simulator", "scenario %s did not come to its checkpoint", W.scenario->name);
+		report_end();
+	}
 	check_end();
 	world_end();
 }
 
-void sim_run(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
-	     struct sim_result *out)
+static void start(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
+		  uint64_t stream_seed, struct sim_result *out)
 {
-	static void *here;
-	struct itimerval watch = {.it_value.tv_sec = WATCHDOG_S};
+	struct thread *first;
 
-	out->failed = false;
-	out->rule[0] = out->report[0] = '\0';
-	reset(config, seed);
+	reset(config, seed, stream_seed);
 	W.result = out;
 	W.scenario = scenario;
-	setitimer(ITIMER_VIRTUAL, &watch, NULL);
 	sched_init();
 	iommu_reset();
 	machine_reset();
 	probe_reset();
 	simdev_init();
-	if (sigsetjmp(run_end, 0) == 0) {
-		struct thread *first = sched_spawn("main", main_thread, NULL);
+	first = sched_spawn("main", main_thread, NULL);
+	W.current = first;
+	weak_load_view((int)first->id);
+	W.preparing = scenario->shape != NULL;
+	W.on = true;
+	fiber_arch_switch(&run_caller, first->sp);
+}
 
-		W.current = first;
-		weak_load_view((int)first->id);
-		W.on = true;
-		fiber_arch_switch(&here, first->sp);
+/*
+ * Back from the caller with the part of the run that is its own. What came before is over for the race detector: all
+ * threads know of it.
+ */
+void sim_checkpoint(void)
+{
+	if (!W.on || !W.preparing)
+		return;
+	world_capture();
+	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++) {
+		weak_drain_all(k);
+		weak_refresh(k);
+	}
+	for (unsigned k = 1; k < W.thread_count; k++)
+		vclock_join(&W.threads[0].clock, &W.threads[k].clock);
+	for (unsigned k = 1; k < W.thread_count; k++)
+		W.threads[k].clock = W.threads[0].clock;
+	for (unsigned k = 0; k < W.thread_count; k++)
+		W.threads[k].clock.t[k]++;
+	W.preparing = W.on = false;
+	W.steps_before = W.steps;
+	fiber_arch_switch(&W.checkpoint_sp, run_caller);
+}
+
+static void go_on(const struct sim_config *config, uint64_t seed, struct sim_result *out)
+{
+	W.generation = ++generations;
+	W.seed = seed;
+	W.hash = (W.hash ^ seed) * 0x9e3779b97f4a7c15ull;
+	W.config = *config;
+	set_defaults(&W.config);
+	seed_streams(seed);
+	W.result = out;
+	sched_init();
+	W.on = true;
+	fiber_arch_switch(&run_caller, W.checkpoint_sp);
+}
+
+/* One run, whose shape decides all up to the checkpoint, and whose seed decides the rest. */
+static void run_from_checkpoint(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
+				struct sim_result *out)
+{
+	static const struct sim_scenario *prepared;
+	static struct sim_config shape_prepared;
+	static uint64_t shape_seed_prepared;
+	struct sim_config shape = {0};
+	uint64_t shape_seed = seed / SIM_SHAPE_SEEDS;
+
+	scenario->shape(config, &shape);
+	if (prepared == scenario && shape_seed == shape_seed_prepared &&
+	    memcmp(&shape, &shape_prepared, sizeof(shape)) == 0 && !config->no_snapshot && snapshot_restore()) {
+		go_on(config, seed, out);
+		return;
+	}
+	prepared = NULL;
+	start(scenario, &shape, seed, shape_seed, out);
+	snapshot_take();
+	prepared = scenario;
+	shape_prepared = shape;
+	shape_seed_prepared = shape_seed;
+	go_on(config, seed, out);
+}
+
+void sim_run(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
+	     struct sim_result *out)
+{
+	struct itimerval watch = {.it_value.tv_sec = WATCHDOG_S};
+
+	out->failed = false;
+	out->rule[0] = out->report[0] = '\0';
+	setitimer(ITIMER_VIRTUAL, &watch, NULL);
+	if (sigsetjmp(run_end, 0) == 0) {
+		if (scenario->shape != NULL)
+			run_from_checkpoint(scenario, config, seed, out);
+		else
+			start(scenario, config, seed, seed, out);
 	}
 	W.on = false;
 	out->hash = W.hash;
-	out->steps = W.steps;
+	out->steps = W.steps - W.steps_before;
 	out->switches = W.switches;
 	out->now_ns = W.now_ns;
 	out->commands = W.commands;
 	out->scheduled = W.hard_preemptions;
 }
 
-/* ---- what a seed decides ---- */
-
-void sim_swarm(uint64_t seed, struct sim_config *c)
+void sim_leave(void)
 {
-	static const unsigned rates[] = {4, 16, 64, 256, 1024};
-	uint64_t x = seed ^ 0x5eed5eed5eed5eedull;
-
-	c->strategy = random_one_in(&x, 3) ? SIM_PCT : SIM_RANDOM;
-	c->preempt_every = rates[random_below(&x, ARRAY_SIZE(rates))];
-	c->pct_depth = 3 + (unsigned)random_below(&x, 6);
-	c->steps_expected = 2000u << random_below(&x, 6);
-	c->stall_one_in = random_below(&x, 3) == 0 ? 2 + (unsigned)random_below(&x, 6) : 0;
-	c->warp = random_one_in(&x, 2);
-	c->drain_one_in = 2u << random_below(&x, 6);
-	c->latency_max_ns = OB_NS_PER_US << random_below(&x, 8);
-	c->preempt_hard = !random_one_in(&x, 4);
-	c->loose_interrupts = random_one_in(&x, 3);
-	c->pin_interrupts = random_one_in(&x, 6);
-	c->shadow_doorbells = random_one_in(&x, 3);
-	c->queues = 1 + (unsigned)random_below(&x, 4);
-}
-
-void sim_swarm_faults(uint64_t seed, struct sim_config *c)
-{
-	uint64_t x = seed ^ 0xfa017fa017fa017full;
-
-	c->hang_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->slow_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->fail_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->interrupt_lost_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->interrupt_spurious_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->completion_bad_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 20) : 0;
-	c->call_fails_one_in = random_one_in(&x, 4) ? 4u << random_below(&x, 7) : 0;
-	c->remove_at_commands = random_one_in(&x, 5) ? 1 + random_below(&x, 40) : 0;
+	world_capture();
+	check_requests();
+	world_end();
 }
 
 uint64_t sim_random(uint64_t count)

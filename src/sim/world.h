@@ -239,6 +239,9 @@ struct world {
 
 	struct sim_result *result;
 	const struct sim_scenario *scenario;
+	void *checkpoint_sp; /* of the thread that waits there for the part that differs */
+	uint64_t steps_before;
+	bool preparing; /* what comes before the checkpoint */
 };
 
 /*
@@ -261,7 +264,7 @@ extern uintptr_t world_text_base;
 void world_end(void) __attribute__((noreturn)); /* leave the run at once */
 
 /* sched.c */
-void sched_init(void);
+void sched_init(void); /* from here on as the configuration says */
 struct thread *sched_spawn(const char *name, void (*fn)(void *arg), void *arg);
 void sched_decide(void);
 /* Sleep until sched_wake(@on) or @wake_ns; true when the time ran out. */
@@ -283,7 +286,8 @@ static inline void world_step(uint64_t what)
 
 /* arena.c */
 int arena_map(void);
-void arena_reset(void);
+/* Nothing lies behind what is used now; as much as that was used before. */
+void arena_forget(uint64_t heap_used, uint64_t dma_used);
 extern uint8_t *arena_cells; /* one per 8 bytes */
 uint8_t *arena_dma_alloc(size_t len_bytes, size_t align_bytes);
 void arena_dma_free(void *base, size_t len_bytes);
@@ -375,6 +379,7 @@ void world_fd_fire(int fd);
 /* check_*.c */
 void check_may_wait(const char *what);
 void check_may_allocate(const char *what);
+void check_requests(void);
 void check_end(void);
 
 #endif

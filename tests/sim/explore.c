@@ -87,9 +87,7 @@ int main(int argc, char **argv)
 		struct sim_config config = o.config;
 
 		if (o.swarm)
-			sim_swarm(o.seed + runs, &config);
-		if (o.swarm && o.scenario->bears_faults)
-			sim_swarm_faults(o.seed + runs, &config);
+			sim_swarm(o.scenario, o.seed + runs, &config);
 		sim_run(o.scenario, &config, o.seed + runs, &result);
 		steps += result.steps;
 		commands += result.commands;

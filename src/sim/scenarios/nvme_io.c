@@ -7,12 +7,15 @@
 
 #include "sim/scenarios/scenarios.h"
 
-#define CHANNELS_MAX 3
-#define DEPTH        7 /* one less than a ring's entries */
-#define BLOCKS       8 /* more than the depth, of each channel */
-#define BLOCK_BYTES  512
-#define TIMEOUT_NS   (60 * OB_NS_PER_S)
-#define LONG_NS      (2 * OB_NS_PER_S) /* for all I/O, in a world without faults */
+#define CHANNELS_MAX   3
+#define DEPTH          7 /* one less than a ring's entries */
+#define BLOCKS         8 /* more than the depth, of each channel */
+#define BLOCK_BYTES    512
+#define WORDS          (BLOCK_BYTES / 8)
+#define TIMEOUT_NS     (60 * OB_NS_PER_S)
+#define SMALL_REQUESTS 16
+#define SMALL_STAYS    32                /* one of so many small runs also takes everything down */
+#define LONG_NS        (2 * OB_NS_PER_S) /* for all I/O, in a world without faults */
 
 struct lane;
 
@@ -32,15 +35,30 @@ struct lane {
 	struct ob_event finished;
 	struct slot slots[DEPTH];
 	unsigned index, depth, left, busy;
+	unsigned stride;         /* of the words of a block that are looked at */
 	uint8_t written[BLOCKS]; /* what each block holds */
 	bool locked[BLOCKS];     /* a request is at it */
 };
 
 static void slot_done(struct ob_block_request *request);
 
-static uint8_t *slot_buffer(const struct slot *s)
+static uint64_t *slot_words(const struct slot *s)
 {
-	return s->lane->window->base + (size_t)(s - s->lane->slots) * BLOCK_BYTES;
+	return (uint64_t *)(void *)(s->lane->window->base + (size_t)(s - s->lane->slots) * BLOCK_BYTES);
+}
+
+static void slot_fill(const struct slot *s, uint64_t value)
+{
+	for (unsigned i = 0; i < WORDS; i += s->lane->stride)
+		slot_words(s)[i] = value;
+}
+
+static void slot_check(const struct slot *s, uint64_t value)
+{
+	for (unsigned i = 0; i < WORDS; i += s->lane->stride)
+		if (slot_words(s)[i] != value)
+			sim_fail("wrong-data", "block %u: %#llx, not %#x", s->block,
+				 (unsigned long long)slot_words(s)[i], s->pattern);
 }
 
 static void slot_start(struct slot *s)
@@ -53,9 +71,8 @@ static void slot_start(struct slot *s)
 	while (l->locked[s->block])
 		s->block = (s->block + 1) % BLOCKS;
 	s->pattern = write ? (uint8_t)(1 + sim_random(255)) : l->written[s->block];
-	for (unsigned i = 0; i < BLOCK_BYTES / 8; i++)
-		((uint64_t *)(void *)slot_buffer(s))[i] = write ? s->pattern * 0x0101010101010101ull : ~0ull;
-	s->segment = (struct ob_segment){slot_buffer(s), BLOCK_BYTES};
+	slot_fill(s, write ? s->pattern * 0x0101010101010101ull : ~0ull);
+	s->segment = (struct ob_segment){slot_words(s), BLOCK_BYTES};
 	s->request = (struct ob_block_request){
 		.op = write ? OB_BLOCK_WRITE : OB_BLOCK_READ,
 		.segment_count = 1,
@@ -104,12 +121,8 @@ static void slot_done(struct ob_block_request *request)
 	sim_request_end(request);
 	if (request->status != 0)
 		sim_fail("io-error", "a request ended with %d (%#x)", request->status, request->protocol_status);
-	if (request->op == OB_BLOCK_READ) {
-		for (unsigned i = 0; i < BLOCK_BYTES / 8; i++)
-			if (((uint64_t *)(void *)slot_buffer(s))[i] != s->pattern * 0x0101010101010101ull)
-				sim_fail("wrong-data", "block %u: %#llx, not %#x", s->block,
-					 (unsigned long long)((uint64_t *)(void *)slot_buffer(s))[i], s->pattern);
-	}
+	if (request->op == OB_BLOCK_READ)
+		slot_check(s, s->pattern * 0x0101010101010101ull);
 	s->busy = l->locked[s->block] = false;
 	l->busy--;
 	if (l->left > 0)
@@ -132,7 +145,6 @@ static void lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 	config.poll.mode = modes[sim_random(3)];
 	config.poll.window_ns = 1 + sim_random(20 * OB_NS_PER_US);
 	l->depth = config.depth = sim_random(2) ? DEPTH : 1 + (unsigned)sim_random(DEPTH);
-	l->left = 4 + (unsigned)sim_random(16);
 	ob_event_init(&l->finished, config.cpu);
 	for (unsigned i = 0; i < DEPTH; i++)
 		l->slots[i].lane = l;
@@ -161,7 +173,15 @@ static void log_line(void *arg, enum ob_log_level level, const char *message)
 	sim_log(arg, (int)level, message);
 }
 
-static void run(const struct sim_config *config)
+struct bed {
+	struct ob *ob;
+	struct ob_machine *machine;
+	struct ob_block *block;
+	struct lane *lanes;
+	unsigned channels;
+};
+
+static void bed_open(struct bed *b, const struct sim_config *config)
 {
 	const struct ob_config ob_config = {
 		.log = log_line,
@@ -169,49 +189,95 @@ static void run(const struct sim_config *config)
 		.cpu_count = 1 + (unsigned)sim_random(3),
 		.trace_events_per_cpu = 16,
 	};
-	unsigned channels = 1 + (unsigned)sim_random(config->queues < CHANNELS_MAX ? config->queues : CHANNELS_MAX);
-	struct lane *lanes = ob_alloc(CHANNELS_MAX * sizeof(*lanes));
-	bool own_thread[CHANNELS_MAX] = {false};
-	struct ob_machine *machine;
-	struct ob_block *block;
-	uint64_t start_ns;
-	struct ob *ob;
 
-	SIM_CHECK(lanes != NULL);
-	SIM_CHECK(ob_create(&ob_config, &ob) == 0);
+	b->channels = 1 + (unsigned)sim_random(config->queues < CHANNELS_MAX ? config->queues : CHANNELS_MAX);
+	b->lanes = ob_alloc(CHANNELS_MAX * sizeof(*b->lanes));
+	SIM_CHECK(b->lanes != NULL);
+	SIM_CHECK(ob_create(&ob_config, &b->ob) == 0);
 	/* CPU 0 may be turned by this thread. */
-	for (unsigned i = 0; i < ob_cpu_count(ob); i++) {
-		own_thread[i] = i > 0 || sim_random(2) == 0;
-		if (own_thread[i])
-			SIM_CHECK(ob_cpu_start(ob_cpu_get(ob, i), -1) == 0);
+	for (unsigned i = 0; i < ob_cpu_count(b->ob); i++)
+		if (i > 0 || sim_random(2) == 0)
+			SIM_CHECK(ob_cpu_start(ob_cpu_get(b->ob, i), -1) == 0);
+	SIM_CHECK(ob_machine_open(b->ob, "sim:", NULL, &b->machine) == 0);
+	b->block = ob_block_find(b->ob, NULL);
+	SIM_CHECK(b->block != NULL);
+	for (unsigned i = 0; i < b->channels; i++) {
+		b->lanes[i].index = i;
+		b->lanes[i].block = b->block;
+		lane_open(&b->lanes[i], b->ob, b->machine, i % ob_cpu_count(b->ob));
 	}
-	SIM_CHECK(ob_machine_open(ob, "sim:", NULL, &machine) == 0);
-	block = ob_block_find(ob, NULL);
-	SIM_CHECK(block != NULL);
-	for (unsigned i = 0; i < channels; i++) {
-		lanes[i].index = i;
-		lanes[i].block = block;
-		lane_open(&lanes[i], ob, machine, i % ob_cpu_count(ob));
-	}
-	start_ns = ob_now_ns();
-	for (unsigned i = 0; i < channels; i++)
-		SIM_CHECK(ob_cpu_call(ob_block_channel_cpu(lanes[i].channel), lane_start, &lanes[i],
+}
+
+static void bed_work(const struct bed *b)
+{
+	uint64_t start_ns = ob_now_ns();
+
+	for (unsigned i = 0; i < b->channels; i++)
+		SIM_CHECK(ob_cpu_call(ob_block_channel_cpu(b->lanes[i].channel), lane_start, &b->lanes[i],
 				      ob_deadline(TIMEOUT_NS)) == 0);
-	for (unsigned i = 0; i < channels; i++)
-		SIM_CHECK(ob_event_wait(&lanes[i].finished, ob_deadline(TIMEOUT_NS)) == 0);
-	check_pace(block, start_ns);
-	for (unsigned i = 0; i < channels; i++) {
-		ob_block_channel_close(lanes[i].channel);
-		ob_window_put(lanes[i].window);
+	for (unsigned i = 0; i < b->channels; i++)
+		SIM_CHECK(ob_event_wait(&b->lanes[i].finished, ob_deadline(TIMEOUT_NS)) == 0);
+	check_pace(b->block, start_ns);
+}
+
+static void bed_close(struct bed *b)
+{
+	for (unsigned i = 0; i < b->channels; i++) {
+		ob_block_channel_close(b->lanes[i].channel);
+		ob_window_put(b->lanes[i].window);
 	}
-	ob_block_put(block);
-	ob_machine_close(machine);
-	ob_destroy(ob);
-	ob_free(lanes);
+	ob_block_put(b->block);
+	ob_machine_close(b->machine);
+	ob_destroy(b->ob);
+	ob_free(b->lanes);
+}
+
+static void run_io(const struct sim_config *config)
+{
+	struct bed b;
+
+	bed_open(&b, config);
+	for (unsigned i = 0; i < b.channels; i++) {
+		b.lanes[i].left = 4 + (unsigned)sim_random(16);
+		b.lanes[i].stride = 1;
+	}
+	bed_work(&b);
+	bed_close(&b);
+}
+
+/* The same, short: of a machine that is up already, and mostly left so. */
+static void run_small(const struct sim_config *config)
+{
+	struct bed b;
+
+	bed_open(&b, config);
+	sim_checkpoint();
+	for (unsigned i = 0; i < b.channels; i++) {
+		b.lanes[i].left = SMALL_REQUESTS / b.channels;
+		b.lanes[i].stride = WORDS / 2 - 1;
+	}
+	bed_work(&b);
+	if (sim_random(SMALL_STAYS) != 0)
+		sim_leave();
+	bed_close(&b);
+}
+
+static void shape_small(const struct sim_config *config, struct sim_config *shape)
+{
+	shape->queues = config->queues;
+	shape->pin_interrupts = config->pin_interrupts;
+	shape->shadow_doorbells = config->shadow_doorbells;
 }
 
 const struct sim_scenario scenario_nvme_io = {
 	.name = "nvme-io",
 	.help = "reads and writes over some channels",
-	.run = run,
+	.run = run_io,
+};
+
+const struct sim_scenario scenario_nvme_small = {
+	.name = "nvme-small",
+	.help = "16 reads and writes on a machine that is up: the quickest",
+	.run = run_small,
+	.shape = shape_small,
 };
