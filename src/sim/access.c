@@ -3,6 +3,7 @@
  * What the compiler calls before each access to memory, and the kit's copies. The compiler's flag is that of a race
  * detector of another kind (gcc's -fsanitize=thread); the names and arguments are its interface.
  */
+#include "sim/event.h"
 #include "sim/world.h"
 
 static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc)
@@ -12,11 +13,14 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 	if (OB_UNLIKELY(!W.on))
 		return;
 	world_capture();
+	W.current->pc = pc;
 	if (offset >= ARENA_BYTES) {
 		world_step(len_bytes);
 		return;
 	}
 	world_step(offset + ((uint64_t)flags << 56));
+	if (OB_UNLIKELY(event_records_all()) && offset < STACK_OFFSET)
+		event_add(flags & ACCESS_WRITE ? EVENT_WRITE : EVENT_READ, address, len_bytes)->flags = (uint8_t)flags;
 	if (OB_UNLIKELY(arena_cells[offset / 8] != CELL_LIVE))
 		arena_complain(address, flags, pc);
 	if (!W.config.no_races)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "sim/event.h"
 #include "sim/world.h"
 
 #define RED_ZONE 64
@@ -62,6 +63,7 @@ static struct block *block_add(uintptr_t address, size_t len_bytes)
 	b->thread = (uint8_t)W.current->id;
 	report_stack(b->pc, BLOCK_PCS);
 	W.live_bytes += len_bytes;
+	event_add(EVENT_ALLOC, address, len_bytes)->pc = event_caller();
 	return b;
 }
 
@@ -84,6 +86,7 @@ static void block_end(struct block *b, uint32_t pc, const char *what)
 		report_pcs(b->freed_pc, BLOCK_PCS);
 		report_end();
 	}
+	event_add(EVENT_FREE, b->address, b->len_bytes)->pc = event_caller();
 	/* Whoever still uses it on another thread, or the device, and is not known to have ended: a race. */
 	race_check(b->address, b->len_bytes, ACCESS_WRITE | ACCESS_FREE, pc, W.current);
 	b->live = false;

@@ -3,6 +3,7 @@
  * C11 atomics and fences as the compiler hands them to us. Values are sequentially consistent; what an order promises,
  * and nothing more, goes into the clocks, so that a missing acquire or release shows as a data race.
  */
+#include "sim/event.h"
 #include "sim/world.h"
 
 static bool acquires(int order)
@@ -133,7 +134,9 @@ void __tsan_atomic_thread_fence(int order)
 	if (!W.on)
 		return;
 	world_capture();
+	W.current->pc = WORLD_PC();
 	world_step(0xfe9ce);
+	event_add(EVENT_BARRIER, (uint64_t)order, 0)->flags = EVENT_FENCE;
 	if (acquires(order)) {
 		race_acquire(&t->acquire_pending);
 		race_acquire(&W.views[t->id].pending);

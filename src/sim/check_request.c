@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Rule: a request that was taken comes back exactly once. */
+#include "sim/event.h"
 #include "sim/world.h"
 
 void sim_request_begin(const void *request)
 {
 	world_capture();
+	event_add(EVENT_REQUEST, (uintptr_t)request, 0)->pc = WORLD_PC();
 	for (unsigned i = 0; i < W.request_count; i++)
 		if (W.requests[i] == request)
 			sim_fail("request-twice", "request %p was taken while it was in flight", request);
@@ -16,6 +18,7 @@ void sim_request_begin(const void *request)
 void sim_request_end(const void *request)
 {
 	world_capture();
+	event_add(EVENT_REQUEST_END, (uintptr_t)request, 0)->pc = WORLD_PC();
 	for (unsigned i = 0; i < W.request_count; i++) {
 		if (W.requests[i] != request)
 			continue;

@@ -3,6 +3,7 @@
  * The device's side: a thread of its own, on which the model does everything. Register writes are posted: they arrive
  * later, in order, and a read comes after all of them.
  */
+#include "sim/event.h"
 #include "sim/world.h"
 
 #define POST_DELAY_NS 500
@@ -24,11 +25,20 @@ void simdev_step(uint64_t what)
 		sched_decide();
 }
 
+static void tell(const struct thread *who, enum event_kind kind, const struct posted *access)
+{
+	struct event *e = event_of(who, kind, access->offset, access->value);
+
+	e->link = access->number;
+	e->flags = (uint8_t)access->kind;
+}
+
 static void arrive(struct posted *access)
 {
 	vclock_join(&device()->clock, &access->clock);
 	W.threads[access->thread].doorbell_epoch = MAX(W.threads[access->thread].doorbell_epoch, access->epoch);
 	world_mix(access->offset ^ access->value << 16);
+	tell(device(), EVENT_ARRIVE, access);
 	machine_access(access);
 	if (access->done == NULL)
 		return;
@@ -75,6 +85,8 @@ static void stamp(struct posted *access)
 	access->thread = (uint8_t)W.current->id;
 	access->clock = W.views[W.current->id].mmio_release;
 	access->epoch = W.current->clock.t[W.current->id];
+	access->number = ++W.posted_number;
+	tell(W.current, EVENT_POST, access);
 }
 
 static void enqueue(const struct posted *access)
@@ -106,12 +118,14 @@ uint64_t simdev_ask(struct posted *access)
 	W.now_ns += 300;
 	if (W.current == device() || (!W.device_inside && W.posted_count == 0)) {
 		arrive(access);
-		return result;
+	} else {
+		enqueue(access);
+		sched_wake_device(W.now_ns);
+		while (!done)
+			sched_wait(&done, NEVER, "a register");
 	}
-	enqueue(access);
-	sched_wake_device(W.now_ns);
-	while (!done)
-		sched_wait(&done, NEVER, "a register");
+	access->value = result;
+	tell(W.current, EVENT_ANSWER, access);
 	return result;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "sim/event.h"
 #include "sim/iommu.h"
 
 #define SLOT_SHIFT 32
@@ -27,6 +28,14 @@ SIM_STATE static unsigned mapping_count;
 void iommu_reset(void)
 {
 	mapping_count = 1; /* address 0 is nobody's */
+}
+
+static void tell_map(enum event_kind kind, uint64_t iova, size_t len_bytes, unsigned rights)
+{
+	struct event *e = event_add(kind, iova, len_bytes);
+
+	e->pc = event_caller();
+	e->flags = (uint8_t)rights;
 }
 
 /* ---- the machine's side ---- */
@@ -75,6 +84,7 @@ int iommu_grant(const struct machine_dma_memory *memory, unsigned rights, uint64
 	world_step(0xd3a1);
 	m->rights = rights;
 	*iova = memory->iova;
+	tell_map(EVENT_MAP, *iova, m->len_bytes, rights);
 	return 0;
 }
 
@@ -84,11 +94,20 @@ void iommu_revoke(const struct machine_dma_memory *memory)
 
 	world_capture();
 	world_step(0xd3a2);
+	tell_map(EVENT_UNMAP, memory->iova, m->len_bytes, m->rights);
 	m->rights = 0;
 	report_stack(m->revoked_pc, BLOCK_PCS);
 }
 
 /* ---- the device's side ---- */
+
+static void tell_dma(enum event_kind kind, uint64_t iova, const uint8_t *address, size_t len_bytes, bool word)
+{
+	struct event *e = event_of(&W.threads[THREAD_DEVICE], kind, iova, (uintptr_t)address);
+
+	e->link = (uint32_t)len_bytes;
+	e->flags = word;
+}
 
 static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
 {
@@ -162,10 +181,22 @@ int iommu_read(uint64_t iova, void *to, size_t len_bytes)
 	for (size_t at = 0; at < len_bytes; at += PIECE) {
 		size_t piece = MIN(len_bytes - at, (size_t)PIECE);
 
+		uint8_t *address;
+
 		simdev_step(2);
-		iommu_device_load((uintptr_t)locate(iova + at, piece, OB_DMA_READ), (uint8_t *)to + at, piece);
+		address = locate(iova + at, piece, OB_DMA_READ);
+		tell_dma(EVENT_DMA_READ, iova + at, address, piece, false);
+		iommu_device_load((uintptr_t)address, (uint8_t *)to + at, piece);
 	}
 	return 0;
+}
+
+static void device_write(uint64_t iova, const uint8_t *from, size_t len_bytes, bool publish)
+{
+	uint8_t *address = locate(iova, len_bytes, OB_DMA_WRITE);
+
+	tell_dma(EVENT_DMA_WRITE, iova, address, len_bytes, publish);
+	iommu_device_store((uintptr_t)address, from, len_bytes, publish);
 }
 
 int iommu_write(uint64_t iova, const void *from, size_t len_bytes)
@@ -174,8 +205,7 @@ int iommu_write(uint64_t iova, const void *from, size_t len_bytes)
 		size_t piece = MIN(len_bytes - at, (size_t)PIECE);
 
 		simdev_step(3);
-		iommu_device_store((uintptr_t)locate(iova + at, piece, OB_DMA_WRITE), (const uint8_t *)from + at, piece,
-				   len_bytes == 4);
+		device_write(iova + at, (const uint8_t *)from + at, piece, len_bytes == 4);
 	}
 	return 0;
 }
@@ -190,9 +220,9 @@ int iommu_publish(uint64_t iova, const void *from, size_t len_bytes)
 		size_t piece = MIN(body - at, (size_t)8);
 
 		simdev_step(4);
-		iommu_device_store((uintptr_t)locate(iova + at, piece, OB_DMA_WRITE), bytes + at, piece, false);
+		device_write(iova + at, bytes + at, piece, false);
 	}
 	simdev_step(5);
-	iommu_device_store((uintptr_t)locate(iova + body, 4, OB_DMA_WRITE), bytes + body, 4, true);
+	device_write(iova + body, bytes + body, 4, true);
 	return 0;
 }

@@ -2,13 +2,15 @@
 /* Barriers and register accesses of instrumented code (outboard/mmio.h). */
 #include <outboard/mmio.h>
 
+#include "sim/event.h"
 #include "sim/world.h"
 
 #define DRIFT_ONE_IN 128
 
-static struct view *enter(uint64_t what)
+static struct view *enter(uint64_t what, uint32_t pc)
 {
 	world_capture();
+	W.current->pc = pc;
 	world_step(what);
 	return &W.views[W.current->id];
 }
@@ -21,27 +23,35 @@ static void publish(struct vclock *to)
 	t->clock.t[t->id]++;
 }
 
+static void tell(enum event_barrier barrier)
+{
+	event_add(EVENT_BARRIER, 0, 0)->flags = (uint8_t)barrier;
+}
+
 /* ---- barriers ---- */
 
 void ob_dma_wmb(void)
 {
-	struct view *v = enter(0xb1);
+	struct view *v = enter(0xb1, WORLD_PC());
 
+	tell(EVENT_DMA_WMB);
 	v->barrier++;
 	publish(&v->release);
 }
 
 void ob_dma_rmb(void)
 {
-	const struct view *v = enter(0xb2);
+	const struct view *v = enter(0xb2, WORLD_PC());
 
+	tell(EVENT_DMA_RMB);
 	race_acquire(&v->pending);
 }
 
 void ob_dma_mb(void)
 {
-	struct view *v = enter(0xb3);
+	struct view *v = enter(0xb3, WORLD_PC());
 
+	tell(EVENT_DMA_MB);
 	weak_drain_all(W.current->id);
 	v->barrier++;
 	race_acquire(&v->pending);
@@ -50,16 +60,18 @@ void ob_dma_mb(void)
 
 void ob_mmio_wmb(void)
 {
-	struct view *v = enter(0xb4);
+	struct view *v = enter(0xb4, WORLD_PC());
 
+	tell(EVENT_MMIO_WMB);
 	v->mmio_barrier = ++v->barrier;
 	publish(&v->mmio_release);
 }
 
 void ob_mmio_rmb(void)
 {
-	const struct view *v = enter(0xb5);
+	const struct view *v = enter(0xb5, WORLD_PC());
 
+	tell(EVENT_MMIO_RMB);
 	race_acquire(&v->mmio_pending);
 }
 
@@ -67,7 +79,7 @@ void ob_mmio_rmb(void)
 
 uint64_t ob_region_read(const struct ob_region *region, uint64_t offset, unsigned size_bytes)
 {
-	struct view *v = enter(0xa1 + offset);
+	struct view *v = enter(0xa1 + offset, WORLD_PC());
 	uint64_t value = region->ops->read(region, offset, size_bytes);
 
 	v = &W.views[W.current->id];
@@ -79,7 +91,7 @@ uint64_t ob_region_read(const struct ob_region *region, uint64_t offset, unsigne
 
 void ob_region_write(const struct ob_region *region, uint64_t offset, unsigned size_bytes, uint64_t value)
 {
-	const struct view *v = enter(0xa2 + offset);
+	const struct view *v = enter(0xa2 + offset, WORLD_PC());
 
 	if (random_one_in(&W.random_memory, DRIFT_ONE_IN))
 		weak_check_drift();

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "core/fiber.h"
+#include "sim/event.h"
 #include "sim/world.h"
 
 #define FD_BASE           1000000 /* eventfds; no descriptor of the system comes near */
@@ -57,6 +58,7 @@ void world_fd_fire(int fd)
 
 	if (s == NULL)
 		return;
+	event_add(EVENT_RAISE, (uint64_t)(fd - FD_BASE), 0);
 	if (s->count++ == 0)
 		W.fds_fired++;
 	if (!W.config.loose_interrupts)
@@ -79,6 +81,7 @@ bool os_eventfd_take(int fd)
 		return false;
 	s->count = 0;
 	W.fds_fired--;
+	event_add(EVENT_TAKE, (uint64_t)(fd - FD_BASE), 0);
 	race_acquire(&s->clock);
 	return true;
 }
@@ -227,8 +230,10 @@ static void deliver(void (*fn)(struct cpu_fd *fd), struct cpu_fd *fd)
 	t->data.context = CPU_CONTEXT_HARD;
 	W.hard_preemptions++;
 	world_mix(0x4a4d);
+	event_add(EVENT_HARD_BEGIN, 0, 0);
 	fn(fd);
 	world_capture();
+	event_add(EVENT_HARD_END, 0, 0);
 	t->data.context = context;
 	t->interrupted = false;
 }
@@ -246,6 +251,7 @@ void __sanitizer_cov_trace_pc(void)
 	if (OB_UNLIKELY(!W.on))
 		return;
 	world_capture();
+	t->pc = WORLD_PC();
 	world_step(0xb10c);
 	if (OB_LIKELY(W.fds_fired == 0) || !W.config.preempt_hard || t->interrupted || t->data.cpu == NULL ||
 	    t->data.context == CPU_CONTEXT_HARD || !random_one_in(&W.random_schedule, 4))
@@ -377,5 +383,6 @@ void os_fiber_switch(struct os_fiber *from, struct os_fiber *to, bool last)
 	check_may_wait("a switch of tasks");
 	from->frames = W.current->frames;
 	W.current->frames = to->frames;
+	event_add(EVENT_TASK, (uintptr_t)to, 0);
 	fiber_arch_switch(&from->sp, to->sp);
 }

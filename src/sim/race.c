@@ -119,6 +119,7 @@ static void race_report(const struct cell *c, uintptr_t address, unsigned flags,
 		report_text("before that, %s in %s context, at\n", W.threads[c->thread].name, contexts[c->context & 3]);
 		report_pcs(&c->pc, 1);
 	}
+	report_involve(c->thread, c->pc);
 	report_end();
 }
 

@@ -5,9 +5,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "sim/world.h"
+#include "sim/event.h"
+#include "sim/symbols.h"
+#include "sim/view.h"
 
 static char text[SIM_REPORT_LEN];
 static size_t text_len;
@@ -46,18 +47,28 @@ void report_pcs(const uint32_t *pcs, unsigned count)
 		report_text("    @%x\n", pcs[i]);
 }
 
+const char *report_context_name(unsigned context)
+{
+	static const char *const names[] = {
+		[CPU_CONTEXT_PLAIN] = "plain",
+		[CPU_CONTEXT_HARD] = "hard",
+		[CPU_CONTEXT_SOFT] = "soft",
+		[CPU_CONTEXT_TASK] = "task",
+	};
+
+	return context < ARRAY_SIZE(names) ? names[context] : "?";
+}
+
 const char *report_context(const struct thread *t)
 {
-	switch ((enum cpu_context)t->data.context) {
-	case CPU_CONTEXT_HARD:
-		return "hard";
-	case CPU_CONTEXT_SOFT:
-		return "soft";
-	case CPU_CONTEXT_TASK:
-		return "task";
-	default:
-		return t->id == THREAD_DEVICE ? "device" : "plain";
-	}
+	return t->id == THREAD_DEVICE ? "device" : report_context_name(t->data.context);
+}
+
+void report_involve(unsigned thread, uint32_t pc)
+{
+	W.about_threads |= (uint32_t)BIT(thread);
+	if (W.side_count < ARRAY_SIZE(W.sides))
+		W.sides[W.side_count++] = (struct report_side){.thread = thread, .pc = pc};
 }
 
 unsigned report_stack(uint32_t *pcs, unsigned max)
@@ -72,9 +83,10 @@ unsigned report_stack(uint32_t *pcs, unsigned max)
 
 void report_here(uint32_t pc)
 {
-	uint32_t pcs[FRAME_MAX];
+	uint32_t pcs[FRAME_MAX] = {0};
 	unsigned count = report_stack(pcs, 12);
 
+	report_involve(W.current->id, pc != 0 ? pc : pcs[0]);
 	report_text("%s in %s context, at\n", W.current->name, report_context(W.current));
 	if (pc != 0)
 		report_pcs(&pc, 1);
@@ -85,11 +97,15 @@ void report_end(void)
 {
 	unsigned lines = MIN(W.log_count, (unsigned)LOG_LINES);
 
+	W.about_threads |= (uint32_t)BIT(W.current->id);
+	event_add(EVENT_REPORT, W.about_address, 0);
 	report_text("seed %llu, step %llu, %llu.%06llu virtual ms; %s, %u accesses between preemptions\n",
 		    (unsigned long long)W.seed, (unsigned long long)W.steps,
 		    (unsigned long long)((W.now_ns - OB_NS_PER_S) / OB_NS_PER_MS),
 		    (unsigned long long)(W.now_ns % OB_NS_PER_MS), W.config.strategy == SIM_PCT ? "PCT" : "random",
 		    W.config.preempt_every);
+	view_tell_devices();
+	event_tell_steps();
 	for (unsigned i = W.log_count - lines; i < W.log_count; i++)
 		report_text("log: %s\n", W.log[i % LOG_LINES]);
 	memcpy(W.result->report, text, text_len + 1);
@@ -102,6 +118,7 @@ void report_describe(uintptr_t address, char *out, size_t size)
 	uint64_t offset = address - ARENA_BASE;
 	const struct block *b = arena_block(address);
 
+	W.about_address = address;
 	if (offset >= ARENA_BYTES)
 		snprintf(out, size, "%#llx", (unsigned long long)address);
 	else if (offset >= STACK_OFFSET)
@@ -116,49 +133,52 @@ void report_describe(uintptr_t address, char *out, size_t size)
 
 /* ---- names ---- */
 
-/* One place as "function at file:line", the inlined ones in one line. */
-static void resolve(unsigned long pc, char *out, size_t size)
-{
-	char program[256], command[320];
-	ssize_t program_len = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	size_t len = 0;
-	FILE *f;
+#define NAMES_MAX 128
 
-	program[MAX(program_len, (ssize_t)0)] = '\0';
-	/* A return address: the call, or the access, is before it. */
-	snprintf(command, sizeof(command), "addr2line -fips -e '%s' %#lx 2>/dev/null", program, pc - 1);
-	f = popen(command, "r");
-	if (f != NULL) {
-		len = fread(out, 1, size - 1, f);
-		pclose(f);
-	}
-	while (len > 0 && out[len - 1] == '\n')
-		len--;
-	out[len] = '\0';
-	if (len == 0)
-		snprintf(out, size, "%#lx", pc);
-	for (char *c = out; *c != '\0'; c++)
-		if (*c == '\n')
-			*c = ',';
+/* The next place in @line: "@" and a number at its end. */
+static char *place_of(char *line, uint32_t *pc)
+{
+	char *at = strrchr(line, '@'), *end;
+
+	if (at == NULL || at[1] == '\0')
+		return NULL;
+	*pc = (uint32_t)strtoul(at + 1, &end, 16);
+	return *end == '\0' ? at : NULL;
+}
+
+static void put(struct sim_result *result, size_t *len, const char *line, const char *name)
+{
+	size_t room = sizeof(result->report) - *len;
+	int n = snprintf(result->report + *len, room, "%s%s\n", line, name);
+
+	*len = MIN(*len + (size_t)MAX(n, 0), sizeof(result->report) - 1);
 }
 
 void sim_report_symbols(struct sim_result *result)
 {
 	static char from[SIM_REPORT_LEN];
-	size_t len = 0;
+	static struct symbol symbols[NAMES_MAX];
+	uint32_t pcs[NAMES_MAX], pc;
+	unsigned count = 0, next = 0;
 	char *line, *save;
+	size_t len = 0;
 
 	memcpy(from, result->report, sizeof(from));
+	for (line = strtok_r(from, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+		if (count < NAMES_MAX && place_of(line, &pc) != NULL)
+			pcs[count++] = pc;
+	symbols_find(pcs, count, symbols);
+	memcpy(from, result->report, sizeof(from));
 	for (line = strtok_r(from, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
-		char name[512];
-		int n;
+		char *at = next < count ? place_of(line, &pc) : NULL;
 
-		if (strncmp(line, "    @", 5) == 0) {
-			resolve(strtoul(line + 5, NULL, 16), name, sizeof(name));
-			n = snprintf(result->report + len, sizeof(result->report) - len, "    %s\n", name);
-		} else {
-			n = snprintf(result->report + len, sizeof(result->report) - len, "%s\n", line);
+		if (at == NULL) {
+			put(result, &len, line, "");
+			continue;
 		}
-		len = MIN(len + (size_t)MAX(n, 0), sizeof(result->report) - 1);
+		*at = '\0';
+		/* In a stack with all that was inlined, in a step the place alone. */
+		put(result, &len, line, strcmp(line, "    ") == 0 ? symbols[next].all : symbols[next].place);
+		next++;
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "core/fiber.h"
+#include "sim/event.h"
 #include "sim/world.h"
 
 #define STACK_BYTES   (256 * 1024)
@@ -21,6 +22,8 @@
 #define SPIN_JUMP_NS  (100 * OB_NS_PER_US)
 #define WARP_MAX_NS   OB_NS_PER_MS
 #define PRIORITY_BASE 1000000
+
+const char sched_stall[] = "the end of a stall";
 
 SIM_STATE static uint64_t *stack_bottom[THREAD_MAX];
 
@@ -81,6 +84,7 @@ static void expire(void)
 		if (t->state == THREAD_WAITING && t->wake_ns <= W.now_ns) {
 			t->state = THREAD_RUNNABLE;
 			t->timed_out = true;
+			event_of(t, EVENT_EXPIRED, 0, 0);
 		}
 	}
 }
@@ -196,6 +200,7 @@ static void switch_to(struct thread *to)
 		report_begin("stack-overflow", "the stack of %s is too small", from->name);
 		report_end();
 	}
+	event_switch(from, to);
 	W.current = to;
 	W.switches++;
 	W.ran_since = W.steps;
@@ -219,7 +224,7 @@ static bool stall(void)
 	W.stalls++;
 	t->state = THREAD_WAITING;
 	t->wait_on = NULL;
-	t->wait_what = "the end of a stall";
+	t->wait_what = sched_stall;
 	t->wake_ns = W.now_ns + for_ns;
 	world_mix(for_ns);
 	return true;
@@ -262,7 +267,9 @@ void sched_yield_now(void)
 	if (W.config.strategy == SIM_PCT)
 		W.current->priority = --W.priority_low;
 	check_limits();
+	W.yields = true;
 	switch_to(pick(true));
+	W.yields = false;
 }
 
 /* ---- waiting ---- */
@@ -284,6 +291,7 @@ bool sched_wait(const void *on, uint64_t wake_ns, const char *what)
 
 static void wake(struct thread *t)
 {
+	event_add(EVENT_WAKE, t->id, 0);
 	t->state = THREAD_RUNNABLE;
 	t->timed_out = false;
 	sched_progress();
@@ -345,6 +353,8 @@ struct thread *sched_spawn(const char *name, void (*fn)(void *arg), void *arg)
 	*stack_bottom[t->id] = CANARY;
 	t->sp = fiber_arch_prepare(stack + STACK_BYTES, thread_entry, t);
 	W.thread_count++;
+	if (W.current != NULL)
+		event_add(EVENT_SPAWN, t->id, 0);
 	return t;
 }
 

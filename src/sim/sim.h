@@ -34,6 +34,7 @@ struct sim_config {
 	bool no_weak_memory;     /* all stores visible at once */
 	bool no_races;           /* no vector clocks */
 	bool no_snapshot;        /* come to the checkpoint in each run anew: slower, and nothing else */
+	bool record;             /* keep all that happens, for a picture; changes nothing else */
 	/* the machine */
 	bool pin_interrupts; /* no MSI-X */
 	bool shadow_doorbells;
@@ -47,7 +48,7 @@ struct sim_config {
 };
 
 #define SIM_RULE_LEN   32
-#define SIM_REPORT_LEN 8192
+#define SIM_REPORT_LEN 16384
 
 struct sim_result {
 	bool failed;

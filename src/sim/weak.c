@@ -10,6 +10,7 @@
  *
  * A callback comes before its store: the value is captured at the next call of the CPU, and CPUs change only there.
  */
+#include "sim/event.h"
 #include "sim/world.h"
 
 /* ---- a CPU's own part of what it sees ---- */
@@ -170,6 +171,7 @@ static void drain_one(unsigned thread, unsigned index)
 	W.buffered--;
 	world_mix(s.address ^ s.value[0]);
 	store_publish(&s);
+	event_visible(thread, s.address, s.len_bytes, s.step, s.pc);
 	master_write((int)thread, s.address, s.value, s.len_bytes, 1);
 }
 
@@ -270,6 +272,8 @@ void weak_store(uintptr_t address, size_t len_bytes, bool marked)
 		s->marked = marked;
 		s->barrier = v->barrier;
 		s->epoch = W.current->clock.t[thread];
+		s->step = (uint32_t)W.steps;
+		s->pc = W.current->pc;
 		if (marked)
 			s->release = v->release;
 		W.buffered++;
@@ -318,9 +322,12 @@ void weak_before_load(uintptr_t address, size_t len_bytes)
 	unsigned thread = W.current->id;
 	struct view *v = &W.views[thread];
 
-	if (OB_LIKELY(v->stale_count == 0) || !weak_is_stale(thread, address, len_bytes) ||
-	    random_one_in(&W.random_memory, 2))
+	if (OB_LIKELY(v->stale_count == 0) || !weak_is_stale(thread, address, len_bytes))
 		return;
+	if (random_one_in(&W.random_memory, 2)) {
+		event_old(address, len_bytes);
+		return;
+	}
 	for (unsigned i = 0; i < v->stale_count; i++)
 		for (unsigned b = 0; b < 8; b++)
 			if ((v->stale[i].mask & (1u << b)) && v->stale[i].granule + b - address < len_bytes)

@@ -12,6 +12,7 @@
 #include <sys/time.h>
 
 #include "core/fiber.h"
+#include "sim/event.h"
 #include "sim/snapshot.h"
 
 #define SIGNAL_STACK_BYTES (64 * 1024)
@@ -171,6 +172,7 @@ static void reset(const struct sim_config *config, uint64_t seed, uint64_t strea
 	W.loaded = -1;
 	W.now_ns = OB_NS_PER_S;
 	W.device_due_ns = NEVER;
+	event_reset(W.config.record);
 }
 
 static void main_thread(void *arg)
@@ -255,6 +257,7 @@ static void run_from_checkpoint(const struct sim_scenario *scenario, const struc
 	uint64_t shape_seed = seed / SIM_SHAPE_SEEDS;
 
 	scenario->shape(config, &shape);
+	shape.record = config->record;
 	if (prepared == scenario && shape_seed == shape_seed_prepared &&
 	    memcmp(&shape, &shape_prepared, sizeof(shape)) == 0 && !config->no_snapshot && snapshot_restore()) {
 		go_on(config, seed, out);
@@ -309,4 +312,5 @@ void sim_log(void *arg, int level, const char *message)
 	snprintf(W.log[W.log_count++ % LOG_LINES], LOG_LEN, "%llu.%06llu %s",
 		 (unsigned long long)(W.now_ns / OB_NS_PER_S),
 		 (unsigned long long)(W.now_ns % OB_NS_PER_S / OB_NS_PER_US), message);
+	event_add(EVENT_LOG, W.log_count - 1, 0);
 }

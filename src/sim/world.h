@@ -72,6 +72,7 @@ struct thread {
 	void *sp;
 	enum thread_state state;
 	unsigned id;
+	uint32_t pc; /* of its last access or call of the kit, less the place where the program lies */
 	char name[16];
 	uint64_t wake_ns;    /* waiting: at most until then */
 	const void *wait_on; /* waiting: for this */
@@ -102,7 +103,7 @@ struct store {
 	bool captured; /* value[] is known: the store itself comes after its callback */
 	bool marked;
 	uint32_t barrier; /* how many write barriers came before it */
-	uint32_t epoch;
+	uint32_t epoch, step, pc;
 	uint8_t value[STORE_BYTES];
 	struct vclock release; /* what who reads it may acquire */
 };
@@ -183,7 +184,7 @@ struct posted {
 	uint8_t size_bytes, thread;
 	uint64_t offset, value;
 	struct vclock clock;
-	uint32_t epoch;
+	uint32_t epoch, number;
 	bool *done;
 	uint64_t *result;
 };
@@ -193,6 +194,7 @@ struct posted {
 struct world {
 	bool on; /* inside a run, on one of its fibers */
 	bool capture_due;
+	bool yields; /* the current thread gives way of itself */
 	uint64_t steps, decide_at, now_ns, hash;
 	struct sim_config config;
 	uint64_t seed;
@@ -227,6 +229,7 @@ struct world {
 
 	struct posted posted[POSTED_MAX];
 	unsigned posted_first, posted_count;
+	uint32_t posted_number;
 	bool device_inside; /* the model runs, or is interrupted */
 	uint64_t device_due_ns;
 	bool device_kicked;
@@ -236,6 +239,15 @@ struct world {
 	unsigned request_count;
 	char log[LOG_LINES][LOG_LEN];
 	unsigned log_count;
+
+	/* what the report's steps are about */
+	uint64_t about_address;
+	uint32_t about_threads; /* one bit each */
+	struct report_side {
+		unsigned thread;
+		uint32_t pc;
+	} sides[2];
+	unsigned side_count;
 
 	struct sim_result *result;
 	const struct sim_scenario *scenario;
@@ -264,7 +276,8 @@ extern uintptr_t world_text_base;
 void world_end(void) __attribute__((noreturn)); /* leave the run at once */
 
 /* sched.c */
-void sched_init(void); /* from here on as the configuration says */
+extern const char sched_stall[]; /* what a thread waits for that was stalled */
+void sched_init(void);           /* from here on as the configuration says */
 struct thread *sched_spawn(const char *name, void (*fn)(void *arg), void *arg);
 void sched_decide(void);
 /* Sleep until sched_wake(@on) or @wake_ns; true when the time ran out. */
@@ -343,11 +356,14 @@ void access_range(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t 
 
 /* report.c */
 const char *report_context(const struct thread *t);
+const char *report_context_name(unsigned context);
 /* Parts of a report are put together, then report_end() ends the run. */
 void report_begin(const char *rule, const char *format, ...) OB_PRINTF(2, 3);
 void report_text(const char *format, ...) OB_PRINTF(1, 2);
 void report_pcs(const uint32_t *pcs, unsigned count); /* innermost first */
 void report_here(uint32_t pc);                        /* the current thread, its context, its stack */
+/* Whom and what the steps are to be about, besides the current thread and what report_describe() was asked for. */
+void report_involve(unsigned thread, uint32_t pc);
 void report_end(void) __attribute__((noreturn));
 unsigned report_stack(uint32_t *pcs, unsigned max); /* of the current thread, innermost first */
 void report_describe(uintptr_t address, char *text, size_t size);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Events in words, and the last of them in a report: first those that touch the memory it is about, then its threads'. */
+#include <stdio.h>
+
+#include "sim/event.h"
+
+#define STEPS_MAX   25
+#define STEPS_NEAR  10   /* at most: of those to the memory */
+#define STEPS_SPARE 4    /* at least: of others' */
+#define LOOK_MAX    4096 /* events that are looked through */
+
+/* ---- words ---- */
+
+static const char *thread_name(uint64_t id)
+{
+	return id < W.thread_count ? W.threads[id].name : "?";
+}
+
+const char *event_barrier_name(unsigned barrier)
+{
+	static const char *const names[] = {
+		[EVENT_DMA_WMB] = "ob_dma_wmb",   [EVENT_DMA_RMB] = "ob_dma_rmb",   [EVENT_DMA_MB] = "ob_dma_mb",
+		[EVENT_MMIO_WMB] = "ob_mmio_wmb", [EVENT_MMIO_RMB] = "ob_mmio_rmb", [EVENT_FENCE] = "atomic fence",
+	};
+
+	return barrier < ARRAY_SIZE(names) ? names[barrier] : "?";
+}
+
+static void text_of_switch(const struct event *e, char *text, size_t size)
+{
+	const char *to = thread_name(e->a), *what = (const char *)(uintptr_t)e->b; /* NOLINT */
+
+	switch ((enum event_why)e->flags) {
+	case EVENT_PREEMPTED:
+		snprintf(text, size, "is preempted, %s runs", to);
+		break;
+	case EVENT_STALLED:
+		snprintf(text, size, "is stalled for a while, %s runs", to);
+		break;
+	case EVENT_WAITS:
+		snprintf(text, size, "waits for %s, %s runs", what != NULL ? what : "something", to);
+		break;
+	case EVENT_YIELDS:
+		snprintf(text, size, "gives way, %s runs", to);
+		break;
+	case EVENT_ENDED:
+		snprintf(text, size, "ends, %s runs", to);
+		break;
+	}
+}
+
+static void text_of_register(const struct event *e, char *text, size_t size)
+{
+	char name[64];
+	unsigned long long value = e->b;
+
+	event_register(e, name, sizeof(name));
+	switch ((enum posted_kind)e->flags) {
+	case POSTED_WRITE:
+	case POSTED_CONFIG_WRITE:
+	case POSTED_PROBE:
+		if (e->kind == EVENT_ANSWER)
+			snprintf(text, size, "%s is written", name);
+		else
+			snprintf(text, size, e->kind == EVENT_POST ? "writes %s = %#llx" : "%s = %#llx arrives", name,
+				 value);
+		break;
+	case POSTED_NOTHING:
+		snprintf(text, size, e->kind == EVENT_POST ? "waits for posted writes" : "posted writes have arrived");
+		break;
+	default:
+		if (e->kind == EVENT_ANSWER)
+			snprintf(text, size, "has read %s = %#llx", name, value);
+		else
+			snprintf(text, size, e->kind == EVENT_POST ? "reads %s" : "read of %s arrives", name);
+		break;
+	}
+}
+
+static void text_of_memory(const struct event *e, char *text, size_t size)
+{
+	static const struct {
+		const char *verb, *after;
+	} words[EVENT_KINDS] = {
+		[EVENT_DMA_READ] = {"reads", ""},
+		[EVENT_DMA_WRITE] = {"writes", ""},
+		[EVENT_READ] = {"loads", ""},
+		[EVENT_WRITE] = {"stores to", ""},
+		[EVENT_ALLOC] = {"allocates", ""},
+		[EVENT_FREE] = {"frees", ""},
+		[EVENT_OLD] = {"finds in", " what was there before"},
+		[EVENT_VISIBLE] = {"store to", " becomes visible"},
+	};
+	bool dma = e->kind == EVENT_DMA_READ || e->kind == EVENT_DMA_WRITE;
+	uint64_t len_bytes = dma ? e->link : e->b;
+	char where[96];
+
+	event_memory(dma ? e->b : e->a, where, sizeof(where));
+	snprintf(text, size, "%s %s, %llu bytes%s%s", words[e->kind].verb, where, (unsigned long long)len_bytes,
+		 e->kind == EVENT_VISIBLE || e->kind == EVENT_OLD ? "," : "", words[e->kind].after);
+}
+
+/* What threads do to one another. */
+static void text_of_thread(const struct event *e, char *text, size_t size)
+{
+	switch ((enum event_kind)e->kind) {
+	case EVENT_SWITCH:
+		text_of_switch(e, text, size);
+		break;
+	case EVENT_WAKE:
+		snprintf(text, size, "wakes %s", thread_name(e->a));
+		break;
+	case EVENT_EXPIRED:
+		snprintf(text, size, "has slept as long as it wanted");
+		break;
+	case EVENT_SPAWN:
+		snprintf(text, size, "starts thread %s", thread_name(e->a));
+		break;
+	case EVENT_TASK:
+		snprintf(text, size, "switches to another task");
+		break;
+	case EVENT_LOCK:
+	case EVENT_UNLOCK:
+		snprintf(text, size, "%s %s", e->kind == EVENT_LOCK ? "locks" : "unlocks",
+			 e->b != 0 ? (const char *)(uintptr_t)e->b : "a lock"); /* NOLINT */
+		break;
+	default:
+		snprintf(text, size, "%s", event_barrier_name(e->flags));
+		break;
+	}
+}
+
+/* Of a request, a grant, an interrupt, the run itself. */
+static void text_of_other(const struct event *e, char *text, size_t size)
+{
+	unsigned long long a = e->a, b = e->b;
+
+	switch ((enum event_kind)e->kind) {
+	case EVENT_RAISE:
+		snprintf(text, size, "raises interrupt %llu", a);
+		break;
+	case EVENT_TAKE:
+		snprintf(text, size, "takes interrupt %llu", a);
+		break;
+	case EVENT_HARD_BEGIN:
+		snprintf(text, size, "is interrupted");
+		break;
+	case EVENT_HARD_END:
+		snprintf(text, size, "returns from the interrupt");
+		break;
+	case EVENT_FAULT:
+		snprintf(text, size, "fault: %s", (const char *)(uintptr_t)e->a); /* NOLINT */
+		break;
+	case EVENT_REQUEST:
+		snprintf(text, size, "submits request %#llx", a & UINT32_MAX);
+		break;
+	case EVENT_REQUEST_END:
+		snprintf(text, size, "has request %#llx back", a & UINT32_MAX);
+		break;
+	case EVENT_MAP:
+		snprintf(text, size, "grants the device %#llx, %llu bytes", a, b);
+		break;
+	case EVENT_UNMAP:
+		snprintf(text, size, "takes back %#llx, %llu bytes", a, b);
+		break;
+	case EVENT_LOG:
+		snprintf(text, size, "log: %.80s", W.log_count - a <= LOG_LINES ? W.log[a % LOG_LINES] : "");
+		break;
+	default:
+		snprintf(text, size, "the report");
+		break;
+	}
+}
+
+void event_text(const struct event *e, char *text, size_t size)
+{
+	switch ((enum event_kind)e->kind) {
+	case EVENT_SWITCH:
+	case EVENT_WAKE:
+	case EVENT_EXPIRED:
+	case EVENT_SPAWN:
+	case EVENT_TASK:
+	case EVENT_LOCK:
+	case EVENT_UNLOCK:
+	case EVENT_BARRIER:
+		text_of_thread(e, text, size);
+		break;
+	case EVENT_POST:
+	case EVENT_ARRIVE:
+	case EVENT_ANSWER:
+		text_of_register(e, text, size);
+		break;
+	case EVENT_DMA_READ:
+	case EVENT_DMA_WRITE:
+	case EVENT_VISIBLE:
+	case EVENT_OLD:
+	case EVENT_ALLOC:
+	case EVENT_FREE:
+	case EVENT_READ:
+	case EVENT_WRITE:
+		text_of_memory(e, text, size);
+		break;
+	case EVENT_COMMAND:
+	case EVENT_COMPLETION:
+	case EVENT_STATE:
+		event_device(e, text, size);
+		break;
+	default:
+		text_of_other(e, text, size);
+		break;
+	}
+}
+
+/* ---- which ones a report shows ---- */
+
+enum relevance {
+	NEVER_TOLD,
+	FILLS,   /* when there is room */
+	THREADS, /* of a thread that the report names */
+	NEAR,    /* at the memory that it is about */
+};
+
+/* The line of the cache that the report is about. */
+static bool is_near(uint64_t address, uint64_t len_bytes)
+{
+	uint64_t line = ALIGN_DOWN(W.about_address, (uint64_t)OB_CACHE_LINE);
+
+	return W.about_address != 0 && address < line + OB_CACHE_LINE && line < address + len_bytes;
+}
+
+static enum relevance relevance(const struct event *e)
+{
+	bool involved = (W.about_threads & BIT(e->thread)) != 0;
+
+	switch ((enum event_kind)e->kind) {
+	case EVENT_NONE:
+	case EVENT_LOG: /* below */
+	case EVENT_REPORT:
+	case EVENT_KINDS:
+		return NEVER_TOLD;
+	case EVENT_DMA_READ:
+	case EVENT_DMA_WRITE:
+		return is_near(e->b, e->link) ? NEAR : involved ? THREADS : FILLS;
+	case EVENT_VISIBLE:
+	case EVENT_OLD:
+		return is_near(e->a, e->b) ? NEAR : involved ? THREADS : FILLS;
+	case EVENT_READ:
+	case EVENT_WRITE:
+	case EVENT_ALLOC:
+	case EVENT_FREE:
+		return is_near(e->a, e->b) ? NEAR : NEVER_TOLD;
+	case EVENT_FAULT:
+		return THREADS;
+	case EVENT_SWITCH:
+	case EVENT_WAKE:
+		return involved || (W.about_threads & BIT(e->a % 32)) != 0 ? THREADS : FILLS;
+	case EVENT_TASK:
+	case EVENT_EXPIRED:
+		return FILLS;
+	default:
+		return involved ? THREADS : FILLS;
+	}
+}
+
+/* Pieces of one transfer, nothing between. */
+static bool continues(const struct event *e, const struct event *before)
+{
+	return (e->kind == EVENT_DMA_READ || e->kind == EVENT_DMA_WRITE) && e->kind == before->kind &&
+	       before->a + before->link == e->a && !(e->flags & 1);
+}
+
+static unsigned choose(uint8_t *told, unsigned first, unsigned count, enum relevance wanted, unsigned room)
+{
+	for (unsigned i = count; i-- > 0 && room > 0;) {
+		if (told[i] || relevance(event_at(first + i)) < wanted)
+			continue;
+		if (i > 0 && continues(event_at(first + i), event_at(first + i - 1))) {
+			told[i] = 2; /* with the one before it */
+			continue;
+		}
+		told[i] = 1;
+		room--;
+	}
+	return room;
+}
+
+static void tell(struct event e, unsigned first, unsigned count, const uint8_t *told, unsigned i)
+{
+	uint64_t ago_ns = W.now_ns - MIN(W.now_ns, e.time_ns);
+	char text[160], who[32];
+
+	while (i + 1 < count && told[i + 1] == 2)
+		e.link += event_at(first + ++i)->link;
+	event_text(&e, text, sizeof(text));
+	snprintf(who, sizeof(who), "%s%s%s", thread_name(e.thread), e.thread == THREAD_DEVICE ? "" : " ",
+		 e.thread == THREAD_DEVICE ? "" : report_context_name(e.context));
+	report_text("%6llu.%03llu us  %-12s %s", (unsigned long long)(ago_ns / OB_NS_PER_US),
+		    (unsigned long long)(ago_ns % OB_NS_PER_US), who, text);
+	if (e.pc != 0 && e.thread != THREAD_DEVICE)
+		report_text(" @%x", e.pc);
+	report_text("\n");
+}
+
+void event_tell_steps(void)
+{
+	static uint8_t told[LOOK_MAX];
+	unsigned kept = event_kept(), count = MIN(kept, (unsigned)LOOK_MAX), first = kept - count, left;
+
+	if (count == 0)
+		return;
+	memset(told, 0, sizeof(told));
+	left = STEPS_MAX - STEPS_NEAR + choose(told, first, count, NEAR, STEPS_NEAR);
+	left = STEPS_SPARE + choose(told, first, count, THREADS, left - STEPS_SPARE);
+	choose(told, first, count, FILLS, left);
+	report_text("the steps that led there, and how long before:\n");
+	for (unsigned i = 0; i < count; i++)
+		if (told[i] == 1)
+			tell(*event_at(first + i), first, count, told, i);
+}
