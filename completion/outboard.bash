@@ -4,7 +4,7 @@
 _outboard() {
 	local cur prev words cword
 	_init_completion -n = || return
-	local verbs="devices info read write bench serve trace attach-help help"
+	local verbs="devices info read write bench serve explore trace attach-help help"
 	local global="--machine --qemu-arg --verbose --quiet --help"
 	local verb= i
 
@@ -31,12 +31,16 @@ _outboard() {
 		COMPREPLY=($(compgen -W "interrupt polled hybrid" -- "$cur"))
 		return
 		;;
+	--strategy)
+		COMPREPLY=($(compgen -W "swarm random pct" -- "$cur"))
+		return
+		;;
 	--unix | --output | -o)
 		_filedir
 		return
 		;;
 	--offset | --count | --depth | --size | --mix | --time | --cpus | --channels | --port | --address | --device | \
-		--run | --events | --qemu-arg)
+		--run | --events | --qemu-arg | --seeds | --seed | --jobs | -j | --replay | --hash | --replay-check)
 		return
 		;;
 	esac
@@ -62,6 +66,10 @@ _outboard() {
 	bench)
 		options="--depth --size --mix --random --sequential --time --cpus --channels --mode --allow-writes --json"
 		;;
+	explore)
+		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --replay --hash --replay-check"
+		options="$options --trace --json"
+		;;
 	serve)
 		options="nbd --unix --port --address --run --device --read-only --cpus --mode --depth"
 		COMPREPLY=($(compgen -W "$options $global" -- "$cur"))
@@ -72,6 +80,8 @@ _outboard() {
 		COMPREPLY=($(compgen -W "$options $global" -- "$cur"))
 	elif [[ $verb == read || $verb == write ]]; then
 		_filedir
+	elif [[ $verb == explore ]]; then
+		COMPREPLY=($(compgen -W "$("${words[0]}" explore --list 2>/dev/null | cut -d' ' -f1)" -- "$cur"))
 	fi
 }
 

@@ -48,7 +48,7 @@ struct cli_verb {
 	int (*run)(struct cli *cli, int argc, char **argv); /* without the verb's name */
 };
 
-extern const struct cli_verb cli_devices, cli_info, cli_read, cli_write, cli_bench, cli_serve, cli_trace,
+extern const struct cli_verb cli_devices, cli_info, cli_read, cli_write, cli_bench, cli_serve, cli_explore, cli_trace,
 	cli_attach_help;
 
 /** cli_find_verb - NULL: there is none */
@@ -70,7 +70,7 @@ void cli_catch_signals(void);
 /** cli_interrupted - the signal that came, or 0 */
 int cli_interrupted(void);
 
-/* ---- messages: one line on standard error ---- */
+/* ---- message.c, session.c: one line on standard error ---- */
 
 /** cli_error - "outboard: verb: …"; returns @code */
 int cli_error(const struct cli *cli, enum cli_exit code, const char *format, ...) OB_PRINTF(3, 4);

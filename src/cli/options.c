@@ -107,7 +107,11 @@ static void global_table(struct cli *cli, struct option_def table[GLOBAL_MAX])
 {
 	const struct option_def defs[] = {
 		{.name = "machine", .letter = 'M', .kind = OPTION_TEXT, .to = &cli->machine_uri},
-		{.name = "qemu-arg", .kind = OPTION_TEXT, .to = NULL}, /* collected in store() */
+		{.name = "qemu-arg",
+		 .kind = OPTION_LIST,
+		 .to = cli->qemu_args,
+		 .max = CLI_QEMU_ARG_MAX,
+		 .count = &cli->qemu_arg_count},
 		{.name = "verbose", .letter = 'v', .kind = OPTION_COUNT, .to = &cli->verbose},
 		{.name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .to = &cli->quiet},
 		{.name = "help", .letter = 'h', .kind = OPTION_HELP},
@@ -217,13 +221,12 @@ static int store(struct cli *cli, const struct option_def *o, const char *value,
 		*help = true;
 		return CLI_OK;
 	case OPTION_TEXT:
-		if (o->to) {
-			*(const char **)o->to = value;
-			return CLI_OK;
-		}
-		if (cli->qemu_arg_count == CLI_QEMU_ARG_MAX)
-			return cli_usage(cli, "--qemu-arg: at most %d of them", CLI_QEMU_ARG_MAX);
-		cli->qemu_args[cli->qemu_arg_count++] = value;
+		*(const char **)o->to = value;
+		return CLI_OK;
+	case OPTION_LIST:
+		if (*o->count == o->max)
+			return cli_usage(cli, "--%s: at most %u of them", o->name, (unsigned)o->max);
+		((const char **)o->to)[(*o->count)++] = value;
 		return CLI_OK;
 	case OPTION_CHOICE:
 		return store_choice(cli, o, value);

@@ -15,7 +15,9 @@ enum option_kind {
 	OPTION_FLAG,   /* bool */
 	OPTION_COUNT,  /* unsigned: how often it was given */
 	OPTION_TEXT,   /* const char * */
+	OPTION_LIST,   /* const char *[max]: one more each time; *count of them */
 	OPTION_NUMBER, /* unsigned, min..max */
+	OPTION_LONG,   /* uint64_t, min..max */
 	OPTION_SIZE,   /* uint64_t bytes, min..max; K M G T are powers of 1024 */
 	OPTION_TIME,   /* uint64_t ns, min..max; ms s m h, seconds without */
 	OPTION_CHOICE, /* unsigned: index into choices */
@@ -30,6 +32,7 @@ struct option_def {
 	uint64_t min, max;          /* max 0: no limit */
 	const char *const *choices; /* NULL-terminated */
 	bool *given;                /* or NULL */
+	unsigned *count;            /* of a list */
 };
 
 struct arguments {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/output.h"
@@ -15,12 +16,21 @@
 /* Whether a line stands on the terminal: a log message, which may come from any thread, must not be glued to it. */
 static bool shown;
 
+/* Not the library's clock: in a program that explores, that one is the simulated world's. */
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * OB_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
 void progress_start(struct progress *p, const struct cli *cli)
 {
 	const char *term = getenv("TERM");
 
 	p->on = !cli->quiet && isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb"));
-	p->start_ns = ob_now_ns();
+	p->start_ns = now_ns();
 	p->next_ns = p->start_ns + PERIOD_NS;
 }
 
@@ -30,7 +40,7 @@ bool progress_due(struct progress *p)
 
 	if (!p->on)
 		return false;
-	now = ob_now_ns();
+	now = now_ns();
 	if (now < p->next_ns)
 		return false;
 	p->next_ns = now + PERIOD_NS;
@@ -53,7 +63,7 @@ void progress_text(struct progress *p, const char *format, ...)
 void progress_bytes(struct progress *p, uint64_t done, uint64_t total)
 {
 	char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX];
-	double seconds = (double)(ob_now_ns() - p->start_ns) / 1e9;
+	double seconds = (double)(now_ns() - p->start_ns) / 1e9;
 	double rate = seconds > 0 ? (double)done / seconds : 0;
 
 	text_size(a, done);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/options.h"
+#include "cli/part.h"
 
 #ifndef OB_NBD_PLUGIN
 #define OB_NBD_PLUGIN "" /* where it is installed */
@@ -116,27 +117,14 @@ static char *find_program(struct serve_args *a, const char *name)
 	return NULL;
 }
 
-/* In a build directory this program is src/cli/outboard and the plugin src/serve/nbd/…; installed it has a fixed place,
- * which an installation that was moved as a whole keeps relative to bin/. */
 static char *find_plugin(struct serve_args *a)
 {
-	static const char *const beside[] = {"../serve/nbd", "../lib/nbdkit/plugins"};
-	const char *name = "nbdkit-outboard-plugin.so";
-	char exe[4096];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	char *slash;
+	static const char *const beside[] = {"../serve/nbd", "../lib/nbdkit/plugins", NULL};
+	char path[4200];
 
-	exe[n > 0 ? n : 0] = '\0';
-	slash = strrchr(exe, '/');
-	if (slash)
-		*slash = '\0';
-	for (unsigned i = 0; slash && i < sizeof(beside) / sizeof(beside[0]); i++) {
-		char *candidate = format_text(a, "%s/%s/%s", exe, beside[i], name);
-
-		if (candidate && !access(candidate, R_OK))
-			return candidate;
-	}
-	return !access(OB_NBD_PLUGIN, R_OK) ? format_text(a, "%s", OB_NBD_PLUGIN) : NULL;
+	if (!part_find(path, sizeof(path), "nbdkit-outboard-plugin.so", beside, OB_NBD_PLUGIN, R_OK))
+		return NULL;
+	return format_text(a, "%s", path);
 }
 
 /* A socket that nobody listens on is left from a process that was killed; anything else at the path stays. */

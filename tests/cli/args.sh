@@ -8,10 +8,10 @@ want 0 "$OUTBOARD" --version
 check "version is one line" grep -qx 'outboard [0-9]*\.[0-9]*\.[0-9]*' "$work/out"
 err_empty
 want 0 "$OUTBOARD" --help
-for verb in devices info read write bench serve trace attach-help; do
+for verb in devices info read write bench serve explore trace attach-help; do
 	out_has "^  $verb "
 done
-for verb in devices info read write bench serve trace attach-help; do
+for verb in devices info read write bench serve explore trace attach-help; do
 	want 0 "$OUTBOARD" "$verb" --help
 	out_has "^usage: outboard"
 	out_has "  outboard .*$verb"

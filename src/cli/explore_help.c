@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What `outboard explore --help` says: in the command, and in the program that it runs. */
+#include "cli/explore.h"
+
+const char explore_help[] =
+	"usage: outboard explore [options] [SCENARIO...]\n"
+	"\n"
+	"Takes drivers through many simulated worlds: interleavings, weak memory, interrupts, faults. What breaks a "
+	"rule\n"
+	"is reported with its seed, and the same seed brings it back to the last step. Without SCENARIO the seed "
+	"decides\n"
+	"which of all it is.\n"
+	"\n"
+	"  outboard explore                                # 1000 worlds\n"
+	"  outboard explore nvme-rough --time 10m --keep-going\n"
+	"  outboard explore nvme-io --replay 5809          # one of them again\n"
+	"\n"
+	"      --list            the scenarios\n"
+	"      --seeds N         how many worlds (default 1000; with --time no limit)\n"
+	"      --seed FIRST      the first one's seed (default 1)\n"
+	"      --time TIME       at most for so long\n"
+	"  -j, --jobs N          processes (default: one for each CPU)\n"
+	"  -k, --keep-going      do not stop at the first report\n"
+	"      --strategy NAME   swarm, random or pct (default swarm: the seed decides)\n"
+	"      --calm            nothing varies but what the scheduler draws; no faults\n"
+	"      --replay SEED     run this seed alone, and say all\n"
+	"      --hash HASH       with --replay: whether the trace is that one\n"
+	"      --replay-check N  run every Nth seed twice and compare the traces\n"
+	"      --trace           a line for each run\n"
+	"      --json            for programs\n"
+	"\n"
+	"exit codes: 0 no report, 1 reports, 2 wrong use or cannot run, 5 this build has no simulation\n";

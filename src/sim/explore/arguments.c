@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The explorer's arguments. */
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/explore.h"
+#include "cli/options.h"
+#include "sim/explore/work.h"
+
+static const char *const strategy_names[] = {"swarm", "random", "pct", NULL};
+
+static unsigned cpus_here(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return 1;
+	return CPU_COUNT(&set) < EXPLORE_JOB_MAX ? (unsigned)CPU_COUNT(&set) : EXPLORE_JOB_MAX;
+}
+
+static int unknown_scenario(struct explore *e, const char *name)
+{
+	char known[400] = "";
+
+	for (unsigned i = 0; e->all[i] != NULL; i++)
+		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i ? ", " : "", e->all[i]->name);
+	return cli_usage(&e->cli, "no scenario '%s'; there is %s", name, known);
+}
+
+static int choose(struct explore *e, const struct arguments *args)
+{
+	for (int i = 0; i < args->count; i++) {
+		unsigned k = 0;
+
+		while (e->all[k] != NULL && strcmp(e->all[k]->name, args->operands[i]) != 0)
+			k++;
+		if (e->all[k] == NULL)
+			return unknown_scenario(e, args->operands[i]);
+		if (e->scenario_count == EXPLORE_SCENARIO_MAX)
+			return cli_usage(&e->cli, "at most %d scenarios", EXPLORE_SCENARIO_MAX);
+		e->scenarios[e->scenario_count++] = e->all[k];
+	}
+	for (unsigned k = 0; args->count == 0 && e->all[k] != NULL && k < EXPLORE_SCENARIO_MAX; k++)
+		e->scenarios[e->scenario_count++] = e->all[k];
+	return CLI_OK;
+}
+
+static int parse_hash(struct explore *e, const char *text)
+{
+	char *end;
+
+	e->hash = strtoull(text, &end, 16);
+	e->hash_given = true;
+	if (end == text || *end != '\0' || strlen(text) > 16)
+		return cli_usage(&e->cli, "--hash: '%s' is not a hash, as --replay prints it", text);
+	return CLI_OK;
+}
+
+static int check(struct explore *e, bool seeds_given, const char *hash)
+{
+	if (e->cli.machine_uri != NULL || e->cli.qemu_arg_count > 0)
+		return cli_usage(&e->cli, "takes no machine: the scenarios have theirs");
+	if (hash != NULL && !e->replay_given)
+		return cli_usage(&e->cli, "--hash goes with --replay");
+	if (e->replay_given && (seeds_given || e->time_ns > 0))
+		return cli_usage(&e->cli, "--replay runs one seed: --seeds and --time go without");
+	if (!seeds_given && e->time_ns > 0)
+		e->seeds = INT64_MAX - e->seed;
+	return hash != NULL ? parse_hash(e, hash) : CLI_OK;
+}
+
+int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
+{
+	const char *hash = NULL;
+	bool seeds_given = false;
+	const struct option_def table[] = {
+		{.name = "list", .kind = OPTION_FLAG, .to = &e->list},
+		{.name = "seeds",
+		 .kind = OPTION_LONG,
+		 .to = &e->seeds,
+		 .min = 1,
+		 .max = INT64_MAX / 2,
+		 .given = &seeds_given},
+		{.name = "seed", .kind = OPTION_LONG, .to = &e->seed, .max = INT64_MAX / 2},
+		{.name = "time", .kind = OPTION_TIME, .to = &e->time_ns, .min = OB_NS_PER_MS},
+		{.name = "jobs",
+		 .letter = 'j',
+		 .kind = OPTION_NUMBER,
+		 .to = &e->jobs,
+		 .min = 1,
+		 .max = EXPLORE_JOB_MAX},
+		{.name = "keep-going", .letter = 'k', .kind = OPTION_FLAG, .to = &e->keep_going},
+		{.name = "strategy", .kind = OPTION_CHOICE, .to = &e->strategy, .choices = strategy_names},
+		{.name = "calm", .kind = OPTION_FLAG, .to = &e->calm},
+		{.name = "replay", .kind = OPTION_LONG, .to = &e->replay, .max = INT64_MAX, .given = &e->replay_given},
+		{.name = "hash", .kind = OPTION_TEXT, .to = &hash},
+		{.name = "replay-check", .kind = OPTION_NUMBER, .to = &e->replay_check, .min = 1, .max = 1u << 30},
+		{.name = "trace", .kind = OPTION_FLAG, .to = &e->trace},
+		{.name = "json", .kind = OPTION_FLAG, .to = &e->json},
+		{.kind = OPTION_END},
+	};
+	struct arguments args;
+	int code;
+
+	e->jobs = cpus_here();
+	code = options_parse(&e->cli, table, argc, argv, &args);
+	*done = code == CLI_OK && (args.help || e->list);
+	if (code != CLI_OK)
+		return code;
+	if (args.help) {
+		fputs(explore_help, stdout);
+		return CLI_OK;
+	}
+	options_join_rest(&args);
+	code = choose(e, &args);
+	if (code == CLI_OK)
+		code = check(e, seeds_given, hash);
+	for (unsigned i = 0; code == CLI_OK && e->list && i < e->scenario_count; i++)
+		printf("%-16s %s\n", e->scenarios[i]->name, e->scenarios[i]->help);
+	return code;
+}
+
+void explore_replay_command(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed, char *out,
+			    size_t size)
+{
+	snprintf(out, size, "%s %s --replay %llu%s%s%s", e->command, scenario->name, (unsigned long long)seed,
+		 e->calm ? " --calm" : "", e->strategy != EXPLORE_SWARM ? " --strategy " : "",
+		 e->strategy != EXPLORE_SWARM ? strategy_names[e->strategy] : "");
+}

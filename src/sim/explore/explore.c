@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The explorer: what it does with a table of scenarios and its arguments. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "sim/explore/work.h"
+
+struct exploration {
+	struct explore *e;
+	struct explore_summary summary;
+	struct progress progress;
+	json_t *reports; /* NULL: for people */
+	uint64_t start_ns;
+};
+
+static struct explore_failure *failure_of(struct explore_chunk *chunk, uint64_t seed)
+{
+	for (unsigned i = 0; i < chunk->failure_count; i++)
+		if (chunk->failures[i].seed == seed)
+			return &chunk->failures[i];
+	return NULL;
+}
+
+/* The first of each rule in full: places become source lines, which takes its time. */
+static void tell(struct exploration *x, struct explore_failure *f)
+{
+	static struct sim_result result;
+	bool first = explore_count_rule(&x->summary, f->rule, f->seed);
+
+	if (first) {
+		memcpy(result.report, f->report, sizeof(result.report));
+		sim_report_symbols(&result);
+		memcpy(f->report, result.report, sizeof(f->report));
+	}
+	if (x->reports != NULL)
+		json_array_append_new(x->reports, explore_json_failure(x->e, f));
+	else
+		explore_print_failure(x->e, f, first);
+}
+
+static bool take(void *arg, struct explore_chunk *chunk)
+{
+	struct exploration *x = arg;
+	unsigned ended = atomic_load(&chunk->at);
+
+	x->summary.replays += chunk->replays;
+	x->summary.replays_other += chunk->replays_other;
+	for (unsigned i = 0; i < ended; i++) {
+		const struct explore_run *run = &chunk->runs[i];
+		struct explore_failure *f = run->failed ? failure_of(chunk, chunk->first + i) : NULL;
+
+		explore_count_run(&x->summary, run);
+		if (x->e->trace && x->reports == NULL)
+			explore_print_run(x->e, run, chunk->first + i, f != NULL ? f->rule : NULL);
+		if (f == NULL)
+			continue;
+		tell(x, f);
+		if (!x->e->keep_going)
+			return false;
+	}
+	return true;
+}
+
+static bool moment(void *arg)
+{
+	struct exploration *x = arg;
+	const struct explore *e = x->e;
+	uint64_t now = explore_now_ns();
+	double seconds = (double)(now - x->start_ns) / 1e9;
+
+	if (progress_due(&x->progress))
+		progress_text(&x->progress, "  %llu runs, %.0f runs/s, %llu reports, %.0f s",
+			      (unsigned long long)x->summary.runs, (double)x->summary.runs / seconds,
+			      (unsigned long long)x->summary.reports, seconds);
+	return !cli_interrupted() && (e->time_ns == 0 || now - x->start_ns < e->time_ns);
+}
+
+static double cpu_seconds(int who)
+{
+	struct rusage u;
+
+	getrusage(who, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
+}
+
+static int explore_all(struct explore *e)
+{
+	struct exploration x = {.e = e, .start_ns = explore_now_ns(), .reports = e->json ? json_array() : NULL};
+	const struct explore_summary *s = &x.summary;
+	int rc, code;
+
+	progress_start(&x.progress, &e->cli);
+	rc = explore_jobs(e, take, moment, &x);
+	x.summary.seconds = (double)(explore_now_ns() - x.start_ns) / 1e9;
+	x.summary.cpu_seconds = cpu_seconds(RUSAGE_CHILDREN);
+	progress_clear();
+	code = s->reports > 0 ? EXPLORE_REPORTS : EXPLORE_SILENT;
+	if (s->replays_other > 0)
+		code = cli_error(&e->cli, EXPLORE_CANNOT, "%llu seeds went another way the second time",
+				 (unsigned long long)s->replays_other);
+	if (rc != 0)
+		code = cli_error(&e->cli, EXPLORE_CANNOT, "jobs: %s", strerror(-rc));
+	if (!e->json) {
+		explore_print_summary(e, s);
+		return code;
+	}
+	if (output_json(&e->cli,
+			json_pack("{s:o, s:o}", "reports", x.reports, "summary", explore_json_summary(e, s))) != CLI_OK)
+		code = EXPLORE_CANNOT;
+	return code;
+}
+
+static int replay(struct explore *e)
+{
+	static struct explore_failure f;
+	static struct sim_result result;
+	int code = EXPLORE_SILENT;
+
+	f.seed = e->replay;
+	explore_seed(e, e->replay, &f.run, &result);
+	if (result.failed) {
+		code = EXPLORE_REPORTS;
+		sim_report_symbols(&result);
+		memcpy(f.rule, result.rule, sizeof(f.rule));
+		memcpy(f.report, result.report, sizeof(f.report));
+	}
+	if (e->hash_given && e->hash != f.run.hash)
+		code = cli_error(&e->cli, EXPLORE_CANNOT, "another trace: %016llx, not %016llx; was it the same build?",
+				 (unsigned long long)f.run.hash, (unsigned long long)e->hash);
+	if (e->json) {
+		json_t *report = explore_json_failure(e, &f);
+
+		if (!e->hash_given || report == NULL || code == EXPLORE_CANNOT ||
+		    json_object_set_new(report, "identical", json_true()) == 0)
+			return output_json(&e->cli, report) == CLI_OK ? code : EXPLORE_CANNOT;
+		json_decref(report);
+		return EXPLORE_CANNOT;
+	}
+	printf("%s", result.report);
+	explore_print_run(e, &f.run, e->replay, result.failed ? f.rule : "no report");
+	if (e->hash_given && code != EXPLORE_CANNOT)
+		printf("the same trace\n");
+	return code;
+}
+
+int sim_explore_main(int argc, char **argv, const struct sim_scenario *const scenarios[])
+{
+	static struct explore e;
+	bool done = false;
+	int code, rc;
+
+	e = (struct explore){
+		.cli = {.verb = "explore"}, .command = argv[0], .all = scenarios, .seed = 1, .seeds = 1000};
+	cli_catch_signals();
+	code = explore_arguments(&e, argc - 1, argv + 1, &done);
+	if (code == CLI_OK && !done) {
+		rc = sim_init();
+		if (rc != 0)
+			code = cli_error(&e.cli, EXPLORE_CANNOT, "the world's memory cannot be mapped: %s",
+					 strerror(-rc));
+		else
+			code = e.replay_given ? replay(&e) : explore_all(&e);
+	}
+	rc = output_finish(&e.cli, CLI_OK);
+	if (rc != CLI_OK)
+		code = rc == CLI_PIPE ? CLI_PIPE : EXPLORE_CANNOT;
+	return cli_interrupted() ? 128 + cli_interrupted() : code;
+}

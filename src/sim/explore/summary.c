@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the explorer says: lines for people, JSON for programs. outboard-explore(1) documents both. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "sim/explore/work.h"
+
+typedef unsigned long long ull;
+
+/* ---- counting ---- */
+
+void explore_count_run(struct explore_summary *s, const struct explore_run *run)
+{
+	s->runs++;
+	s->reports += run->failed;
+	s->steps += run->steps;
+	s->switches += run->switches;
+	s->commands += run->commands;
+	s->interrupts += run->interrupts;
+	s->hash = s->hash * 31 + run->hash;
+}
+
+bool explore_count_rule(struct explore_summary *s, const char *rule, uint64_t seed)
+{
+	unsigned i = 0;
+
+	while (i < s->rule_count && strcmp(s->rules[i].name, rule) != 0)
+		i++;
+	if (i == EXPLORE_RULE_MAX)
+		return false;
+	if (i == s->rule_count) {
+		snprintf(s->rules[i].name, sizeof(s->rules[i].name), "%s", rule);
+		s->rules[i].first_seed = seed;
+		s->rule_count++;
+	}
+	return ++s->rules[i].reports == 1;
+}
+
+/* ---- for people ---- */
+
+void explore_print_run(const struct explore *e, const struct explore_run *run, uint64_t seed, const char *rule)
+{
+	progress_clear();
+	printf("seed %llu hash %016llx steps %llu switches %llu commands %llu %llu us %s%s%s\n", (ull)seed,
+	       (ull)run->hash, (ull)run->steps, (ull)run->switches, (ull)run->commands,
+	       run->now_ns > OB_NS_PER_S ? (ull)(run->now_ns - OB_NS_PER_S) / 1000 : 0,
+	       e->scenarios[run->scenario]->name, rule != NULL ? " " : "", rule != NULL ? rule : "");
+}
+
+void explore_print_failure(const struct explore *e, const struct explore_failure *f, bool whole)
+{
+	char command[400];
+
+	progress_clear();
+	explore_replay_command(e, e->scenarios[f->run.scenario], f->seed, command, sizeof(command));
+	if (whole)
+		printf("%sreplay: %s\n\n", f->report, command);
+	else
+		printf("%.*s (replay: %s)\n", (int)strcspn(f->report, "\n"), f->report, command);
+}
+
+static void print_scenarios(const struct explore *e)
+{
+	for (unsigned i = 0; i < e->scenario_count; i++)
+		printf("%s%s", i ? ", " : "", e->scenarios[i]->name);
+}
+
+void explore_print_summary(const struct explore *e, const struct explore_summary *s)
+{
+	double took = s->cpu_seconds > 0 ? s->cpu_seconds : 1e-9;
+	char runs[TEXT_MAX], runs_cpu[TEXT_MAX], commands[TEXT_MAX], steps[TEXT_MAX];
+
+	progress_clear();
+	for (unsigned i = 0; i < s->rule_count; i++)
+		printf("  %-20s %llu reports, the first with seed %llu\n", s->rules[i].name, (ull)s->rules[i].reports,
+		       (ull)s->rules[i].first_seed);
+	print_scenarios(e);
+	printf(": %llu runs, %llu reports, seeds %llu to %llu, hash %016llx\n", (ull)s->runs, (ull)s->reports,
+	       (ull)e->seed, (ull)(e->seed + s->runs - (s->runs > 0)), (ull)s->hash);
+	printf("  %llu steps, %llu switches, %llu commands, %llu interrupts inside driver code\n", (ull)s->steps,
+	       (ull)s->switches, (ull)s->commands, (ull)s->interrupts);
+	if (e->replay_check > 0)
+		printf("  %llu seeds run twice, %llu of them identical (%.1f %%)\n", (ull)s->replays,
+		       (ull)(s->replays - s->replays_other),
+		       s->replays > 0 ? 100.0 * (double)(s->replays - s->replays_other) / (double)s->replays : 100.0);
+	printf("  %.1f s, %.1f s of CPU, %u jobs: %s runs/s; per CPU second %s runs, %s commands, %s steps\n",
+	       s->seconds, s->cpu_seconds, e->jobs, text_count(runs, (double)s->runs / s->seconds),
+	       text_count(runs_cpu, (double)s->runs / took), text_count(commands, (double)s->commands / took),
+	       text_count(steps, (double)s->steps / took));
+}
+
+/* ---- for programs ---- */
+
+json_t *explore_json_failure(const struct explore *e, const struct explore_failure *f)
+{
+	char command[400], hash[20];
+
+	explore_replay_command(e, e->scenarios[f->run.scenario], f->seed, command, sizeof(command));
+	snprintf(hash, sizeof(hash), "%016llx", (ull)f->run.hash);
+	return json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:s, s:s}", "scenario", e->scenarios[f->run.scenario]->name,
+			 "seed", (json_int_t)f->seed, "rule", f->rule, "hash", hash, "steps", (json_int_t)f->run.steps,
+			 "commands", (json_int_t)f->run.commands, "report", f->report, "replay", command);
+}
+
+json_t *explore_json_summary(const struct explore *e, const struct explore_summary *s)
+{
+	json_t *rules = json_object(), *scenarios = json_array();
+	char hash[20];
+
+	for (unsigned i = 0; i < s->rule_count; i++)
+		json_object_set_new(rules, s->rules[i].name,
+				    json_pack("{s:I, s:I}", "reports", (json_int_t)s->rules[i].reports, "first_seed",
+					      (json_int_t)s->rules[i].first_seed));
+	for (unsigned i = 0; i < e->scenario_count; i++)
+		json_array_append_new(scenarios, json_string(e->scenarios[i]->name));
+	snprintf(hash, sizeof(hash), "%016llx", (ull)s->hash);
+	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i}", "scenarios",
+			 scenarios, "first_seed", (json_int_t)e->seed, "runs", (json_int_t)s->runs, "reports",
+			 (json_int_t)s->reports, "rules", rules, "hash", hash, "steps", (json_int_t)s->steps,
+			 "switches", (json_int_t)s->switches, "commands", (json_int_t)s->commands, "interrupts",
+			 (json_int_t)s->interrupts, "replays", (json_int_t)s->replays, "replays_identical",
+			 (json_int_t)(s->replays - s->replays_other), "seconds", s->seconds, "cpu_seconds",
+			 s->cpu_seconds, "jobs", (int)e->jobs);
+}
