@@ -68,9 +68,7 @@ void iommu_free(struct machine_dma_memory *memory)
 	world_step(0xd3a0);
 	if (m == NULL)
 		return;
-	if (m->rights != 0)
-		report_stack(m->revoked_pc, BLOCK_PCS);
-	m->rights = 0;
+	check_dma_taken(memory->iova, m->len_bytes, m->rights != 0);
 	m->freed = true;
 	arena_dma_free(m->base, m->len_bytes);
 	*memory = (struct machine_dma_memory){0};
@@ -94,6 +92,7 @@ void iommu_revoke(const struct machine_dma_memory *memory)
 
 	world_capture();
 	world_step(0xd3a2);
+	check_dma_taken(memory->iova, m->len_bytes, false);
 	tell_map(EVENT_UNMAP, memory->iova, m->len_bytes, m->rights);
 	m->rights = 0;
 	report_stack(m->revoked_pc, BLOCK_PCS);
@@ -116,6 +115,7 @@ static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
 	const struct mapping *m;
 
 	if (slot == 0 || slot >= mapping_count) {
+		check_dma_address(iova, verb);
 		report_begin("dma-unmapped", "the device's %s %#llx, %zu bytes, which was never mapped", verb,
 			     (unsigned long long)iova, len_bytes);
 		report_end();

@@ -42,6 +42,8 @@ struct sim_device_type {
 	bool (*run)(struct sim_device *dev);
 	/* The time that it scheduled has come. */
 	void (*event)(struct sim_device *dev);
+	/* What it has this memory for, which the driver is about to take away; NULL: nothing. May be NULL. */
+	const char *(*holds)(struct sim_device *dev, uint64_t iova, uint64_t len_bytes);
 	/* One line for a report: what state it is in. May be NULL. */
 	void (*describe)(struct sim_device *dev, char *text, size_t size);
 };

@@ -106,6 +106,11 @@ static void nvme_event(struct sim_device *dev)
 	nvme_model_event(dev->model);
 }
 
+static const char *nvme_holds(struct sim_device *dev, uint64_t iova, uint64_t len_bytes)
+{
+	return nvme_model_holds(dev->model, iova, len_bytes);
+}
+
 static void nvme_describe(struct sim_device *dev, char *text, size_t size)
 {
 	struct nvme_model_stats stats;
@@ -126,5 +131,6 @@ const struct sim_device_type sim_nvme = {
 	.destroy = nvme_destroy,
 	.run = nvme_run,
 	.event = nvme_event,
+	.holds = nvme_holds,
 	.describe = nvme_describe,
 };

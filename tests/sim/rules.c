@@ -216,11 +216,30 @@ static void dma_beyond(const struct sim_config *config)
 	device_does(device_reads_beyond);
 }
 
+static void give_up(void)
+{
+	iommu_revoke(&memory);
+	iommu_free(&memory);
+}
+
 static void dma_freed(const struct sim_config *config)
 {
 	prepare(OB_DMA_BOTH);
 	device_does(device_writes_it);
+	give_up();
+}
+
+static void dma_stale(const struct sim_config *config)
+{
+	prepare(OB_DMA_BOTH);
 	iommu_free(&memory);
+}
+
+static void dma_cpu_address(const struct sim_config *config)
+{
+	prepare(OB_DMA_BOTH);
+	iova = (uintptr_t)memory.base;
+	device_does(device_reads);
 }
 
 static void dma_touched(const struct sim_config *config)
@@ -233,7 +252,7 @@ static void dma_touched(const struct sim_config *config)
 static void dma_granted(const struct sim_config *config)
 {
 	prepare(OB_DMA_BOTH);
-	iommu_free(&memory);
+	give_up();
 }
 
 static void dma_used_after_free(const struct sim_config *config)
@@ -242,7 +261,7 @@ static void dma_used_after_free(const struct sim_config *config)
 
 	prepare(OB_DMA_BOTH);
 	bytes = memory.base;
-	iommu_free(&memory);
+	give_up();
 	sink = bytes[3];
 }
 
@@ -291,6 +310,8 @@ const struct rule_case rule_cases[] = {
 	{"dma-unmapped", "dma_revoked", dma_revoked},
 	{"dma-out-of-bounds", "dma_beyond", dma_beyond},
 	{"dma-freed-in-use", "dma_freed", dma_freed},
+	{"dma-stale-mapping", "dma_stale", dma_stale},
+	{"dma-cpu-address", "dma_cpu_address", dma_cpu_address},
 	{"dma-race", "dma_touched", dma_touched},
 	{"", "dma_granted", dma_granted},
 	{"dma-use-after-free", "dma_used_after_free", dma_used_after_free},

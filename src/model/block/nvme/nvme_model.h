@@ -116,6 +116,12 @@ void nvme_model_set_warning(struct nvme_model *n, uint8_t critical_warning);
 /* The controller dies: CSTS.CFS. */
 void nvme_model_fail(struct nvme_model *n, const char *why);
 
+/*
+ * Which of its own purposes the controller has memory of the host for, now that it is to be taken away: a name for a
+ * message, or NULL, it has none. Of a command's data the beginnings are known.
+ */
+const char *nvme_model_holds(const struct nvme_model *n, uint64_t iova, uint64_t len_bytes);
+
 struct nvme_model_stats {
 	uint64_t commands, completions, interrupts, doorbells, dma_refused;
 	unsigned in_flight;
