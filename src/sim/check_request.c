@@ -13,6 +13,7 @@ void sim_request_begin(const void *request)
 	if (W.request_count == REQUEST_MAX)
 		sim_fail("simulator", "more than %u requests in flight", REQUEST_MAX);
 	W.requests[W.request_count++] = request;
+	W.requests_begun++;
 }
 
 void sim_request_end(const void *request)

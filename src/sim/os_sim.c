@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "core/fiber.h"
+#include "sim/choice.h"
 #include "sim/event.h"
 #include "sim/world.h"
 
@@ -265,7 +266,8 @@ void __sanitizer_cov_trace_pc(void)
 			struct cpu_fd *fd = p->fds[j].arg;
 
 			if (fd_ready(p->fds[j].fd)) {
-				deliver(fd->fn, fd);
+				if (choice_counts(SIM_CHOICE_INTERRUPT))
+					deliver(fd->fn, fd);
 				return;
 			}
 		}

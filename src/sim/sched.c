@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "core/fiber.h"
+#include "sim/choice.h"
 #include "sim/event.h"
 #include "sim/world.h"
 
@@ -221,6 +222,8 @@ static bool stall(void)
 	    !random_one_in(&W.random_schedule, W.config.stall_one_in))
 		return false;
 	for_ns = OB_NS_PER_US << random_below(&W.random_schedule, 14);
+	if (!choice_counts(SIM_CHOICE_STALL))
+		return false;
 	W.stalls++;
 	t->state = THREAD_WAITING;
 	t->wait_on = NULL;
@@ -236,19 +239,30 @@ static void warp(void)
 
 	if (W.config.warp && device->state == THREAD_WAITING && device->wake_ns != NEVER &&
 	    device->wake_ns > W.now_ns && device->wake_ns - W.now_ns < WARP_MAX_NS &&
-	    random_one_in(&W.random_schedule, 2))
+	    random_one_in(&W.random_schedule, 2) && choice_counts(SIM_CHOICE_WARP))
 		W.now_ns = device->wake_ns;
+}
+
+/* Somebody else, unless that choice does not count; a thread that would run on for long gives way all the same. */
+static struct thread *pick_at_random(void)
+{
+	struct thread *to = pick(false);
+
+	if (to == W.current || W.current->state != THREAD_RUNNABLE || choice_counts(SIM_CHOICE_PREEMPT) ||
+	    W.steps - W.ran_since > FAIR)
+		return to;
+	return W.current;
 }
 
 void sched_decide(void)
 {
-	bool preempt = W.config.strategy == SIM_RANDOM;
+	bool random = W.config.strategy == SIM_RANDOM, preempt = random;
 
 	check_limits();
 	expire();
 	if (W.config.strategy == SIM_PCT) {
 		for (unsigned i = 0; i < W.change_count; i++)
-			preempt |= W.change_points[i] == W.steps;
+			preempt |= W.change_points[i] == W.steps && choice_counts(SIM_CHOICE_PREEMPT);
 		if (preempt || W.steps - W.ran_since > FAIR)
 			W.current->priority = --W.priority_low;
 	}
@@ -258,7 +272,7 @@ void sched_decide(void)
 	}
 	if (preempt && !stall())
 		warp();
-	switch_to(pick(false));
+	switch_to(random ? pick_at_random() : pick(false));
 }
 
 void sched_yield_now(void)

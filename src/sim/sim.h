@@ -16,6 +16,24 @@ enum sim_strategy {
 	SIM_STRATEGY_COUNT
 };
 
+/* What the seed's draws do to a run, beyond what the program does of itself. */
+enum sim_choice {
+	SIM_CHOICE_PREEMPT,    /* a thread gives way in the midst of something */
+	SIM_CHOICE_STALL,      /* … and sleeps for a while */
+	SIM_CHOICE_WARP,       /* … and time moves on to the device's next doing */
+	SIM_CHOICE_LATE_STORE, /* a store stays in its CPU's buffer */
+	SIM_CHOICE_OLD_LOAD,   /* a CPU keeps sight of what was there before a write */
+	SIM_CHOICE_INTERRUPT,  /* an interrupt comes in the midst of driver code */
+	SIM_CHOICE_FAULT,
+	SIM_CHOICE_COUNT
+};
+
+/* Of the choices of each kind, in the order in which they come up, those that count: a bit each; none after @count. */
+struct sim_plan {
+	const uint64_t *bits[SIM_CHOICE_COUNT];
+	uint32_t count[SIM_CHOICE_COUNT];
+};
+
 /* Zero means the default everywhere. */
 struct sim_config {
 	enum sim_strategy strategy;
@@ -35,6 +53,9 @@ struct sim_config {
 	bool no_races;           /* no vector clocks */
 	bool no_snapshot;        /* come to the checkpoint in each run anew: slower, and nothing else */
 	bool record;             /* keep all that happens, for a picture; changes nothing else */
+	/* less than the seed says, to make a failing run small */
+	const struct sim_plan *plan;               /* NULL: all choices count */
+	unsigned load_max, cpus_max, channels_max; /* of sim_load() and its like; 0: as much as they ask for */
 	/* the machine */
 	bool pin_interrupts; /* no MSI-X */
 	bool shadow_doorbells;
@@ -58,6 +79,9 @@ struct sim_result {
 	uint64_t steps, switches, now_ns;
 	uint64_t commands;  /* that devices completed */
 	uint64_t scheduled; /* interrupts that were taken in the midst of driver code */
+	/* behind the checkpoint */
+	uint32_t requests;                  /* that the scenario told of */
+	uint32_t choices[SIM_CHOICE_COUNT]; /* that came up */
 };
 
 struct sim_device_type; /* sim/model.h */
@@ -93,6 +117,16 @@ void sim_swarm(const struct sim_scenario *scenario, uint64_t seed, struct sim_co
 
 /** sim_random - below @count, from the scenario's own stream */
 uint64_t sim_random(uint64_t count);
+/**
+ * sim_load, sim_cpus, sim_channels - how much of a workload, how many CPUs, how many channels this run may have
+ * @wanted: what the seed says
+ *
+ * A scenario that asks lets a failing run of it be made smaller.
+ * Return: at most @wanted, at least 1 unless that is 0.
+ */
+unsigned sim_load(unsigned wanted);
+unsigned sim_cpus(unsigned wanted);
+unsigned sim_channels(unsigned wanted);
 /** sim_fail - the run is over: @rule was broken */
 void sim_fail(const char *rule, const char *format, ...) OB_PRINTF(2, 3) __attribute__((noreturn));
 #define SIM_CHECK(condition)                                                  \

@@ -10,6 +10,7 @@
  *
  * A callback comes before its store: the value is captured at the next call of the CPU, and CPUs change only there.
  */
+#include "sim/choice.h"
 #include "sim/event.h"
 #include "sim/world.h"
 
@@ -71,6 +72,7 @@ void weak_load_view(int thread)
 void weak_capture_now(void)
 {
 	struct view *v = W.capture_view;
+	bool late = choice_counts(SIM_CHOICE_LATE_STORE);
 
 	W.capture_due = false;
 	for (unsigned i = v->store_count; i-- > 0 && !v->stores[i].captured;) {
@@ -79,7 +81,7 @@ void weak_capture_now(void)
 		memcpy(s->value, (const void *)s->address, s->len_bytes); /* NOLINT */
 		s->captured = true;
 	}
-	if (W.config.no_weak_memory)
+	if (W.config.no_weak_memory || !late)
 		weak_drain_all(W.current->id);
 }
 
@@ -140,7 +142,7 @@ static void master_write(int thread, uintptr_t address, const uint8_t *from, siz
 			    random_below(&W.random_memory, 4) < late_of_4;
 
 		if ((int)k != thread)
-			view_receive(k, address, from, len_bytes, late);
+			view_receive(k, address, from, len_bytes, late && choice_counts(SIM_CHOICE_OLD_LOAD));
 	}
 	memcpy(master(address), from, len_bytes);
 }

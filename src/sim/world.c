@@ -241,6 +241,8 @@ static void go_on(const struct sim_config *config, uint64_t seed, struct sim_res
 	set_defaults(&W.config);
 	seed_streams(seed);
 	W.result = out;
+	memset(W.choices, 0, sizeof(W.choices));
+	W.requests_begun = 0;
 	sched_init();
 	W.on = true;
 	fiber_arch_switch(&run_caller, W.checkpoint_sp);
@@ -257,6 +259,8 @@ static void run_from_checkpoint(const struct sim_scenario *scenario, const struc
 	uint64_t shape_seed = seed / SIM_SHAPE_SEEDS;
 
 	scenario->shape(config, &shape);
+	shape.cpus_max = config->cpus_max;
+	shape.channels_max = config->channels_max;
 	shape.record = config->record;
 	if (prepared == scenario && shape_seed == shape_seed_prepared &&
 	    memcmp(&shape, &shape_prepared, sizeof(shape)) == 0 && !config->no_snapshot && snapshot_restore()) {
@@ -293,6 +297,8 @@ void sim_run(const struct sim_scenario *scenario, const struct sim_config *confi
 	out->now_ns = W.now_ns;
 	out->commands = W.commands;
 	out->scheduled = W.hard_preemptions;
+	out->requests = W.requests_begun;
+	memcpy(out->choices, W.choices, sizeof(out->choices));
 }
 
 void sim_leave(void)
@@ -300,6 +306,26 @@ void sim_leave(void)
 	world_capture();
 	check_requests();
 	world_end();
+}
+
+static unsigned at_most(unsigned limit, unsigned wanted)
+{
+	return limit > 0 && limit < wanted ? limit : wanted;
+}
+
+unsigned sim_load(unsigned wanted)
+{
+	return at_most(W.config.load_max, wanted);
+}
+
+unsigned sim_cpus(unsigned wanted)
+{
+	return at_most(W.config.cpus_max, wanted);
+}
+
+unsigned sim_channels(unsigned wanted)
+{
+	return at_most(W.config.channels_max, wanted);
 }
 
 uint64_t sim_random(uint64_t count)

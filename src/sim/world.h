@@ -234,6 +234,8 @@ struct world {
 	uint64_t device_due_ns;
 	bool device_kicked;
 	uint64_t commands, hard_preemptions;
+	uint32_t choices[SIM_CHOICE_COUNT]; /* that came up: choice.h */
+	uint32_t requests_begun;
 
 	const void *requests[REQUEST_MAX];
 	unsigned request_count;

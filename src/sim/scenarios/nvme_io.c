@@ -186,11 +186,12 @@ static void bed_open(struct bed *b, const struct sim_config *config)
 	const struct ob_config ob_config = {
 		.log = log_line,
 		.log_level = OB_LOG_INFO,
-		.cpu_count = 1 + (unsigned)sim_random(3),
+		.cpu_count = sim_cpus(1 + (unsigned)sim_random(3)),
 		.trace_events_per_cpu = 16,
 	};
+	unsigned channels = 1 + (unsigned)sim_random(config->queues < CHANNELS_MAX ? config->queues : CHANNELS_MAX);
 
-	b->channels = 1 + (unsigned)sim_random(config->queues < CHANNELS_MAX ? config->queues : CHANNELS_MAX);
+	b->channels = sim_channels(channels);
 	b->lanes = ob_alloc(CHANNELS_MAX * sizeof(*b->lanes));
 	SIM_CHECK(b->lanes != NULL);
 	SIM_CHECK(ob_create(&ob_config, &b->ob) == 0);
@@ -238,7 +239,7 @@ static void run_io(const struct sim_config *config)
 
 	bed_open(&b, config);
 	for (unsigned i = 0; i < b.channels; i++) {
-		b.lanes[i].left = 4 + (unsigned)sim_random(16);
+		b.lanes[i].left = sim_load(4 + (unsigned)sim_random(16));
 		b.lanes[i].stride = 1;
 	}
 	bed_work(&b);
@@ -253,7 +254,7 @@ static void run_small(const struct sim_config *config)
 	bed_open(&b, config);
 	sim_checkpoint();
 	for (unsigned i = 0; i < b.channels; i++) {
-		b.lanes[i].left = SMALL_REQUESTS / b.channels;
+		b.lanes[i].left = sim_load(SMALL_REQUESTS / b.channels);
 		b.lanes[i].stride = WORDS / 2 - 1;
 	}
 	bed_work(&b);

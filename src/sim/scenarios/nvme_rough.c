@@ -130,7 +130,7 @@ static bool lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 	config.poll.mode = (enum ob_completion_mode)sim_random(3);
 	config.timeout_ns = OB_NS_PER_MS << sim_random(4);
 	l->depth = config.depth = 1 + (unsigned)sim_random(DEPTH_MAX);
-	l->left = (unsigned)sim_random(12);
+	l->left = sim_load((unsigned)sim_random(12));
 	for (unsigned i = 0; i < DEPTH_MAX; i++) {
 		l->slots[i].lane = l;
 		l->slots[i].own = ob_alloc(SLOT_BLOCKS * BLOCK_BYTES);
@@ -152,7 +152,7 @@ static void lane_close(struct lane *l)
 
 static void live(struct ob *ob, struct ob_machine **machine, struct lane *lanes, struct ob_block *block)
 {
-	unsigned channels = 1 + (unsigned)sim_random(CHANNELS_MAX);
+	unsigned channels = sim_channels(1 + (unsigned)sim_random(CHANNELS_MAX));
 	bool open[CHANNELS_MAX] = {false};
 
 	for (unsigned i = 0; i < channels; i++) {
@@ -198,7 +198,7 @@ static void run(const struct sim_config *config)
 	const struct ob_config ob_config = {
 		.log = log_line,
 		.log_level = OB_LOG_INFO,
-		.cpu_count = 1 + (unsigned)sim_random(2),
+		.cpu_count = sim_cpus(1 + (unsigned)sim_random(2)),
 		.trace_events_per_cpu = 16,
 	};
 	struct lane *lanes = ob_alloc(CHANNELS_MAX * sizeof(*lanes));
