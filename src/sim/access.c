@@ -13,6 +13,7 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 	if (OB_UNLIKELY(!W.on))
 		return;
 	world_capture();
+	world_interrupt_maybe();
 	W.current->pc = pc;
 	if (offset >= ARENA_BYTES) {
 		world_step(len_bytes);
@@ -138,7 +139,7 @@ void __tsan_func_entry(void *caller)
 		return;
 	f = W.current->frames;
 	if (f->depth < FRAME_MAX)
-		f->pc[f->depth] = (uint32_t)((uintptr_t)caller - world_text_base);
+		f->pc[f->depth] = (uint32_t)((uintptr_t)caller - world_text_base) & FRAME_PC;
 	f->depth++;
 }
 

@@ -239,23 +239,13 @@ static void deliver(void (*fn)(struct cpu_fd *fd), struct cpu_fd *fd)
 	t->interrupted = false;
 }
 
-void __sanitizer_cov_trace_pc(void);
-
-/*
- * Called at each basic block of drivers and classes, and there alone: these promise to survive an interrupt anywhere,
- * while core takes them between its steps.
- */
-void __sanitizer_cov_trace_pc(void)
+/* An interrupt that is pending on this CPU may come now. */
+void world_interrupt(void)
 {
 	struct thread *t = W.current;
 
-	if (OB_UNLIKELY(!W.on))
-		return;
-	world_capture();
-	t->pc = WORLD_PC();
-	world_step(0xb10c);
-	if (OB_LIKELY(W.fds_fired == 0) || !W.config.preempt_hard || t->interrupted || t->data.cpu == NULL ||
-	    t->data.context == CPU_CONTEXT_HARD || !random_one_in(&W.random_schedule, 4))
+	if (t->interrupted || t->data.cpu == NULL || t->data.context == CPU_CONTEXT_HARD ||
+	    !random_one_in(&W.random_schedule, 4))
 		return;
 	for (unsigned i = 0; i < W.poller_count; i++) {
 		struct os_poller *p = &W.pollers[i];
@@ -272,6 +262,27 @@ void __sanitizer_cov_trace_pc(void)
 			}
 		}
 	}
+}
+
+void __sanitizer_cov_trace_pc(void);
+
+/*
+ * Called at each basic block of drivers and classes, and there alone. Core takes interrupts between its steps: its
+ * frames are never marked, so it is not interrupted when a driver calls it either.
+ */
+void __sanitizer_cov_trace_pc(void)
+{
+	struct frames *f;
+
+	if (OB_UNLIKELY(!W.on))
+		return;
+	world_capture();
+	W.current->pc = WORLD_PC();
+	world_step(0xb10c);
+	f = W.current->frames;
+	if (OB_LIKELY(f->depth - 1u < FRAME_MAX))
+		f->pc[f->depth - 1] |= FRAME_OPEN;
+	world_interrupt_maybe();
 }
 
 /* ---- threads ---- */

@@ -77,7 +77,7 @@ unsigned report_stack(uint32_t *pcs, unsigned max)
 	unsigned count = 0;
 
 	for (unsigned depth = MIN(f->depth, (unsigned)FRAME_MAX); depth > 0 && count < max;)
-		pcs[count++] = f->pc[--depth];
+		pcs[count++] = f->pc[--depth] & FRAME_PC;
 	return count;
 }
 

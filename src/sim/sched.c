@@ -36,7 +36,7 @@ static void tell_frames(const struct frames *f)
 	unsigned count = 0;
 
 	for (unsigned depth = MIN(f->depth, (unsigned)FRAME_MAX); depth > 0 && count < ARRAY_SIZE(pcs);)
-		pcs[count++] = f->pc[--depth];
+		pcs[count++] = f->pc[--depth] & FRAME_PC;
 	report_pcs(pcs, count);
 }
 

@@ -55,11 +55,22 @@ static inline void vclock_join(struct vclock *to, const struct vclock *from)
 
 #define FRAME_MAX 48
 
-/* Return addresses of instrumented functions; less the place where the program lies. */
+/*
+ * Return addresses of instrumented functions, less the place where the program lies. The top bit tells frames of
+ * drivers and classes, where an interrupt may come: __sanitizer_cov_trace_pc() sets it.
+ */
+#define FRAME_OPEN BIT(31)
+#define FRAME_PC   (FRAME_OPEN - 1)
+
 struct frames {
 	unsigned depth;
 	uint32_t pc[FRAME_MAX];
 };
+
+static inline bool frames_open(const struct frames *f)
+{
+	return f->depth - 1u < FRAME_MAX && (f->pc[f->depth - 1] & FRAME_OPEN) != 0;
+}
 
 enum thread_state {
 	THREAD_NONE,
@@ -393,6 +404,14 @@ void probe_access(const struct posted *access);
 int world_fd_open(void);
 void world_fd_close(int fd);
 void world_fd_fire(int fd);
+void world_interrupt(void);
+
+/* Between two accesses of a driver or a class, which promise to survive an interrupt anywhere. */
+static inline void world_interrupt_maybe(void)
+{
+	if (OB_UNLIKELY(W.fds_fired != 0) && W.config.preempt_hard && frames_open(W.current->frames))
+		world_interrupt();
+}
 
 /* check_*.c */
 void check_dma_taken(uint64_t iova, size_t len_bytes, bool freed_granted); /* from the device's reach */
