@@ -12,6 +12,7 @@
 
 #include "base/bits.h"
 #include "core/loop.h"
+#include "core/watch.h"
 
 #define EVENT_COUNT  BITS(21, 0)
 #define EVENT_CPU    BITS(27, 22) /* with TURNS */
@@ -183,6 +184,7 @@ static int wait_in_thread(struct ob_event *event, uint64_t deadline_ns)
 
 int ob_event_wait(struct ob_event *event, uint64_t deadline_ns)
 {
+	watch_wait(__func__, deadline_ns);
 	switch (cpu_context()) {
 	case CPU_CONTEXT_TASK:
 		return wait_in_task(event, deadline_ns);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "core/loop.h"
+#include "core/watch.h"
 
 #define SPINS 128
 
@@ -16,6 +17,7 @@ void ob_lock_init(struct ob_lock *lock, const char *name)
 {
 	lock->word = LOCK_FREE;
 	lock->name = name;
+	watch_lock_init(lock);
 }
 
 static bool try_lock(struct ob_lock *lock)
@@ -26,7 +28,7 @@ static bool try_lock(struct ob_lock *lock)
 					   __ATOMIC_RELAXED);
 }
 
-void ob_lock(struct ob_lock *lock)
+static void lock_wait(struct ob_lock *lock)
 {
 	for (unsigned i = 0; i < SPINS; i++) {
 		if (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) == LOCK_FREE && try_lock(lock))
@@ -37,8 +39,16 @@ void ob_lock(struct ob_lock *lock)
 		os_futex_wait(&lock->word, LOCK_CONTENDED, ob_deadline(OB_NS_PER_S));
 }
 
+void ob_lock(struct ob_lock *lock)
+{
+	watch_lock_want(lock, WATCH_LOCK, lock->name);
+	lock_wait(lock);
+	watch_lock_taken(lock);
+}
+
 void ob_unlock(struct ob_lock *lock)
 {
+	watch_lock_release(lock);
 	if (__atomic_exchange_n(&lock->word, LOCK_FREE, __ATOMIC_RELEASE) == LOCK_CONTENDED)
 		os_futex_wake(&lock->word);
 }
@@ -48,6 +58,7 @@ void ob_unlock(struct ob_lock *lock)
 void ob_mutex_init(struct ob_mutex *mutex, const char *name)
 {
 	*mutex = (struct ob_mutex){.name = name};
+	watch_lock_init(mutex);
 }
 
 static void mutex_leave_queue(struct ob_mutex *mutex, struct ob_task *task)
@@ -65,12 +76,8 @@ static void mutex_leave_queue(struct ob_mutex *mutex, struct ob_task *task)
 	task->lock_next = NULL;
 }
 
-int ob_mutex_lock(struct ob_mutex *mutex, uint64_t deadline_ns)
+static int mutex_wait(struct ob_mutex *mutex, struct ob_task *self, uint64_t deadline_ns)
 {
-	struct ob_task *self = ob_task_current();
-
-	assert(self);
-	assert(mutex->owner != self);
 	if (!mutex->owner) {
 		mutex->owner = self;
 		return 0;
@@ -92,10 +99,28 @@ int ob_mutex_lock(struct ob_mutex *mutex, uint64_t deadline_ns)
 	return -ETIMEDOUT;
 }
 
+int ob_mutex_lock(struct ob_mutex *mutex, uint64_t deadline_ns)
+{
+	struct ob_task *self = ob_task_current();
+	int rc;
+
+	watch_wait(__func__, deadline_ns);
+	watch_lock_want(mutex, WATCH_MUTEX, mutex->name);
+	assert(self);
+	assert(mutex->owner != self);
+	rc = mutex_wait(mutex, self, deadline_ns);
+	if (rc == 0)
+		watch_lock_taken(mutex);
+	else
+		watch_lock_missed(mutex);
+	return rc;
+}
+
 void ob_mutex_unlock(struct ob_mutex *mutex)
 {
 	struct ob_task *next = mutex->first;
 
+	watch_lock_release(mutex);
 	assert(mutex->owner && mutex->owner == ob_task_current());
 	mutex->owner = next;
 	if (!next)

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "core/loop.h"
+#include "core/watch.h"
 
 struct ob_task *ob_task_current(void)
 {
@@ -121,6 +122,7 @@ void task_wait(uint64_t deadline_ns)
 
 void ob_task_sleep(uint64_t until_ns)
 {
+	watch_wait(__func__, until_ns);
 	assert(ob_task_current());
 	/* At least once, also when the time has passed already: a loop of sleeps lets the rest of the CPU have its turns. */
 	do
@@ -132,6 +134,7 @@ void ob_task_yield(void)
 {
 	struct ob_task *task = ob_task_current();
 
+	watch_wait(__func__, 0);
 	assert(task);
 	make_ready(task);
 	switch_to_loop(task);
@@ -143,6 +146,7 @@ static void task_main(void *arg)
 
 	do {
 		task->fn(task->arg);
+		watch_task_end(task->name);
 		task->state = TASK_DONE;
 		switch_to_loop(task);
 	} while (task->state != TASK_QUIT);
@@ -222,6 +226,7 @@ int ob_task_join(struct ob_task *task, uint64_t deadline_ns)
 	unsigned open = TASK_END_OPEN, joined = TASK_END_JOINED;
 	int rc = 0;
 
+	watch_wait(__func__, deadline_ns);
 	if (here && cpu_context() != CPU_CONTEXT_TASK)
 		return -EDEADLK;
 	if (__atomic_load_n(&task->end, __ATOMIC_ACQUIRE) != TASK_END_DONE) {

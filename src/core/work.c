@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "core/loop.h"
+#include "core/watch.h"
 
 void work_push(struct ob_cpu *cpu, struct ob_work *work)
 {
@@ -143,6 +144,7 @@ int ob_cpu_call(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uint64_t d
 		fn(arg);
 		return 0;
 	}
+	watch_wait(__func__, deadline_ns);
 	if (here && cpu_context() != CPU_CONTEXT_TASK)
 		return -EDEADLK;
 	if (hooks_fail(cpu->ob, "ob_cpu_call"))

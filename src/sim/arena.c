@@ -87,6 +87,7 @@ static void block_end(struct block *b, uint32_t pc, const char *what)
 		report_end();
 	}
 	event_add(EVENT_FREE, b->address, b->len_bytes)->pc = event_caller();
+	check_lock_freed(b->address, b->len_bytes);
 	/* Whoever still uses it on another thread, or the device, and is not known to have ended: a race. */
 	race_check(b->address, b->len_bytes, ACCESS_WRITE | ACCESS_FREE, pc, W.current);
 	b->live = false;

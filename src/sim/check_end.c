@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Rules for the end of a run: no request is lost, nothing leaks, no thread is left. */
+/* The start of all checks, and rules for the end of a run: no request is lost, nothing leaks, no thread is left. */
 #include "sim/world.h"
+
+void check_reset(void)
+{
+	check_lock_reset();
+	check_durable_reset();
+}
 
 void check_requests(void)
 {
@@ -14,6 +20,7 @@ void check_requests(void)
 void check_end(void)
 {
 	check_requests();
+	check_lock_end();
 	for (unsigned i = THREAD_MAIN + 1; i < W.thread_count; i++) {
 		if (W.threads[i].state == THREAD_DONE)
 			continue;

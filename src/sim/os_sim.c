@@ -298,7 +298,7 @@ int os_thread_create(struct os_thread **out, const char *name, int host_cpu, voi
 
 	world_capture();
 	world_step(0x74ead);
-	check_may_wait("a new thread");
+	check_may_allocate("a new thread");
 	t = sched_spawn(name, fn, arg);
 	if (t == NULL)
 		return -EAGAIN;
@@ -313,7 +313,7 @@ void os_thread_join(struct os_thread *thread)
 
 	world_capture();
 	world_step(0x1014);
-	check_may_wait("a join");
+	check_may_sleep("a join");
 	while (t->state != THREAD_DONE)
 		sched_wait(t, NEVER, "the end of a thread");
 	race_acquire(&t->clock);
@@ -323,7 +323,7 @@ void os_futex_wait(unsigned *word, unsigned value, uint64_t deadline_ns)
 {
 	world_capture();
 	world_step(0xf07e);
-	check_may_wait("a futex");
+	check_may_sleep("a futex");
 	if (*word != value)
 		return;
 	sched_wait(word, deadline_ns, "a futex");
@@ -341,6 +341,7 @@ void ob_cpu_relax(void)
 {
 	world_capture();
 	world_step(0x4e1a);
+	check_may_wait("a busy loop");
 	sched_yield_now();
 }
 

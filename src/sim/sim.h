@@ -145,6 +145,21 @@ void sim_log(void *arg, int level, const char *message);
 void sim_request_begin(const void *request);
 void sim_request_end(const void *request);
 
+/*
+ * What a disk must hold when power comes back: each block the value of its last durable write, or of one that was
+ * submitted later. The ids name a write or flush at its end. Block @lba + i of a write holds
+ * @value + i in each of its words of 64 bits; blocks hold zero at first.
+ */
+/** sim_durable_write - a write, or zeroes, is submitted. Returns its id. */
+uint32_t sim_durable_write(uint64_t lba, unsigned blocks, uint64_t value);
+/** sim_durable_written - write @id ended; @good: with success; @fua: and it was a write through the cache */
+void sim_durable_written(uint64_t lba, unsigned blocks, uint32_t id, bool good, bool fua);
+/** sim_durable_flush - a flush is submitted. Returns its id. */
+uint32_t sim_durable_flush(void);
+void sim_durable_flushed(uint32_t id, bool good);
+/** sim_durable_check - power was cut and is back, and @data is what block @lba holds */
+void sim_durable_check(uint64_t lba, const void *data, size_t block_bytes);
+
 /* ---- for tests of the world itself ---- */
 
 struct sim_thread_handle;

@@ -199,6 +199,7 @@ static void start(const struct sim_scenario *scenario, const struct sim_config *
 	iommu_reset();
 	machine_reset();
 	probe_reset();
+	check_reset();
 	simdev_init();
 	first = sched_spawn("main", main_thread, NULL);
 	W.current = first;

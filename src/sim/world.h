@@ -12,6 +12,7 @@
 #include "base/bits.h"
 #include "core/cpu.h"
 #include "core/os.h"
+#include "sim/check.h"
 #include "sim/random.h"
 #include "sim/sim.h"
 
@@ -56,15 +57,18 @@ static inline void vclock_join(struct vclock *to, const struct vclock *from)
 #define FRAME_MAX 48
 
 /*
- * Return addresses of instrumented functions, less the place where the program lies. The top bit tells frames of
- * drivers and classes, where an interrupt may come: __sanitizer_cov_trace_pc() sets it.
+ * A stack: return addresses of instrumented functions, less the place where the program lies; and what it holds. The top
+ * bit tells frames of drivers and classes, where an interrupt may come: __sanitizer_cov_trace_pc() sets it.
  */
 #define FRAME_OPEN BIT(31)
 #define FRAME_PC   (FRAME_OPEN - 1)
+#define HELD_MAX   8 /* locks, at the same time */
 
 struct frames {
 	unsigned depth;
 	uint32_t pc[FRAME_MAX];
+	uint8_t locks[HELD_MAX], lock_count; /* check_lock.c */
+	bool lock_wanted;
 };
 
 static inline bool frames_open(const struct frames *f)
@@ -412,13 +416,5 @@ static inline void world_interrupt_maybe(void)
 	if (OB_UNLIKELY(W.fds_fired != 0) && W.config.preempt_hard && frames_open(W.current->frames))
 		world_interrupt();
 }
-
-/* check_*.c */
-void check_dma_taken(uint64_t iova, size_t len_bytes, bool freed_granted); /* from the device's reach */
-void check_dma_address(uint64_t iova, const char *verb);                   /* that was never granted */
-void check_may_wait(const char *what);
-void check_may_allocate(const char *what);
-void check_requests(void);
-void check_end(void);
 
 #endif

@@ -286,7 +286,7 @@ static void unseen_store(const struct sim_config *config)
 		ob_mmio_write32(&region, 0, i);
 }
 
-const struct rule_case rule_cases[] = {
+const struct rule_case rules_basic[] = {
 	{"use-after-free", "use_after_free", use_after_free},
 	{"out-of-bounds", "out_of_bounds", out_of_bounds},
 	{"double-free", "double_free", double_free},
@@ -316,6 +316,5 @@ const struct rule_case rule_cases[] = {
 	{"", "dma_granted", dma_granted},
 	{"dma-use-after-free", "dma_used_after_free", dma_used_after_free},
 	{"uninstrumented-store", "unseen_store", unseen_store},
+	{0},
 };
-
-const unsigned rule_case_count = sizeof(rule_cases) / sizeof(rule_cases[0]);

@@ -11,8 +11,11 @@ struct rule_case {
 	void (*run)(const struct sim_config *config);
 };
 
-extern const struct rule_case rule_cases[];
-extern const unsigned rule_case_count;
+/* By subject, each ended by one without a rule. */
+extern const struct rule_case rules_basic[], rules_lock[], rules_durable[];
+
+/* Run @fn in a task of a context with one CPU, and end it all. */
+void rules_in_task(void (*fn)(void *arg), void *arg);
 
 /* Compiled without instrumentation. */
 void rules_store_unseen(uint8_t *at);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the checks (check_*.c) ask of the rest of the world, and of each other. */
+#ifndef OB_SIM_CHECK_H
+#define OB_SIM_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* At the start of a run, and at its end. */
+void check_reset(void);
+void check_requests(void);
+void check_end(void);
+
+/* check_context.c */
+void check_may_wait(const char *what);
+void check_may_sleep(const char *what);
+void check_may_allocate(const char *what);
+
+/* check_dma.c */
+void check_dma_taken(uint64_t iova, size_t len_bytes, bool freed_granted); /* from the device's reach */
+void check_dma_address(uint64_t iova, const char *verb);                   /* that was never granted */
+
+/* check_lock.c */
+void check_lock_reset(void);
+void check_lock_wait(const char *what);
+void check_lock_freed(uintptr_t address, size_t len_bytes);
+void check_lock_end(void);
+
+/* check_durable.c */
+void check_durable_reset(void);
+
+#endif
