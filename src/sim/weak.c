@@ -24,13 +24,35 @@ static bool covers(const struct view *v, uintptr_t address)
 	return false;
 }
 
+static unsigned stale_place(uintptr_t granule)
+{
+	return (unsigned)(granule >> 3) % STALE_MAX;
+}
+
+static bool stale_taken(const struct view *v, unsigned place)
+{
+	return v->stale_places[place / 64] >> place % 64 & 1;
+}
+
 static struct stale *stale_find(struct view *v, uintptr_t granule)
 {
-	for (unsigned i = 0; i < v->stale_count; i++)
-		if (v->stale[i].granule == granule)
-			return &v->stale[i];
-	return NULL;
+	unsigned place = stale_place(granule);
+
+	return stale_taken(v, place) && v->stale[place].granule == granule ? &v->stale[place] : NULL;
 }
+
+static void stale_remove(struct view *v, unsigned place)
+{
+	v->stale_places[place / 64] &= ~BIT64(place % 64);
+	v->stale_count--;
+}
+
+/* Each place that is taken, for a body that may give it up. */
+#define FOR_EACH_STALE(v, place)                                                                               \
+	for (unsigned word_ = 0; (v)->stale_count > 0 && word_ < STALE_MAX / 64; word_++)                      \
+		for (uint64_t left_ = (v)->stale_places[word_]; left_ != 0; left_ &= left_ - 1)                \
+			for (unsigned place = word_ * 64 + (unsigned)__builtin_ctzll(left_), once_ = 1; once_; \
+			     once_ = 0)
 
 static void write_byte(uintptr_t address, uint8_t value)
 {
@@ -39,10 +61,10 @@ static void write_byte(uintptr_t address, uint8_t value)
 
 static void view_hide(const struct view *v)
 {
-	for (unsigned i = 0; i < v->stale_count; i++)
-		for (unsigned b = 0; b < 8; b++)
-			if (v->stale[i].mask & (1u << b))
-				write_byte(v->stale[i].granule + b, *master(v->stale[i].granule + b));
+	FOR_EACH_STALE(v, i)
+	for (unsigned b = 0; b < 8; b++)
+		if (v->stale[i].mask & (1u << b))
+			write_byte(v->stale[i].granule + b, *master(v->stale[i].granule + b));
 	for (unsigned i = 0; i < v->store_count; i++)
 		memcpy((void *)v->stores[i].address, master(v->stores[i].address), /* NOLINT */
 		       v->stores[i].len_bytes);
@@ -50,10 +72,10 @@ static void view_hide(const struct view *v)
 
 static void view_show(const struct view *v)
 {
-	for (unsigned i = 0; i < v->stale_count; i++)
-		for (unsigned b = 0; b < 8; b++)
-			if (v->stale[i].mask & (1u << b))
-				write_byte(v->stale[i].granule + b, v->stale[i].old[b]);
+	FOR_EACH_STALE(v, i)
+	for (unsigned b = 0; b < 8; b++)
+		if (v->stale[i].mask & (1u << b))
+			write_byte(v->stale[i].granule + b, v->stale[i].old[b]);
 	for (unsigned i = 0; i < v->store_count; i++)
 		memcpy((void *)v->stores[i].address, v->stores[i].value, v->stores[i].len_bytes); /* NOLINT */
 }
@@ -97,11 +119,16 @@ static void view_keep(struct view *v, uintptr_t address, size_t len_bytes)
 		unsigned from = granule < address ? (unsigned)(address - granule) : 0;
 		unsigned to = end - granule < 8 ? (unsigned)(end - granule) : 8;
 
-		if (s == NULL && v->stale_count == STALE_MAX)
-			return;
 		if (s == NULL) {
-			s = &v->stale[v->stale_count++];
-			*s = (struct stale){.granule = granule};
+			unsigned place = stale_place(granule);
+
+			if (stale_taken(v, place))
+				continue;
+			v->stale_places[place / 64] |= BIT64(place % 64);
+			v->stale_count++;
+			s = &v->stale[place];
+			s->granule = granule;
+			s->mask = 0;
 		}
 		for (unsigned b = from; b < to; b++) {
 			if (s->mask & (1u << b))
@@ -125,11 +152,19 @@ static void view_receive(unsigned thread, uintptr_t address, const uint8_t *from
 		memcpy((void *)address, from, len_bytes); /* NOLINT */
 		return;
 	}
-	for (size_t i = 0; i < len_bytes; i++) {
-		const struct stale *s = stale_find(v, (address + i) & ~(uintptr_t)7);
+	for (size_t i = 0; i < len_bytes;) {
+		uintptr_t at = address + i;
+		const struct stale *s = stale_find(v, at & ~(uintptr_t)7);
+		size_t piece = MIN(len_bytes - i, (size_t)(8 - (at & 7)));
 
-		if ((s == NULL || !(s->mask & (1u << ((address + i) & 7)))) && !covers(v, address + i))
-			write_byte(address + i, from[i]);
+		if (s == NULL && v->store_count == 0) {
+			memcpy((void *)at, from + i, piece); /* NOLINT */
+			i += piece;
+			continue;
+		}
+		for (const size_t end = i + piece; i < end; i++)
+			if ((s == NULL || !(s->mask & (1u << ((address + i) & 7)))) && !covers(v, address + i))
+				write_byte(address + i, from[i]);
 	}
 }
 
@@ -300,21 +335,36 @@ void weak_refresh(unsigned thread)
 {
 	struct view *v = &W.views[thread];
 
-	for (unsigned i = 0; i < v->stale_count; i++)
-		for (unsigned b = 0; b < 8; b++)
-			if (v->stale[i].mask & (1u << b))
-				refresh_byte(thread, &v->stale[i], b);
+	if (v->stale_count == 0)
+		return;
+	FOR_EACH_STALE(v, i)
+	for (unsigned b = 0; b < 8; b++)
+		if (v->stale[i].mask & (1u << b))
+			refresh_byte(thread, &v->stale[i], b);
+	memset(v->stale_places, 0, sizeof(v->stale_places));
 	v->stale_count = 0;
+}
+
+static uint8_t mask_of(uintptr_t granule, uintptr_t address, size_t len_bytes)
+{
+	unsigned from = granule < address ? (unsigned)(address - granule) : 0;
+	unsigned to = address + len_bytes - granule < 8 ? (unsigned)(address + len_bytes - granule) : 8;
+
+	return (uint8_t)((1u << to) - (1u << from));
 }
 
 bool weak_is_stale(unsigned thread, uintptr_t address, size_t len_bytes)
 {
-	const struct view *v = &W.views[thread];
+	struct view *v = &W.views[thread];
 
-	for (unsigned i = 0; i < v->stale_count; i++)
-		for (unsigned b = 0; b < 8; b++)
-			if ((v->stale[i].mask & (1u << b)) && v->stale[i].granule + b - address < len_bytes)
-				return true;
+	if (OB_LIKELY(v->stale_count == 0))
+		return false;
+	for (uintptr_t granule = address & ~(uintptr_t)7; granule < address + len_bytes; granule += 8) {
+		const struct stale *s = stale_find(v, granule);
+
+		if (s != NULL && (s->mask & mask_of(granule, address, len_bytes)))
+			return true;
+	}
 	return false;
 }
 
@@ -324,21 +374,21 @@ void weak_before_load(uintptr_t address, size_t len_bytes)
 	unsigned thread = W.current->id;
 	struct view *v = &W.views[thread];
 
-	if (OB_LIKELY(v->stale_count == 0) || !weak_is_stale(thread, address, len_bytes))
+	if (!weak_is_stale(thread, address, len_bytes))
 		return;
 	if (random_one_in(&W.random_memory, 2)) {
 		event_old(address, len_bytes);
 		return;
 	}
-	for (unsigned i = 0; i < v->stale_count; i++)
+	for (uintptr_t granule = address & ~(uintptr_t)7; granule < address + len_bytes; granule += 8) {
+		struct stale *s = stale_find(v, granule);
+		uint8_t mask = s != NULL ? s->mask & mask_of(granule, address, len_bytes) : 0;
+
 		for (unsigned b = 0; b < 8; b++)
-			if ((v->stale[i].mask & (1u << b)) && v->stale[i].granule + b - address < len_bytes)
-				refresh_byte(thread, &v->stale[i], b);
-	for (unsigned i = 0; i < v->stale_count;) {
-		if (v->stale[i].mask == 0)
-			v->stale[i] = v->stale[--v->stale_count];
-		else
-			i++;
+			if (mask & (1u << b))
+				refresh_byte(thread, s, b);
+		if (s != NULL && s->mask == 0)
+			stale_remove(v, stale_place(granule));
 	}
 }
 

@@ -109,7 +109,7 @@ struct thread {
 
 #define STORE_MAX   48
 #define STORE_BYTES 64
-#define STALE_MAX   64
+#define STALE_MAX   256 /* a power of two */
 
 /* A store that its CPU has made and that nobody else sees yet. */
 struct store {
@@ -123,7 +123,10 @@ struct store {
 	struct vclock release; /* what who reads it may acquire */
 };
 
-/* Bytes of which a CPU still sees what was there before others wrote. */
+/*
+ * Bytes of which a CPU still sees what was there before others wrote. Each granule has its place by its address; of two
+ * that would share one, the second is not stale.
+ */
 struct stale {
 	uintptr_t granule;
 	uint8_t mask;
@@ -134,6 +137,7 @@ struct view {
 	struct store stores[STORE_MAX];
 	unsigned store_count;
 	struct stale stale[STALE_MAX];
+	uint64_t stale_places[STALE_MAX / 64];
 	unsigned stale_count;
 	uint32_t barrier, mmio_barrier;
 	struct vclock release;      /* as of the last barrier between stores */
