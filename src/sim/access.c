@@ -4,7 +4,7 @@
  * detector of another kind (gcc's -fsanitize=thread); the names and arguments are its interface.
  */
 #include "sim/event.h"
-#include "sim/world.h"
+#include "sim/race.h"
 
 static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc)
 {
@@ -24,8 +24,7 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 		event_add(flags & ACCESS_WRITE ? EVENT_WRITE : EVENT_READ, address, len_bytes)->flags = (uint8_t)flags;
 	if (OB_UNLIKELY(arena_cells[offset / 8] != CELL_LIVE))
 		arena_complain(address, flags, pc);
-	if (!W.config.no_races)
-		race_check(address, len_bytes, flags, pc, W.current);
+	race_check(address, len_bytes, flags, pc, W.current);
 	if (offset - DMA_OFFSET >= DMA_BYTES)
 		return;
 	if (flags & ACCESS_WRITE)

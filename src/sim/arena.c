@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #include "sim/event.h"
-#include "sim/world.h"
+#include "sim/race.h"
 
 #define RED_ZONE 64
 #define FREED    0x6b

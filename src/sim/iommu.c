@@ -9,6 +9,7 @@
 
 #include "sim/event.h"
 #include "sim/iommu.h"
+#include "sim/race.h"
 
 #define SLOT_SHIFT 32
 #define SLOT_MAX   8192

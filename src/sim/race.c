@@ -10,19 +10,9 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#include "sim/world.h"
+#include "sim/race.h"
 
-#define CELLS      4
 #define SYNC_COUNT 16384u
-
-struct cell {
-	uint32_t epoch, pc, generation;
-	uint8_t thread, mask, flags, context;
-};
-
-struct granule {
-	struct cell cells[CELLS];
-};
 
 struct sync {
 	uintptr_t key;
@@ -30,14 +20,14 @@ struct sync {
 	struct vclock clock;
 };
 
-static struct granule *granules;
+struct granule *race_granules;
 static struct sync syncs[SYNC_COUNT];
 
 int race_map(void)
 {
-	granules = mmap(NULL, ARENA_BYTES / 8 * sizeof(*granules), PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return granules == MAP_FAILED ? -ENOMEM : 0;
+	race_granules = mmap(NULL, ARENA_BYTES / 8 * sizeof(*race_granules), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return race_granules == MAP_FAILED ? -ENOMEM : 0;
 }
 
 struct vclock *race_sync(uintptr_t address, bool make)
@@ -123,20 +113,29 @@ static void race_report(const struct cell *c, uintptr_t address, unsigned flags,
 	report_end();
 }
 
-static inline void check_granule(struct granule *g, uint8_t mask, unsigned flags, uint32_t pc, uintptr_t address,
-				 const struct thread *who)
+void race_check_granule(struct granule *g, uint8_t mask, unsigned flags, uint32_t pc, uintptr_t address,
+			const struct thread *who)
 {
+	const struct cell now = {
+		.epoch = who->clock.t[who->id],
+		.generation = W.generation,
+		.thread = (uint8_t)who->id,
+		.mask = mask,
+		.flags = (uint8_t)flags,
+		.context = (uint8_t)who->data.context,
+		.pc = pc,
+	};
 	struct cell *slot = NULL, *empty = NULL;
 
-	for (unsigned i = 0; i < CELLS; i++) {
+	for (unsigned i = 0; i < RACE_CELLS; i++) {
 		struct cell *c = &g->cells[i];
 
-		if (c->generation != W.generation) {
-			empty = empty == NULL ? c : empty;
+		if (c->generation != now.generation) {
+			empty = c;
 			continue;
 		}
-		if (c->thread == who->id) {
-			if (c->mask == mask && c->flags == (uint8_t)flags)
+		if (c->thread == now.thread) {
+			if (c->mask == mask && c->flags == now.flags)
 				slot = c;
 			continue;
 		}
@@ -148,34 +147,10 @@ static inline void check_granule(struct granule *g, uint8_t mask, unsigned flags
 	if (slot == NULL)
 		slot = empty;
 	/* Full: one that is ordered before us is the least loss. */
-	for (unsigned i = 0; slot == NULL && i < CELLS; i++)
-		if (g->cells[i].thread == who->id || g->cells[i].epoch <= who->clock.t[g->cells[i].thread])
+	for (unsigned i = 0; slot == NULL && i < RACE_CELLS; i++)
+		if (g->cells[i].thread == now.thread || g->cells[i].epoch <= who->clock.t[g->cells[i].thread])
 			slot = &g->cells[i];
 	if (slot == NULL)
-		slot = &g->cells[pc % CELLS];
-	*slot = (struct cell){
-		.epoch = who->clock.t[who->id],
-		.pc = pc,
-		.generation = W.generation,
-		.thread = (uint8_t)who->id,
-		.mask = mask,
-		.flags = (uint8_t)flags,
-		.context = (uint8_t)who->data.context,
-	};
-}
-
-void race_check(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc, struct thread *who)
-{
-	uint64_t offset = address - ARENA_BASE;
-
-	if (W.config.no_races)
-		return;
-	while (len_bytes > 0) {
-		unsigned from = offset % 8, count = (unsigned)MIN(len_bytes, (size_t)(8 - from));
-
-		check_granule(&granules[offset / 8], (uint8_t)(((1u << count) - 1) << from), flags, pc,
-			      ARENA_BASE + offset, who);
-		offset += count;
-		len_bytes -= count;
-	}
+		slot = &g->cells[pc % RACE_CELLS];
+	*slot = now;
 }

@@ -367,7 +367,6 @@ static inline void world_capture(void)
 #define ACCESS_FREE   8u
 #define ACCESS_ATOMIC 16u /* its order is known, and dealt with apart */
 int race_map(void);
-void race_check(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc, struct thread *who);
 struct vclock *race_sync(uintptr_t address, bool make);
 void race_release(struct vclock *to);
 void race_acquire(const struct vclock *from);
