@@ -19,7 +19,6 @@ void simdev_step(uint64_t what)
 	if (W.current != device() || !W.on)
 		return;
 	W.now_ns += 18;
-	sched_progress();
 	world_step(0xde0000 + what);
 	if (W.config.strategy == SIM_RANDOM && random_one_in(&W.random_schedule, 4))
 		sched_decide();

@@ -153,6 +153,7 @@ static void release_word(uintptr_t address)
 {
 	struct thread *device = &W.threads[THREAD_DEVICE];
 
+	sched_progress(); /* somebody may be looking for it */
 	*race_sync(address, true) = device->clock;
 	device->clock.t[THREAD_DEVICE]++;
 }

@@ -20,7 +20,7 @@ static void vary(uint64_t seed, struct sim_config *c)
 	c->pin_interrupts = random_one_in(&x, 6);
 	c->shadow_doorbells = random_one_in(&x, 3);
 	c->queues = 1 + (unsigned)random_below(&x, 4);
-	c->spin_patience = 2u << random_below(&x, 5);
+	c->spin_patience = 1u << random_below(&x, 4);
 }
 
 static void vary_faults(uint64_t seed, struct sim_config *c)

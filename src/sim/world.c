@@ -230,6 +230,7 @@ void sim_checkpoint(void)
 		W.threads[k].clock.t[k]++;
 	W.preparing = W.on = false;
 	W.steps_before = W.steps;
+	W.commands_before = W.commands;
 	fiber_arch_switch(&W.checkpoint_sp, run_caller);
 }
 
@@ -296,7 +297,7 @@ void sim_run(const struct sim_scenario *scenario, const struct sim_config *confi
 	out->steps = W.steps - W.steps_before;
 	out->switches = W.switches;
 	out->now_ns = W.now_ns;
-	out->commands = W.commands;
+	out->commands = W.commands - W.commands_before;
 	out->scheduled = W.hard_preemptions;
 	out->requests = W.requests_begun;
 	memcpy(out->choices, W.choices, sizeof(out->choices));

@@ -273,7 +273,7 @@ struct world {
 	struct sim_result *result;
 	const struct sim_scenario *scenario;
 	void *checkpoint_sp; /* of the thread that waits there for the part that differs */
-	uint64_t steps_before;
+	uint64_t steps_before, commands_before;
 	bool preparing; /* what comes before the checkpoint */
 };
 
