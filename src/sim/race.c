@@ -67,8 +67,14 @@ void race_acquire(const struct vclock *from)
 	weak_refresh(W.current->id);
 }
 
+/* The access that was made before. */
+struct before {
+	uint32_t epoch, pc;
+	unsigned thread, flags, context;
+};
+
 /* What rule is broken depends on who was at it, and on what was nearly done right. */
-static const char *rule_of(const struct cell *c, unsigned flags, const struct thread *who)
+static const char *rule_of(const struct before *c, unsigned flags, const struct thread *who)
 {
 	bool with_device = c->thread == THREAD_DEVICE || who->id == THREAD_DEVICE;
 
@@ -84,8 +90,17 @@ static const char *rule_of(const struct cell *c, unsigned flags, const struct th
 	return "dma-race";
 }
 
-static void race_report(const struct cell *c, uintptr_t address, unsigned flags, uint32_t pc, const struct thread *who)
+static void race_report(const struct granule *g, unsigned place, uintptr_t address, unsigned flags, uint32_t pc,
+			const struct thread *who)
 {
+	const struct before before = {
+		.epoch = g->epoch[place],
+		.pc = g->pc[place],
+		.thread = RACE_THREAD(g->who[place]),
+		.flags = RACE_FLAGS(g->who[place]),
+		.context = RACE_CONTEXT(g->who[place]),
+	};
+	const struct before *c = &before;
 	static const char *const contexts[] = {"plain", "hard", "soft", "task"};
 	const char *verb = flags & ACCESS_FREE ? "freeing" : flags & ACCESS_WRITE ? "write" : "read";
 	const char *rule = rule_of(c, flags, who);
@@ -113,44 +128,45 @@ static void race_report(const struct cell *c, uintptr_t address, unsigned flags,
 	report_end();
 }
 
-void race_check_granule(struct granule *g, uint8_t mask, unsigned flags, uint32_t pc, uintptr_t address,
-			const struct thread *who)
+static bool conflicts(uint32_t one, uint32_t other)
 {
-	const struct cell now = {
-		.epoch = who->clock.t[who->id],
-		.generation = W.generation,
-		.thread = (uint8_t)who->id,
-		.mask = mask,
-		.flags = (uint8_t)flags,
-		.context = (uint8_t)who->data.context,
-		.pc = pc,
-	};
-	struct cell *slot = NULL, *empty = NULL;
+	uint32_t flags = RACE_FLAGS(one | other);
+
+	return (RACE_MASK(one) & RACE_MASK(other)) != 0 && (flags & ACCESS_WRITE) != 0 &&
+	       (RACE_FLAGS(one & other) & ACCESS_MARKED) == 0;
+}
+
+/* Nobody's place, or that of an access which is ordered before us: the least loss. */
+static unsigned place_for(const struct granule *g, uint32_t accessor, uint32_t pc, const struct thread *who)
+{
+	unsigned free = RACE_CELLS;
 
 	for (unsigned i = 0; i < RACE_CELLS; i++) {
-		struct cell *c = &g->cells[i];
-
-		if (c->generation != now.generation) {
-			empty = c;
-			continue;
-		}
-		if (c->thread == now.thread) {
-			if (c->mask == mask && c->flags == now.flags)
-				slot = c;
-			continue;
-		}
-		if ((c->mask & mask) == 0 || !((c->flags | flags) & ACCESS_WRITE) || (c->flags & flags & ACCESS_MARKED))
-			continue;
-		if (OB_UNLIKELY(c->epoch > who->clock.t[c->thread]))
-			race_report(c, address, flags, pc, who);
+		if (g->generation[i] != W.generation)
+			free = i;
+		else if (((g->who[i] ^ accessor) & 0xffffff) == 0)
+			return i;
 	}
-	if (slot == NULL)
-		slot = empty;
-	/* Full: one that is ordered before us is the least loss. */
-	for (unsigned i = 0; slot == NULL && i < RACE_CELLS; i++)
-		if (g->cells[i].thread == now.thread || g->cells[i].epoch <= who->clock.t[g->cells[i].thread])
-			slot = &g->cells[i];
-	if (slot == NULL)
-		slot = &g->cells[pc % RACE_CELLS];
-	*slot = now;
+	for (unsigned i = 0; free == RACE_CELLS && i < RACE_CELLS; i++)
+		if (RACE_THREAD(g->who[i]) == who->id || g->epoch[i] <= who->clock.t[RACE_THREAD(g->who[i])])
+			free = i;
+	return free < RACE_CELLS ? free : pc % RACE_CELLS;
+}
+
+void race_check_granule(struct granule *g, uint32_t accessor, uint32_t pc, uintptr_t address, const struct thread *who)
+{
+	unsigned place;
+
+	for (unsigned i = 0; i < RACE_CELLS; i++) {
+		if (g->generation[i] != W.generation || RACE_THREAD(g->who[i]) == who->id ||
+		    !conflicts(g->who[i], accessor))
+			continue;
+		if (OB_UNLIKELY(g->epoch[i] > who->clock.t[RACE_THREAD(g->who[i])]))
+			race_report(g, i, address, RACE_FLAGS(accessor), pc, who);
+	}
+	place = place_for(g, accessor, pc, who);
+	g->epoch[place] = who->clock.t[who->id];
+	g->generation[place] = W.generation;
+	g->who[place] = accessor;
+	g->pc[place] = pc;
 }
