@@ -5,7 +5,7 @@
 #include "sim/event.h"
 #include "sim/world.h"
 
-#define DRIFT_ONE_IN 128
+#define DRIFT_ONE_IN 512
 
 static struct view *enter(uint64_t what, uint32_t pc)
 {

@@ -170,15 +170,14 @@ static void view_receive(unsigned thread, uintptr_t address, const uint8_t *from
 
 static void master_write(int thread, uintptr_t address, const uint8_t *from, size_t len_bytes, unsigned late_of_4)
 {
-	bool changes = memcmp(master(address), from, len_bytes) != 0;
+	uint64_t draw = UINT64_MAX; /* two bits for each */
 
-	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++) {
-		bool late = changes && !W.config.no_weak_memory && late_of_4 > 0 && len_bytes <= STORE_BYTES &&
-			    random_below(&W.random_memory, 4) < late_of_4;
-
+	if (len_bytes <= STORE_BYTES && !W.config.no_weak_memory && memcmp(master(address), from, len_bytes) != 0)
+		draw = random_next(&W.random_memory);
+	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++)
 		if ((int)k != thread)
-			view_receive(k, address, from, len_bytes, late && choice_counts(SIM_CHOICE_OLD_LOAD));
-	}
+			view_receive(k, address, from, len_bytes,
+				     (draw >> 2 * k & 3) < late_of_4 && choice_counts(SIM_CHOICE_OLD_LOAD));
 	memcpy(master(address), from, len_bytes);
 }
 

@@ -14,7 +14,7 @@
 #define WORDS          (BLOCK_BYTES / 8)
 #define TIMEOUT_NS     (60 * OB_NS_PER_S)
 #define SMALL_REQUESTS 16
-#define SMALL_STAYS    32                /* one of so many small runs also takes everything down */
+#define SMALL_STAYS    128               /* one of so many small runs also takes everything down */
 #define LONG_NS        (2 * OB_NS_PER_S) /* for all I/O, in a world without faults */
 
 struct lane;
@@ -42,55 +42,59 @@ struct lane {
 
 static void slot_done(struct ob_block_request *request);
 
-static uint64_t *slot_words(const struct slot *s)
+static uint64_t word_of(uint8_t pattern)
 {
-	return (uint64_t *)(void *)(s->lane->window->base + (size_t)(s - s->lane->slots) * BLOCK_BYTES);
+	return pattern * 0x0101010101010101ull;
 }
 
-static void slot_fill(const struct slot *s, uint64_t value)
+static void words_fill(uint64_t *words, unsigned stride, uint64_t value)
 {
-	for (unsigned i = 0; i < WORDS; i += s->lane->stride)
-		slot_words(s)[i] = value;
+	for (unsigned i = 0; i < WORDS; i += stride)
+		words[i] = value;
 }
 
-static void slot_check(const struct slot *s, uint64_t value)
+static void words_check(const struct slot *s, unsigned stride)
 {
-	for (unsigned i = 0; i < WORDS; i += s->lane->stride)
-		if (slot_words(s)[i] != value)
-			sim_fail("wrong-data", "block %u: %#llx, not %#x", s->block,
-				 (unsigned long long)slot_words(s)[i], s->pattern);
+	const uint64_t *words = s->segment.base, value = word_of(s->pattern);
+
+	for (unsigned i = 0; i < WORDS; i += stride)
+		if (words[i] != value)
+			sim_fail("wrong-data", "block %u: %#llx, not %#llx", s->block, (unsigned long long)words[i],
+				 (unsigned long long)value);
 }
 
 static void slot_start(struct slot *s)
 {
 	struct lane *l = s->lane;
 	bool write = sim_random(2) == 0;
+	unsigned block = (unsigned)sim_random(BLOCKS);
+	uint8_t pattern;
 	int rc;
 
-	s->block = (unsigned)sim_random(BLOCKS);
-	while (l->locked[s->block])
-		s->block = (s->block + 1) % BLOCKS;
-	s->pattern = write ? (uint8_t)(1 + sim_random(255)) : l->written[s->block];
-	slot_fill(s, write ? s->pattern * 0x0101010101010101ull : ~0ull);
-	s->segment = (struct ob_segment){slot_words(s), BLOCK_BYTES};
+	while (l->locked[block])
+		block = (block + 1) % BLOCKS;
+	pattern = write ? (uint8_t)(1 + sim_random(255)) : l->written[block];
+	words_fill(s->segment.base, l->stride, write ? word_of(pattern) : ~0ull);
+	s->block = block;
+	s->pattern = pattern;
 	s->request = (struct ob_block_request){
 		.op = write ? OB_BLOCK_WRITE : OB_BLOCK_READ,
 		.segment_count = 1,
 		.segments = &s->segment,
 		.window = l->window,
 		.block_count = 1,
-		.lba = l->index * BLOCKS + s->block,
+		.lba = l->index * BLOCKS + block,
 		.done = slot_done,
 		.arg = s,
 	};
-	s->busy = l->locked[s->block] = true;
+	s->busy = l->locked[block] = true;
 	l->busy++;
 	sim_request_begin(&s->request);
 	rc = ob_block_submit(l->channel, &s->request);
 	if (rc != 0)
 		sim_fail("io-error", "submit: %d", rc);
 	if (write)
-		l->written[s->block] = s->pattern;
+		l->written[block] = pattern;
 }
 
 static void lane_fill(struct lane *l)
@@ -122,7 +126,7 @@ static void slot_done(struct ob_block_request *request)
 	if (request->status != 0)
 		sim_fail("io-error", "a request ended with %d (%#x)", request->status, request->protocol_status);
 	if (request->op == OB_BLOCK_READ)
-		slot_check(s, s->pattern * 0x0101010101010101ull);
+		words_check(s, l->stride);
 	s->busy = l->locked[s->block] = false;
 	l->busy--;
 	if (l->left > 0)
@@ -146,9 +150,11 @@ static void lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 	config.poll.window_ns = 1 + sim_random(20 * OB_NS_PER_US);
 	l->depth = config.depth = sim_random(2) ? DEPTH : 1 + (unsigned)sim_random(DEPTH);
 	ob_event_init(&l->finished, config.cpu);
-	for (unsigned i = 0; i < DEPTH; i++)
-		l->slots[i].lane = l;
 	SIM_CHECK(ob_window_create(machine, DEPTH * BLOCK_BYTES, &l->window) == 0);
+	for (unsigned i = 0; i < DEPTH; i++) {
+		l->slots[i].lane = l;
+		l->slots[i].segment = (struct ob_segment){(uint8_t *)l->window->base + i * BLOCK_BYTES, BLOCK_BYTES};
+	}
 	SIM_CHECK(ob_block_grant(l->block, l->window) == 0);
 	SIM_CHECK(ob_block_channel_open(l->block, &config, &l->channel) == 0);
 }
