@@ -35,8 +35,11 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 	    !weak_is_stale(W.current->id, address, len_bytes)) {
 		const struct vclock *seen = race_sync(address, false);
 
-		if (seen != NULL)
-			vclock_join(&W.views[W.current->id].pending, seen);
+		if (seen == NULL)
+			return;
+		if (seen->t[THREAD_DEVICE] > W.views[W.current->id].pending.t[THREAD_DEVICE])
+			event_add(EVENT_SEEN, address, len_bytes);
+		vclock_join(&W.views[W.current->id].pending, seen);
 	}
 }
 

@@ -4,6 +4,7 @@
  * later, in order, and a read comes after all of them.
  */
 #include "sim/event.h"
+#include "sim/view.h"
 #include "sim/world.h"
 
 #define POST_DELAY_NS 500
@@ -67,6 +68,7 @@ static void device_main(void *arg)
 		else
 			worked = machine_work();
 		W.device_inside = false;
+		view_states();
 		if (worked)
 			simdev_step(1);
 		else if (W.posted_count == 0)

@@ -27,13 +27,14 @@ enum event_kind {
 	EVENT_ARRIVE,      /* … at the device */
 	EVENT_ANSWER,      /* … with its answer, which is known to the CPU */
 	EVENT_BARRIER,     /* flags: enum event_barrier */
-	EVENT_DMA_READ,    /* a: I/O address; b: address; link: bytes */
+	EVENT_DMA_READ,    /* a: address; b: bytes */
 	EVENT_DMA_WRITE,   /* …; flags: 1 for the word that tells of the rest */
 	EVENT_COMMAND,     /* a, b: as the device's type has it; link: which device */
 	EVENT_COMPLETION,  /* … */
 	EVENT_FAULT,       /* a: its name, a string */
 	EVENT_VISIBLE,     /* of a store: a: address; b: bytes; link: the step that made it; pc: the store's */
 	EVENT_OLD,         /* a load finds what was overwritten; a: address; b: bytes; link: how many times more */
+	EVENT_SEEN,        /* … finds what the device tells of its writes by */
 	EVENT_LOCK,        /* a: address; b: name, or 0 */
 	EVENT_UNLOCK,      /* … */
 	EVENT_REQUEST,     /* a: address */
@@ -111,7 +112,7 @@ static inline uint32_t event_caller(void)
 {
 	const struct frames *f = W.current->frames;
 
-	return f->depth > 0 && f->depth <= FRAME_MAX ? f->pc[f->depth - 1] : 0;
+	return f->depth > 0 && f->depth <= FRAME_MAX ? f->pc[f->depth - 1] & FRAME_PC : 0;
 }
 
 static inline bool event_records_all(void)

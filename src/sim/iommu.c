@@ -100,15 +100,20 @@ void iommu_revoke(const struct machine_dma_memory *memory)
 	report_stack(m->revoked_pc, BLOCK_PCS);
 }
 
-/* ---- the device's side ---- */
-
-static void tell_dma(enum event_kind kind, uint64_t iova, const uint8_t *address, size_t len_bytes, bool word)
+bool iommu_find(uintptr_t address, uint64_t *iova)
 {
-	struct event *e = event_of(&W.threads[THREAD_DEVICE], kind, iova, (uintptr_t)address);
+	for (unsigned i = mapping_count; i-- > 1;) {
+		const struct mapping *m = &mappings[i];
 
-	e->link = (uint32_t)len_bytes;
-	e->flags = word;
+		if (address - (uintptr_t)m->base >= m->len_bytes)
+			continue;
+		*iova = ((uint64_t)i << SLOT_SHIFT) + (address - (uintptr_t)m->base);
+		return true;
+	}
+	return false;
 }
+
+/* ---- the device's side ---- */
 
 static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
 {
@@ -164,6 +169,7 @@ void iommu_device_load(uintptr_t address, void *to, size_t len_bytes)
 	bool word = len_bytes == 4 && IS_ALIGNED(address, (uintptr_t)4);
 
 	world_capture();
+	event_of(&W.threads[THREAD_DEVICE], EVENT_DMA_READ, address, len_bytes);
 	race_check(address, len_bytes, ACCESS_DEVICE | (word ? ACCESS_MARKED : 0), 0, &W.threads[THREAD_DEVICE]);
 	memcpy(to, master(address), len_bytes);
 	if (word)
@@ -172,6 +178,7 @@ void iommu_device_load(uintptr_t address, void *to, size_t len_bytes)
 
 void iommu_device_store(uintptr_t address, const void *from, size_t len_bytes, bool publish)
 {
+	event_of(&W.threads[THREAD_DEVICE], EVENT_DMA_WRITE, address, len_bytes)->flags = publish;
 	race_check(address, len_bytes, ACCESS_DEVICE | ACCESS_WRITE | (publish ? ACCESS_MARKED : 0), 0,
 		   &W.threads[THREAD_DEVICE]);
 	if (publish)
@@ -183,23 +190,12 @@ int iommu_read(uint64_t iova, void *to, size_t len_bytes)
 {
 	for (size_t at = 0; at < len_bytes; at += PIECE) {
 		size_t piece = MIN(len_bytes - at, (size_t)PIECE);
-		uint8_t *address;
 
 		if (at % PACKET == 0)
 			simdev_step(2);
-		address = locate(iova + at, piece, OB_DMA_READ);
-		tell_dma(EVENT_DMA_READ, iova + at, address, piece, false);
-		iommu_device_load((uintptr_t)address, (uint8_t *)to + at, piece);
+		iommu_device_load((uintptr_t)locate(iova + at, piece, OB_DMA_READ), (uint8_t *)to + at, piece);
 	}
 	return 0;
-}
-
-static void device_write(uint64_t iova, const uint8_t *from, size_t len_bytes, bool publish)
-{
-	uint8_t *address = locate(iova, len_bytes, OB_DMA_WRITE);
-
-	tell_dma(EVENT_DMA_WRITE, iova, address, len_bytes, publish);
-	iommu_device_store((uintptr_t)address, from, len_bytes, publish);
 }
 
 int iommu_write(uint64_t iova, const void *from, size_t len_bytes)
@@ -209,7 +205,8 @@ int iommu_write(uint64_t iova, const void *from, size_t len_bytes)
 
 		if (at % PACKET == 0)
 			simdev_step(3);
-		device_write(iova + at, (const uint8_t *)from + at, piece, len_bytes == 4);
+		iommu_device_store((uintptr_t)locate(iova + at, piece, OB_DMA_WRITE), (const uint8_t *)from + at, piece,
+				   len_bytes == 4);
 	}
 	return 0;
 }
@@ -224,9 +221,9 @@ int iommu_publish(uint64_t iova, const void *from, size_t len_bytes)
 		size_t piece = MIN(body - at, (size_t)8);
 
 		simdev_step(4);
-		device_write(iova + at, bytes + at, piece, false);
+		iommu_device_store((uintptr_t)locate(iova + at, piece, OB_DMA_WRITE), bytes + at, piece, false);
 	}
 	simdev_step(5);
-	device_write(iova + body, bytes + body, 4, true);
+	iommu_device_store((uintptr_t)locate(iova + body, 4, OB_DMA_WRITE), bytes + body, 4, true);
 	return 0;
 }

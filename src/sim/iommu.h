@@ -16,6 +16,9 @@ int iommu_read(uint64_t iova, void *to, size_t len_bytes);
 int iommu_write(uint64_t iova, const void *from, size_t len_bytes);
 int iommu_publish(uint64_t iova, const void *from, size_t len_bytes);
 
+/* The last I/O address that @address had; false: none. */
+bool iommu_find(uintptr_t address, uint64_t *iova);
+
 /* … at an address of the process. */
 void iommu_device_load(uintptr_t address, void *to, size_t len_bytes);
 void iommu_device_store(uintptr_t address, const void *from, size_t len_bytes, bool publish);

@@ -14,9 +14,10 @@
 #include "model/pci/pci_model.h"
 #include "sim/world.h"
 
-#define SIM_DEVICES_MAX 4
-#define SIM_FIRST_SLOT  2
-#define SIM_MSI_ADDRESS 0xfee00000ull
+#define SIM_DEVICE_STATES 256
+#define SIM_DEVICES_MAX   4
+#define SIM_FIRST_SLOT    2
+#define SIM_MSI_ADDRESS   0xfee00000ull
 
 /* A device of the machine. */
 struct sim_device {
@@ -26,6 +27,7 @@ struct sim_device {
 	void *model;     /* the type's */
 	uint64_t due_ns; /* it asked to be called then; NEVER */
 	bool kicked;     /* it asked to be run */
+	unsigned state;  /* as of when view_states() last looked */
 };
 
 struct sim_device_type {
@@ -44,8 +46,16 @@ struct sim_device_type {
 	void (*event)(struct sim_device *dev);
 	/* What it has this memory for, which the driver is about to take away; NULL: nothing. May be NULL. */
 	const char *(*holds)(struct sim_device *dev, uint64_t iova, uint64_t len_bytes);
-	/* One line for a report: what state it is in. May be NULL. */
+	/* For reports, pictures and figures; any may be NULL. The lines say what state it is in, and what it does. */
 	void (*describe)(struct sim_device *dev, char *text, size_t size);
+	/* What it calls a register, an address that it may reach; false: nothing of its own. */
+	bool (*register_name)(struct sim_device *dev, unsigned bar, uint64_t offset, char *text, size_t size);
+	bool (*memory_name)(struct sim_device *dev, uint64_t iova, char *text, size_t size);
+	/* What view_command() and view_completion() told of, in words. */
+	void (*command_text)(struct sim_device *dev, bool completed, uint64_t a, uint64_t b, char *text, size_t size);
+	/* Its state as a number below SIM_DEVICE_STATES, and such a number in words. Often called: it must be cheap. */
+	unsigned (*state)(struct sim_device *dev);
+	void (*state_name)(unsigned state, char *text, size_t size);
 };
 
 extern const struct sim_device_type sim_nvme;

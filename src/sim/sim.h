@@ -100,7 +100,7 @@ struct sim_scenario {
 
 #define SIM_SHAPE_SEEDS 256
 
-/** sim_init - once per process; before any run. 0 or negative errno */
+/** sim_init - before any run, and again when somebody else took its signals. 0 or negative errno */
 int sim_init(void);
 
 /** sim_run - one run; the result is complete when it returns */

@@ -88,15 +88,14 @@ static void text_of_memory(const struct event *e, char *text, size_t size)
 		[EVENT_WRITE] = {"stores to", ""},
 		[EVENT_ALLOC] = {"allocates", ""},
 		[EVENT_FREE] = {"frees", ""},
+		[EVENT_SEEN] = {"sees that the device wrote", ""},
 		[EVENT_OLD] = {"finds in", " what was there before"},
 		[EVENT_VISIBLE] = {"store to", " becomes visible"},
 	};
-	bool dma = e->kind == EVENT_DMA_READ || e->kind == EVENT_DMA_WRITE;
-	uint64_t len_bytes = dma ? e->link : e->b;
 	char where[96];
 
-	event_memory(dma ? e->b : e->a, where, sizeof(where));
-	snprintf(text, size, "%s %s, %llu bytes%s%s", words[e->kind].verb, where, (unsigned long long)len_bytes,
+	event_memory(e->a, where, sizeof(where));
+	snprintf(text, size, "%s %s, %llu bytes%s%s", words[e->kind].verb, where, (unsigned long long)e->b,
 		 e->kind == EVENT_VISIBLE || e->kind == EVENT_OLD ? "," : "", words[e->kind].after);
 }
 
@@ -194,6 +193,7 @@ void event_text(const struct event *e, char *text, size_t size)
 	case EVENT_DMA_WRITE:
 	case EVENT_VISIBLE:
 	case EVENT_OLD:
+	case EVENT_SEEN:
 	case EVENT_ALLOC:
 	case EVENT_FREE:
 	case EVENT_READ:
@@ -240,9 +240,9 @@ static enum relevance relevance(const struct event *e)
 		return NEVER_TOLD;
 	case EVENT_DMA_READ:
 	case EVENT_DMA_WRITE:
-		return is_near(e->b, e->link) ? NEAR : involved ? THREADS : FILLS;
 	case EVENT_VISIBLE:
 	case EVENT_OLD:
+	case EVENT_SEEN:
 		return is_near(e->a, e->b) ? NEAR : involved ? THREADS : FILLS;
 	case EVENT_READ:
 	case EVENT_WRITE:
@@ -252,11 +252,13 @@ static enum relevance relevance(const struct event *e)
 	case EVENT_FAULT:
 		return THREADS;
 	case EVENT_SWITCH:
+		return e->thread != THREAD_DEVICE && e->flags <= EVENT_STALLED && involved ? THREADS : FILLS;
 	case EVENT_WAKE:
-		return involved || (W.about_threads & BIT(e->a % 32)) != 0 ? THREADS : FILLS;
 	case EVENT_TASK:
 	case EVENT_EXPIRED:
 		return FILLS;
+	case EVENT_STATE:
+		return NEVER_TOLD; /* its parts are, and the last one is in the device's own view */
 	default:
 		return involved ? THREADS : FILLS;
 	}
@@ -266,7 +268,7 @@ static enum relevance relevance(const struct event *e)
 static bool continues(const struct event *e, const struct event *before)
 {
 	return (e->kind == EVENT_DMA_READ || e->kind == EVENT_DMA_WRITE) && e->kind == before->kind &&
-	       before->a + before->link == e->a && !(e->flags & 1);
+	       before->a + before->b == e->a && !(e->flags & 1);
 }
 
 static unsigned choose(uint8_t *told, unsigned first, unsigned count, enum relevance wanted, unsigned room)
@@ -290,7 +292,7 @@ static void tell(struct event e, unsigned first, unsigned count, const uint8_t *
 	char text[160], who[32];
 
 	while (i + 1 < count && told[i + 1] == 2)
-		e.link += event_at(first + ++i)->link;
+		e.b += event_at(first + ++i)->b;
 	event_text(&e, text, sizeof(text));
 	snprintf(who, sizeof(who), "%s%s%s", thread_name(e.thread), e.thread == THREAD_DEVICE ? "" : " ",
 		 e.thread == THREAD_DEVICE ? "" : report_context_name(e.context));

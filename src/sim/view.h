@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The devices' own view, for reports and pictures: what state they are in, what they call their registers and memory. */
+/* The devices' own view, for reports, pictures and figures: their states, what they call their registers and memory. */
 #ifndef OB_SIM_VIEW_H
 #define OB_SIM_VIEW_H
 
 #include "sim/event.h"
+#include "sim/model.h"
+
+/* By a model: a command was fetched; its completion is about to be written. The type's command_text() knows @a and @b. */
+void view_command(struct sim_device *dev, uint64_t a, uint64_t b);
+void view_completion(struct sim_device *dev, uint64_t a, uint64_t b);
+/* By the device's thread, after all that it does: has a state changed? */
+void view_states(void);
+void view_state_name(const struct sim_device_type *type, unsigned state, char *text, size_t size);
 
 /* Puts each device's own view into the report. */
 void view_tell_devices(void);

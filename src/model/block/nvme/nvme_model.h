@@ -129,4 +129,17 @@ struct nvme_model_stats {
 
 void nvme_model_stats(const struct nvme_model *n, struct nvme_model_stats *out);
 
+/*
+ * describe.c: in words, for who looks for a driver's bug. All of the state, in lines; the registers' and queues' names,
+ * false when it has none; a command's name.
+ */
+void nvme_model_describe(const struct nvme_model *n, char *text, size_t size);
+bool nvme_model_register_name(const struct nvme_model *n, uint64_t offset, char *text, size_t size);
+bool nvme_model_memory_name(const struct nvme_model *n, uint64_t iova, char *text, size_t size);
+const char *nvme_model_command_name(unsigned sqid, uint8_t opcode);
+/* The state as a number, which says what a test has come through: mode, queues, commands, events. */
+#define NVME_MODEL_STATES 256
+unsigned nvme_model_state(const struct nvme_model *n);
+void nvme_model_state_name(unsigned state, char *text, size_t size);
+
 #endif
