@@ -4,11 +4,14 @@
  * comes to it in this run; it is taken out of the device's reach before it is freed; and what a device is given is the
  * device's address of it, not the CPU's.
  */
+#include "sim/fault.h"
 #include "sim/model.h"
 
 /* What a device has it for; NULL: nothing. One that is gone, or no bus master, has no use for any. */
 static const char *held_by(uint64_t iova, size_t len_bytes, const char **device)
 {
+	if ((W.fault_excuses & FAULT_EXCUSE_DMA) != 0)
+		return NULL; /* it told the driver that it had none */
 	for (unsigned i = 0; sim_machine != NULL && i < sim_machine->device_count; i++) {
 		struct sim_device *dev = sim_machine->devices[i];
 		const char *what;

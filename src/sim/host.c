@@ -10,6 +10,10 @@
 #include "sim/iommu.h"
 #include "sim/model.h"
 
+#define INSERT_MIN_NS (10 * OB_NS_PER_US)
+#define INSERT_SHIFTS 12 /* up to 20 ms, more or less */
+#define CUT_LATE_NS   OB_NS_PER_MS
+
 static struct sim_device *of(struct model_host *host)
 {
 	return (struct sim_device *)(void *)host;
@@ -25,10 +29,36 @@ static int host_dma_write(struct model_host *host, uint64_t iova, const void *fr
 	return of(host)->pci.master ? iommu_write(iova, from, len_bytes) : -EACCES;
 }
 
+/* An entry in the face of faults that befall entries. */
+static int publish_faulty(struct sim_device *dev, uint64_t iova, const void *from, size_t len_bytes)
+{
+	int ret;
+
+	fault_count(FAULT_AT_COMPLETION);
+	if (dev->cut != NULL || fault_strike(SIM_FAULT_COMPLETION_LOST) != NULL)
+		return 0;
+	if (fault_strike(SIM_FAULT_COMPLETION_EARLY) != NULL) {
+		W.fault_excuses |= FAULT_EXCUSE_DMA;
+		return iommu_publish_early(iova, from, len_bytes);
+	}
+	ret = iommu_publish(iova, from, len_bytes);
+	if (ret == 0 && iommu_reaches(iova + len_bytes, len_bytes) &&
+	    fault_strike(SIM_FAULT_COMPLETION_TWICE) != NULL) {
+		/* The second one stands where another will be written, while the driver may be at it. */
+		W.fault_excuses |= FAULT_EXCUSE_DMA;
+		ret = iommu_publish(iova + len_bytes, from, len_bytes);
+	}
+	return ret;
+}
+
 static int host_dma_publish(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes)
 {
 	W.commands++;
-	return of(host)->pci.master ? iommu_publish(iova, from, len_bytes) : -EACCES;
+	if (!of(host)->pci.master)
+		return -EACCES;
+	if (OB_LIKELY(W.fault_on == 0))
+		return iommu_publish(iova, from, len_bytes);
+	return publish_faulty(of(host), iova, from, len_bytes);
 }
 
 static void host_dma_fence(struct model_host *host)
@@ -57,20 +87,21 @@ static uint64_t host_now_ns(struct model_host *host)
 	return W.now_ns;
 }
 
-static void due_derive(void)
+void sim_device_derive_due(void)
 {
-	uint64_t at = NEVER;
+	uint64_t at = MIN(W.fault_due_ns, sim_interrupt_due_ns(sim_machine));
 
 	for (unsigned i = 0; i < sim_machine->device_count; i++)
-		at = MIN(at, sim_machine->devices[i]->due_ns);
+		at = MIN(at, MIN(sim_machine->devices[i]->due_ns,
+				 MIN(sim_machine->devices[i]->insert_ns, sim_machine->devices[i]->cut_ns)));
 	W.device_due_ns = at;
+	sched_wake_device(at);
 }
 
 static void host_schedule(struct model_host *host, uint64_t at_ns)
 {
 	of(host)->due_ns = at_ns;
-	due_derive();
-	sched_wake_device(W.device_due_ns);
+	sim_device_derive_due();
 }
 
 static void host_kick(struct model_host *host)
@@ -94,6 +125,8 @@ static void OB_PRINTF(2, 3) host_note(struct model_host *host, const char *forma
 	char line[LOG_LEN];
 	va_list args;
 
+	if ((W.fault_excuses & FAULT_EXCUSE_NOTES) != 0)
+		return;
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
@@ -118,18 +151,34 @@ static const struct model_host_ops host_ops = {
 	.note = host_note,
 };
 
+/* Behind a port of its own the device can be pulled out, and another one be found in its place. */
+static int port_create(struct sim_machine *m, struct sim_device *dev, uint8_t devfn)
+{
+	dev->port = model_alloc(sizeof(*dev->port));
+	if (dev->port == NULL)
+		return -ENOMEM;
+	model_pci_port_init(dev->port, &m->root.bus, devfn, (uint16_t)(m->device_count + 1));
+	model_pci_ready(dev->port, true);
+	return 0;
+}
+
 int sim_device_create(struct sim_machine *m, const struct sim_device_type *type)
 {
+	uint8_t devfn = (uint8_t)((SIM_FIRST_SLOT + m->device_count) << 3);
 	struct sim_device *dev = model_alloc(sizeof(*dev));
-	int ret;
+	int ret = 0;
 
 	if (dev == NULL || m->device_count == SIM_DEVICES_MAX)
 		return -ENOMEM;
 	dev->host.ops = &host_ops;
 	dev->type = type;
-	dev->due_ns = NEVER;
+	dev->due_ns = dev->insert_ns = dev->cut_ns = NEVER;
 	m->devices[m->device_count] = dev;
-	ret = type->create(dev, &m->root.bus, (uint8_t)((SIM_FIRST_SLOT + m->device_count) << 3));
+	if (W.config.slot)
+		ret = port_create(m, dev, devfn);
+	if (ret == 0)
+		ret = W.config.slot ? type->create(dev, &dev->port->secondary, 0)
+				    : type->create(dev, &m->root.bus, devfn);
 	if (ret != 0)
 		return ret;
 	m->device_count++;
@@ -139,17 +188,106 @@ int sim_device_create(struct sim_machine *m, const struct sim_device_type *type)
 
 /* ---- on the device's thread ---- */
 
-/* Pulled out. Between two of the model's doings, as a wire comes loose between two packets. */
-static bool pull_out(struct sim_device *dev)
+static void device_stops(struct sim_device *dev)
 {
-	if (W.config.remove_at_commands == 0 || W.commands < W.config.remove_at_commands || !dev->pci.present)
-		return false;
-	model_pci_unplug(&dev->pci);
 	dev->kicked = false;
 	dev->due_ns = NEVER;
-	due_derive();
-	world_mix(0x9011ed);
-	return true;
+	sim_device_derive_due();
+}
+
+/* Pulled out, as a wire comes loose between two packets. */
+static void device_remove(struct sim_device *dev)
+{
+	const struct fault_rule *r;
+
+	model_pci_unplug(&dev->pci);
+	r = dev->port != NULL ? fault_strike(SIM_FAULT_INSERT) : NULL;
+	if (r != NULL)
+		dev->insert_ns = W.now_ns + (INSERT_MIN_NS << fault_draw(INSERT_SHIFTS));
+	device_stops(dev);
+}
+
+/* Another one of its kind is put into the slot: nothing is left of what was told to the one before. */
+static void device_insert(struct sim_device *dev)
+{
+	static const struct fault_rule anew;
+
+	dev->insert_ns = NEVER;
+	dev->stuck_count = 0;
+	dev->ones_until_ns = dev->config_ones_until_ns = 0;
+	if (dev->type->power_cut != NULL)
+		dev->type->power_cut(dev, &anew);
+	model_pci_plug(&dev->pci);
+	device_stops(dev);
+}
+
+/* All of it starts from nothing again, its configuration space too: what was in flight is lost. */
+static void device_power_cut(struct sim_device *dev)
+{
+	const struct fault_rule *r = dev->cut;
+
+	dev->cut = NULL;
+	dev->cut_ns = NEVER;
+	dev->type->power_cut(dev, r);
+	model_pci_reset(&dev->pci);
+	model_pci_derive(dev->pci.bus->root);
+	if (dev->port != NULL)
+		model_pci_port_presence(dev->port, true, true);
+	device_stops(dev);
+}
+
+/* Now, or with the next command: what that one wrote may be there, and nobody is told. */
+static bool power_is_cut(struct sim_device *dev)
+{
+	if (dev->cut != NULL)
+		return dev->cut_ns <= W.now_ns || dev->cut_commands != W.commands;
+	if (dev->type->power_cut != NULL)
+		dev->cut = fault_look_at_device(SIM_FAULT_POWER_CUT);
+	if (dev->cut == NULL || dev->cut->has_value || fault_draw(2) == 0)
+		return dev->cut != NULL;
+	dev->cut_commands = W.commands;
+	dev->cut_ns = W.now_ns + CUT_LATE_NS;
+	sim_device_derive_due();
+	return false;
+}
+
+/* Between two of the device's doings: does something befall it as a whole? */
+static bool device_befallen(struct sim_device *dev)
+{
+	if (dev->insert_ns <= W.now_ns ||
+	    (!dev->pci.present && dev->port != NULL && fault_look_at_device(SIM_FAULT_INSERT))) {
+		device_insert(dev);
+		return true;
+	}
+	if (!dev->pci.present)
+		return false;
+	if (fault_look_at_device(SIM_FAULT_REMOVE) != NULL) {
+		device_remove(dev);
+		return true;
+	}
+	if (power_is_cut(dev)) {
+		device_power_cut(dev);
+		return true;
+	}
+	if (dev->type->fail != NULL && fault_look_at_device(SIM_FAULT_FATAL) != NULL) {
+		dev->type->fail(dev);
+		return true;
+	}
+	return false;
+}
+
+static bool befallen(struct sim_machine *m)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < m->device_count && !any; i++)
+		any = device_befallen(m->devices[i]);
+	W.fault_commands = W.commands;
+	if (W.fault_due_ns <= W.now_ns) {
+		fault_derive_due();
+		sim_device_derive_due();
+	}
+	return any;
 }
 
 static bool run_kicked(struct sim_machine *m)
@@ -176,7 +314,7 @@ static bool run_due(struct sim_machine *m)
 		if (dev->due_ns > W.now_ns)
 			continue;
 		dev->due_ns = NEVER;
-		due_derive();
+		sim_device_derive_due();
 		dev->type->event(dev);
 		return true;
 	}
@@ -192,9 +330,11 @@ bool machine_work(void)
 		return true;
 	if (m == NULL)
 		return false;
-	if (pull_out(m->devices[0]))
+	if (W.fault_on != 0 &&
+	    (W.fault_commands != W.commands || W.device_due_ns <= W.now_ns || W.config.fault_script != NULL) &&
+	    befallen(m))
 		return true;
 	if (W.device_kicked && run_kicked(m))
 		return true;
-	return W.device_due_ns <= W.now_ns && run_due(m);
+	return W.device_due_ns <= W.now_ns && (sim_interrupt_due(m) || run_due(m));
 }

@@ -5,6 +5,9 @@
 #include "sim/fault.h"
 #include "sim/model.h"
 
+#define LATE_MIN_NS OB_NS_PER_US
+#define LATE_SHIFTS 14
+
 static struct sim_machine *of(struct machine *m)
 {
 	return (struct sim_machine *)(void *)m;
@@ -12,20 +15,65 @@ static struct sim_machine *of(struct machine *m)
 
 /* ---- messages ---- */
 
-static void message_fire(uint32_t data)
+/* By its descriptor: one that is closed in the meantime is nobody's. */
+static void fire(int fd)
 {
-	if (data < WORLD_FDS && sim_machine->msi_fds[data] != 0)
-		world_fd_fire(sim_machine->msi_fds[data]);
+	const struct fault_rule *r;
+	struct sim_machine *m = sim_machine;
+
+	fault_count(FAULT_AT_INTERRUPT);
+	r = fault_strike(SIM_FAULT_INTERRUPT_LATE);
+	if (r == NULL || m->late_count == SIM_LATE_MAX) {
+		world_fd_fire(fd);
+		return;
+	}
+	m->late[m->late_count++] = (struct sim_late){
+		.due_ns = W.now_ns + (r->has_value ? r->value : LATE_MIN_NS << fault_draw(LATE_SHIFTS)),
+		.fd = fd,
+	};
+	sim_device_derive_due();
+}
+
+uint64_t sim_interrupt_due_ns(const struct sim_machine *m)
+{
+	uint64_t at = NEVER;
+
+	for (unsigned i = 0; i < m->late_count; i++)
+		at = MIN(at, m->late[i].due_ns);
+	return at;
+}
+
+bool sim_interrupt_due(struct sim_machine *m)
+{
+	for (unsigned i = 0; i < m->late_count; i++) {
+		if (m->late[i].due_ns > W.now_ns)
+			continue;
+		world_fd_fire(m->late[i].fd);
+		m->late[i] = m->late[--m->late_count];
+		sim_device_derive_due();
+		return true;
+	}
+	return false;
+}
+
+static int message_fd(uint32_t data)
+{
+	return data < WORLD_FDS ? sim_machine->msi_fds[data] : 0;
 }
 
 void sim_message(struct model_pci_root *root, struct model_pci *from, uint64_t address, uint32_t data)
 {
-	if (address != SIM_MSI_ADDRESS)
+	if (address != SIM_MSI_ADDRESS || message_fd(data) == 0)
 		return;
-	if (!fault_strikes(W.config.interrupt_lost_one_in))
-		message_fire(data);
-	if (fault_strikes(W.config.interrupt_spurious_one_in))
-		message_fire((uint32_t)random_below(&W.random_fault, W.config.queues + 1));
+	if (fault_strike(SIM_FAULT_INTERRUPT_LOST) == NULL)
+		fire(message_fd(data));
+	else
+		fault_count(FAULT_AT_INTERRUPT);
+	if (fault_strike(SIM_FAULT_INTERRUPT_SPURIOUS) != NULL) {
+		data = (uint32_t)fault_draw(W.config.queues + 1);
+		if (message_fd(data) != 0)
+			world_fd_fire(message_fd(data));
+	}
 }
 
 int sim_msi_alloc(struct machine *m, struct ob_device *dev, unsigned count, bool contiguous, struct machine_msi *out)
@@ -77,7 +125,11 @@ void sim_line_set(struct model_pci_root *root, unsigned slot, unsigned pin, bool
 	if (line == NULL)
 		return;
 	line->level += level ? 1 : -1u;
-	if (level && line->level == 1 && line->users != 0)
+	if (line->users == 0)
+		return;
+	if (level && line->level == 1)
+		fire(line->fd);
+	else if (fault_strike(SIM_FAULT_INTERRUPT_SPURIOUS) != NULL)
 		world_fd_fire(line->fd);
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "sim/event.h"
+#include "sim/fault.h"
 #include "sim/iommu.h"
 #include "sim/race.h"
 
@@ -115,7 +116,24 @@ bool iommu_find(uintptr_t address, uint64_t *iova)
 
 /* ---- the device's side ---- */
 
-static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
+/* Where the device may reach, or NULL. */
+static uint8_t *reach(uint64_t iova, size_t len_bytes, unsigned rights)
+{
+	uint64_t slot = iova >> SLOT_SHIFT, offset = iova & (BIT64(SLOT_SHIFT) - 1);
+	const struct mapping *m = &mappings[slot < mapping_count ? slot : 0];
+
+	if (slot == 0 || slot >= mapping_count || offset > m->len_bytes || len_bytes > m->len_bytes - offset ||
+	    (m->rights & rights) == 0)
+		return NULL;
+	return m->base + offset;
+}
+
+bool iommu_reaches(uint64_t iova, size_t len_bytes)
+{
+	return reach(iova, len_bytes, OB_DMA_WRITE) != NULL;
+}
+
+static void __attribute__((noreturn)) complain(uint64_t iova, size_t len_bytes, unsigned rights)
 {
 	uint64_t slot = iova >> SLOT_SHIFT, offset = iova & (BIT64(SLOT_SHIFT) - 1);
 	const char *verb = rights == OB_DMA_WRITE ? "write to" : "read from";
@@ -133,18 +151,24 @@ static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
 			     (unsigned long long)iova, len_bytes, m->len_bytes);
 		report_end();
 	}
-	if ((m->rights & rights) == 0) {
-		report_begin(m->rights != 0 ? "dma-direction" : "dma-unmapped",
-			     "the device's %s %#llx, %zu bytes of %zu: %s", verb, (unsigned long long)iova, len_bytes,
-			     m->len_bytes,
-			     m->rights != 0 ? "not granted in this direction"
-			     : m->freed     ? "freed while the device was at it"
-					    : "not granted, or not any more");
-		report_text("revoked at\n");
-		report_pcs(m->revoked_pc, BLOCK_PCS);
-		report_end();
-	}
-	return m->base + offset;
+	report_begin(m->rights != 0 ? "dma-direction" : "dma-unmapped", "the device's %s %#llx, %zu bytes of %zu: %s",
+		     verb, (unsigned long long)iova, len_bytes, m->len_bytes,
+		     m->rights != 0 ? "not granted in this direction"
+		     : m->freed     ? "freed while the device was at it"
+				    : "not granted, or not any more");
+	report_text("revoked at\n");
+	report_pcs(m->revoked_pc, BLOCK_PCS);
+	report_end();
+}
+
+/* NULL: refused, and nobody's mistake: the device has told what is not so. */
+static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
+{
+	uint8_t *at = reach(iova, len_bytes, rights);
+
+	if (OB_UNLIKELY(at == NULL) && (W.fault_excuses & FAULT_EXCUSE_DMA) == 0)
+		complain(iova, len_bytes, rights);
+	return at;
 }
 
 static void acquire_word(uintptr_t address)
@@ -190,40 +214,71 @@ int iommu_read(uint64_t iova, void *to, size_t len_bytes)
 {
 	for (size_t at = 0; at < len_bytes; at += PIECE) {
 		size_t piece = MIN(len_bytes - at, (size_t)PIECE);
+		const uint8_t *address;
 
 		if (at % PACKET == 0)
 			simdev_step(2);
-		iommu_device_load((uintptr_t)locate(iova + at, piece, OB_DMA_READ), (uint8_t *)to + at, piece);
+		address = locate(iova + at, piece, OB_DMA_READ);
+		if (OB_UNLIKELY(address == NULL))
+			return -EACCES;
+		iommu_device_load((uintptr_t)address, (uint8_t *)to + at, piece);
 	}
+	return 0;
+}
+
+static int device_write(uint64_t iova, const uint8_t *from, size_t len_bytes, bool publish)
+{
+	uint8_t *address = locate(iova, len_bytes, OB_DMA_WRITE);
+
+	if (OB_UNLIKELY(address == NULL))
+		return -EACCES;
+	iommu_device_store((uintptr_t)address, from, len_bytes, publish);
 	return 0;
 }
 
 int iommu_write(uint64_t iova, const void *from, size_t len_bytes)
 {
-	for (size_t at = 0; at < len_bytes; at += PIECE) {
+	int ret = 0;
+
+	for (size_t at = 0; at < len_bytes && ret == 0; at += PIECE) {
 		size_t piece = MIN(len_bytes - at, (size_t)PIECE);
 
 		if (at % PACKET == 0)
 			simdev_step(3);
-		iommu_device_store((uintptr_t)locate(iova + at, piece, OB_DMA_WRITE), (const uint8_t *)from + at, piece,
-				   len_bytes == 4);
+		ret = device_write(iova + at, (const uint8_t *)from + at, piece, len_bytes == 4);
 	}
-	return 0;
+	return ret;
+}
+
+/* In pieces, so that a CPU may come between. */
+static int publish_body(uint64_t iova, const uint8_t *bytes, size_t len_bytes)
+{
+	int ret = 0;
+
+	for (size_t at = 0; at < len_bytes && ret == 0; at += 8) {
+		simdev_step(4);
+		ret = device_write(iova + at, bytes + at, MIN(len_bytes - at, (size_t)8), false);
+	}
+	return ret;
 }
 
 int iommu_publish(uint64_t iova, const void *from, size_t len_bytes)
 {
-	const uint8_t *bytes = from;
 	size_t body = len_bytes - 4;
+	int ret = publish_body(iova, from, body);
 
-	/* In two, so that a CPU may come between. */
-	for (size_t at = 0; at < body; at += 8) {
-		size_t piece = MIN(body - at, (size_t)8);
-
-		simdev_step(4);
-		iommu_device_store((uintptr_t)locate(iova + at, piece, OB_DMA_WRITE), bytes + at, piece, false);
-	}
+	if (OB_UNLIKELY(ret != 0))
+		return ret;
 	simdev_step(5);
-	iommu_device_store((uintptr_t)locate(iova + body, 4, OB_DMA_WRITE), bytes + body, 4, true);
-	return 0;
+	return device_write(iova + body, (const uint8_t *)from + body, 4, true);
+}
+
+int iommu_publish_early(uint64_t iova, const void *from, size_t len_bytes)
+{
+	size_t body = len_bytes - 4;
+	int ret;
+
+	simdev_step(5);
+	ret = device_write(iova + body, (const uint8_t *)from + body, 4, true);
+	return ret == 0 ? publish_body(iova, from, body) : ret;
 }

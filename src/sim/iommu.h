@@ -15,6 +15,10 @@ void iommu_revoke(const struct machine_dma_memory *memory);
 int iommu_read(uint64_t iova, void *to, size_t len_bytes);
 int iommu_write(uint64_t iova, const void *from, size_t len_bytes);
 int iommu_publish(uint64_t iova, const void *from, size_t len_bytes);
+/* … by a device that gets it wrong: the word that tells of the rest comes first. */
+int iommu_publish_early(uint64_t iova, const void *from, size_t len_bytes);
+/* May it write there? Nothing is reported. */
+bool iommu_reaches(uint64_t iova, size_t len_bytes);
 
 /* The last I/O address that @address had; false: none. */
 bool iommu_find(uintptr_t address, uint64_t *iova);

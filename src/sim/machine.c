@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "sim/fault.h"
 #include "sim/iommu.h"
 #include "sim/model.h"
 
@@ -49,12 +50,54 @@ static const struct model_pci_root_ops root_ops = {
 
 /* ---- on the device's thread ---- */
 
+/* Ports are nobody's device. */
+static struct sim_device *device_of(const struct model_pci *f)
+{
+	for (unsigned i = 0; i < sim_machine->device_count; i++)
+		if (&sim_machine->devices[i]->pci == f)
+			return sim_machine->devices[i];
+	return NULL;
+}
+
+static void access_config(struct sim_machine *m, struct posted *a)
+{
+	uint16_t bdf = (uint16_t)(a->offset >> 16);
+	unsigned offset = a->offset & 0xffff;
+	struct sim_device *dev = NULL;
+
+	if (OB_UNLIKELY(W.fault_on != 0))
+		dev = device_of(model_pci_find(&m->root, bdf));
+	if (a->kind == POSTED_CONFIG_READ) {
+		uint32_t value = model_pci_config_read(&m->root, bdf, offset, a->size_bytes);
+
+		a->value = dev != NULL ? fault_config_read(dev, offset, a->size_bytes, value) : value;
+	} else if (dev == NULL || fault_config_write(dev)) {
+		model_pci_config_write(&m->root, bdf, offset, a->size_bytes, (uint32_t)a->value);
+	}
+}
+
+static void access_registers(struct sim_machine *m, struct posted *a)
+{
+	struct sim_device *dev = NULL;
+	struct model_pci *f;
+	uint64_t offset = 0;
+	unsigned bar = 0;
+
+	f = model_pci_decode(&m->root, a->offset, &bar, &offset);
+	if (OB_UNLIKELY(W.fault_on != 0 && f != NULL))
+		dev = device_of(f);
+	if (a->kind == POSTED_READ) {
+		a->value = f != NULL ? model_pci_bar_read(f, bar, offset, a->size_bytes) : UINT64_MAX;
+		if (dev != NULL)
+			a->value = fault_register_read(dev, bar, offset, a->size_bytes, a->value);
+	} else if (f != NULL && (dev == NULL || fault_register_write(dev, bar, offset))) {
+		model_pci_bar_write(f, bar, offset, a->size_bytes, a->value);
+	}
+}
+
 void machine_access(struct posted *a)
 {
 	struct sim_machine *m = sim_machine;
-	struct model_pci *f;
-	uint64_t offset;
-	unsigned bar;
 
 	if (a->kind == POSTED_PROBE)
 		probe_access(a);
@@ -62,24 +105,16 @@ void machine_access(struct posted *a)
 		return;
 	switch (a->kind) {
 	case POSTED_CONFIG_READ:
-		a->value = model_pci_config_read(&m->root, (uint16_t)(a->offset >> 16), a->offset & 0xffff,
-						 a->size_bytes);
-		return;
 	case POSTED_CONFIG_WRITE:
-		model_pci_config_write(&m->root, (uint16_t)(a->offset >> 16), a->offset & 0xffff, a->size_bytes,
-				       (uint32_t)a->value);
+		access_config(m, a);
 		return;
 	case POSTED_LINE:
 		a->value = ((const struct sim_line *)(uintptr_t)a->offset)->level; /* NOLINT */
 		return;
 	default:
-		break;
+		access_registers(m, a);
+		return;
 	}
-	f = model_pci_decode(&m->root, a->offset, &bar, &offset);
-	if (a->kind == POSTED_READ)
-		a->value = f != NULL ? model_pci_bar_read(f, bar, offset, a->size_bytes) : UINT64_MAX;
-	else if (f != NULL)
-		model_pci_bar_write(f, bar, offset, a->size_bytes, a->value);
 }
 
 /* ---- the machine's operations ---- */
@@ -248,6 +283,7 @@ static int sim_open(struct ob *ob, const char *rest, const struct ob_machine_opt
 		sim_machine = NULL;
 		return ret;
 	}
+	sim_device_derive_due();
 	*out = &m->machine;
 	return 0;
 }

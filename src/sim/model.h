@@ -16,8 +16,23 @@
 
 #define SIM_DEVICE_STATES 256
 #define SIM_DEVICES_MAX   4
+#define SIM_LATE_MAX      32
 #define SIM_FIRST_SLOT    2
 #define SIM_MSI_ADDRESS   0xfee00000ull
+
+/* A register, for faults that are about one. */
+struct sim_register {
+	const char *name;
+	uint64_t offset;
+	unsigned len_bytes; /* 0: the end of the table */
+	bool is_trusted;    /* drivers build on what it says where their memory is concerned */
+};
+
+/* A register that keeps its value, whatever is written to it. */
+struct sim_stuck {
+	uint64_t offset, value;
+	unsigned len_bytes;
+};
 
 /* A device of the machine. */
 struct sim_device {
@@ -28,7 +43,17 @@ struct sim_device {
 	uint64_t due_ns; /* it asked to be called then; NEVER */
 	bool kicked;     /* it asked to be run */
 	unsigned state;  /* as of when view_states() last looked */
+
+	struct model_pci *port;       /* with its slot; NULL: at the root bus */
+	uint64_t insert_ns;           /* it is out, and comes back then; NEVER */
+	const struct fault_rule *cut; /* its power is about to go, by this: at the next command or at @cut_ns */
+	uint64_t cut_ns, cut_commands;
+	uint64_t ones_until_ns, config_ones_until_ns;
+	struct sim_stuck stuck[4];
+	unsigned stuck_count;
 };
+
+struct fault_rule;
 
 struct sim_device_type {
 	const char *name, *help;
@@ -46,6 +71,10 @@ struct sim_device_type {
 	void (*event)(struct sim_device *dev);
 	/* What it has this memory for, which the driver is about to take away; NULL: nothing. May be NULL. */
 	const char *(*holds)(struct sim_device *dev, uint64_t iova, uint64_t len_bytes);
+	/* Faults of the device as a whole; NULL: it does not have them. Power goes, and comes back at once. */
+	void (*fail)(struct sim_device *dev);
+	void (*power_cut)(struct sim_device *dev, const struct fault_rule *rule);
+	const struct sim_register *registers; /* or NULL */
 	/* For reports, pictures and figures; any may be NULL. The lines say what state it is in, and what it does. */
 	void (*describe)(struct sim_device *dev, char *text, size_t size);
 	/* What it calls a register, an address that it may reach; false: nothing of its own. */
@@ -69,6 +98,12 @@ struct sim_line {
 	unsigned level; /* how many hold it */
 };
 
+/* An interrupt on its way. */
+struct sim_late {
+	uint64_t due_ns;
+	int fd;
+};
+
 struct sim_machine {
 	struct machine machine; /* first */
 	struct machine_bus buses[2];
@@ -77,6 +112,8 @@ struct sim_machine {
 	unsigned device_count;
 	struct sim_line lines[SIM_DEVICES_MAX][4]; /* by slot and pin, from 0 */
 	int msi_fds[WORLD_FDS];                    /* by the message's data; 0: free */
+	struct sim_late late[SIM_LATE_MAX];        /* in no order */
+	unsigned late_count;
 };
 
 extern struct sim_machine *sim_machine; /* NULL: closed */
@@ -84,7 +121,20 @@ extern struct sim_machine *sim_machine; /* NULL: closed */
 /* host.c: what a model is given, and its work */
 int sim_device_create(struct sim_machine *m, const struct sim_device_type *type);
 
+/* When the device's thread has something to do next. */
+void sim_device_derive_due(void);
+
+/* fault_bus.c: what the CPU reads in place of @value; does a write arrive? */
+uint64_t fault_register_read(struct sim_device *dev, unsigned bar, uint64_t offset, unsigned size_bytes,
+			     uint64_t value);
+bool fault_register_write(struct sim_device *dev, unsigned bar, uint64_t offset);
+uint32_t fault_config_read(struct sim_device *dev, unsigned offset, unsigned size_bytes, uint32_t value);
+bool fault_config_write(struct sim_device *dev);
+
 /* interrupt.c */
+/* One that was late has its time; true: there was one. */
+bool sim_interrupt_due(struct sim_machine *m);
+uint64_t sim_interrupt_due_ns(const struct sim_machine *m);
 void sim_message(struct model_pci_root *root, struct model_pci *from, uint64_t address, uint32_t data);
 void sim_line_set(struct model_pci_root *root, unsigned slot, unsigned pin, bool level);
 int sim_msi_alloc(struct machine *m, struct ob_device *dev, unsigned count, bool contiguous, struct machine_msi *out);

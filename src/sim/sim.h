@@ -33,6 +33,40 @@ struct sim_plan {
 	const uint64_t *bits[SIM_CHOICE_COUNT];
 	uint32_t count[SIM_CHOICE_COUNT];
 };
+/* What may befall a device, a driver or what is between them. fault.c has the table that says more of each. */
+enum sim_fault {
+	SIM_FAULT_HANG, /* commands of I/O queues */
+	SIM_FAULT_SLOW,
+	SIM_FAULT_FAIL,
+	SIM_FAULT_ADMIN_HANG, /* … of the admin queue */
+	SIM_FAULT_ADMIN_SLOW,
+	SIM_FAULT_ADMIN_FAIL,
+	SIM_FAULT_COMPLETION_BAD, /* completion entries */
+	SIM_FAULT_COMPLETION_FIELD,
+	SIM_FAULT_COMPLETION_TWICE,
+	SIM_FAULT_COMPLETION_EARLY,
+	SIM_FAULT_COMPLETION_LOST,
+	SIM_FAULT_INTERRUPT_LOST, /* messages */
+	SIM_FAULT_INTERRUPT_LATE,
+	SIM_FAULT_INTERRUPT_SPURIOUS,
+	SIM_FAULT_DATA,     /* what admin commands return */
+	SIM_FAULT_REGISTER, /* registers */
+	SIM_FAULT_REGISTER_STUCK,
+	SIM_FAULT_REGISTERS_ONES,
+	SIM_FAULT_CONFIG_ONES,
+	SIM_FAULT_NOT_READY, /* enabling and disabling */
+	SIM_FAULT_NOT_IDLE,
+	SIM_FAULT_FATAL, /* the device as a whole */
+	SIM_FAULT_REMOVE,
+	SIM_FAULT_INSERT,
+	SIM_FAULT_POWER_CUT,
+	SIM_FAULT_CALL, /* calls of the kit, by sim_call_fails() */
+	SIM_FAULT_COUNT
+};
+
+#define SIM_FAULT_BIT(kind) (1ull << (kind))
+
+struct sim_fault_script; /* sim/fault.h */
 
 /* Zero means the default everywhere. */
 struct sim_config {
@@ -60,12 +94,11 @@ struct sim_config {
 	bool pin_interrupts; /* no MSI-X */
 	bool shadow_doorbells;
 	unsigned queues; /* default 4 */
-	/* faults of I/O commands, one in …; 0: never */
-	unsigned hang_one_in, slow_one_in, fail_one_in;
-	unsigned interrupt_lost_one_in, interrupt_spurious_one_in; /* messages */
-	unsigned completion_bad_one_in; /* names a queue, a command or a head that cannot be */
-	unsigned call_fails_one_in;     /* calls of the kit that may fail, by the scenario's hooks */
-	uint64_t remove_at_commands;    /* the device is pulled out after so many; 0: never */
+	bool slot;       /* devices stand behind root ports, in hot plug slots */
+	bool lossy;      /* a disk loses at a power cut what was not flushed */
+	/* faults: how often each strikes, one time in …; 0: never */
+	unsigned fault_one_in[SIM_FAULT_COUNT];
+	const struct sim_fault_script *fault_script; /* … and those that were written down; or NULL */
 };
 
 #define SIM_RULE_LEN   32
@@ -80,8 +113,9 @@ struct sim_result {
 	uint64_t commands;  /* that devices completed */
 	uint64_t scheduled; /* interrupts that were taken in the midst of driver code */
 	/* behind the checkpoint */
-	uint32_t requests;                  /* that the scenario told of */
-	uint32_t choices[SIM_CHOICE_COUNT]; /* that came up */
+	uint32_t requests;                      /* that the scenario told of */
+	uint32_t choices[SIM_CHOICE_COUNT];     /* that came up */
+	unsigned fault_counts[SIM_FAULT_COUNT]; /* how often each struck */
 };
 
 struct sim_device_type; /* sim/model.h */
@@ -89,7 +123,7 @@ struct sim_device_type; /* sim/model.h */
 struct sim_scenario {
 	const char *name, *help;
 	void (*run)(const struct sim_config *config);
-	bool bears_faults;
+	uint64_t faults; /* SIM_FAULT_BIT of those that it bears: the swarm draws from them */
 	const struct sim_device_type *const *devices; /* of the machine "sim:", ending with NULL; NULL: one sim_nvme */
 	/*
 	 * For a scenario with a checkpoint, else NULL: what of @config matters before it goes into @shape, which is zero.
@@ -134,6 +168,12 @@ void sim_fail(const char *rule, const char *format, ...) OB_PRINTF(2, 3) __attri
 		if (!(condition))                                             \
 			sim_fail("scenario", "%s does not hold", #condition); \
 	} while (0)
+/** sim_call_fails - for ob_hooks.fail: does this call fail? */
+bool sim_call_fails(const char *call);
+/** sim_fault_possible - may @kind strike in this run? */
+bool sim_fault_possible(enum sim_fault kind);
+/** sim_fault_count - how often @kind has struck so far; SIM_FAULT_COUNT: all kinds together */
+unsigned sim_fault_count(enum sim_fault kind);
 /** sim_checkpoint - what comes after this differs from seed to seed; at most once, for a scenario with a shape */
 void sim_checkpoint(void);
 /** sim_leave - end here, with everything standing: what was asked for must have been answered, no more is checked */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a seed decides about its world: no way of looking finds everything, so each seed looks in a way of its own. */
-#include "sim/world.h"
+#include "sim/fault.h"
 
 static void vary(uint64_t seed, struct sim_config *c)
 {
@@ -23,25 +23,30 @@ static void vary(uint64_t seed, struct sim_config *c)
 	c->spin_patience = 1u << random_below(&x, 4);
 }
 
-static void vary_faults(uint64_t seed, struct sim_config *c)
+/* Few at a time, so that one does not hide what another would show; in one seed of eight none at all. */
+static void vary_faults(uint64_t bears, uint64_t seed, struct sim_config *c)
 {
 	uint64_t x = seed ^ 0xfa017fa017fa017full;
 
-	c->hang_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->slow_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->fail_one_in = random_one_in(&x, 3) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->interrupt_lost_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->interrupt_spurious_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 10) : 0;
-	c->completion_bad_one_in = random_one_in(&x, 4) ? 2 + (unsigned)random_below(&x, 20) : 0;
-	c->call_fails_one_in = random_one_in(&x, 4) ? 4u << random_below(&x, 7) : 0;
-	c->remove_at_commands = random_one_in(&x, 5) ? 1 + random_below(&x, 40) : 0;
+	if (random_one_in(&x, 8))
+		return;
+	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+		const struct sim_fault_kind *kind = &sim_fault_kinds[i];
+		uint64_t own = random_next(&x);
+
+		if ((bears & SIM_FAULT_BIT(i)) != 0 && random_one_in(&own, kind->seeds))
+			c->fault_one_in[i] = kind->rate + (unsigned)random_below(&own, kind->span);
+	}
+	c->slot = c->fault_one_in[SIM_FAULT_REMOVE] > 0 && c->fault_one_in[SIM_FAULT_INSERT] > 0;
+	c->slot |= c->fault_one_in[SIM_FAULT_POWER_CUT] > 0;
+	c->lossy = c->fault_one_in[SIM_FAULT_POWER_CUT] > 0;
 }
 
 void sim_swarm(const struct sim_scenario *scenario, uint64_t seed, struct sim_config *c)
 {
 	vary(seed, c);
-	if (scenario->bears_faults)
-		vary_faults(seed, c);
+	if (scenario->faults != 0)
+		vary_faults(scenario->faults, seed, c);
 	if (scenario->shape != NULL) {
 		struct sim_config of_shape = *c;
 

@@ -13,6 +13,7 @@
 
 #include "core/fiber.h"
 #include "sim/event.h"
+#include "sim/fault.h"
 #include "sim/snapshot.h"
 
 #define SIGNAL_STACK_BYTES (64 * 1024)
@@ -204,6 +205,7 @@ static void start(const struct sim_scenario *scenario, const struct sim_config *
 	probe_reset();
 	check_reset();
 	simdev_init();
+	fault_begin();
 	first = sched_spawn("main", main_thread, NULL);
 	W.current = first;
 	weak_load_view((int)first->id);
@@ -249,6 +251,7 @@ static void go_on(const struct sim_config *config, uint64_t seed, struct sim_res
 	memset(W.choices, 0, sizeof(W.choices));
 	W.requests_begun = 0;
 	sched_init();
+	fault_begin();
 	W.on = true;
 	fiber_arch_switch(&run_caller, W.checkpoint_sp);
 }
@@ -304,6 +307,7 @@ void sim_run(const struct sim_scenario *scenario, const struct sim_config *confi
 	out->scheduled = W.hard_preemptions;
 	out->requests = W.requests_begun;
 	memcpy(out->choices, W.choices, sizeof(out->choices));
+	memcpy(out->fault_counts, W.fault_counts, sizeof(out->fault_counts));
 }
 
 void sim_leave(void)

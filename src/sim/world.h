@@ -159,6 +159,7 @@ struct view {
 #define REQUEST_MAX 1024
 #define LOG_LINES   24
 #define LOG_LEN     160
+#define FAULT_RULES 64
 
 struct block {
 	uintptr_t address;
@@ -208,6 +209,21 @@ struct posted {
 	uint64_t *result;
 };
 
+/* What faults strike, and what a script counts. */
+enum fault_thing {
+	FAULT_AT_COMMAND, /* of any queue */
+	FAULT_AT_IO,
+	FAULT_AT_ADMIN,
+	FAULT_AT_COMPLETION,
+	FAULT_AT_INTERRUPT,
+	FAULT_AT_READ, /* of a register */
+	FAULT_AT_CONFIG,
+	FAULT_AT_ENABLE,
+	FAULT_AT_DISABLE,
+	FAULT_AT_CALL,
+	FAULT_THINGS
+};
+
 /* ---- the world ---- */
 
 struct world {
@@ -255,6 +271,15 @@ struct world {
 	uint64_t commands, hard_preemptions;
 	uint32_t choices[SIM_CHOICE_COUNT]; /* that came up: choice.h */
 	uint32_t requests_begun;
+
+	uint64_t fault_on; /* bit of each kind that may strike */
+	unsigned fault_counts[SIM_FAULT_COUNT];
+	uint64_t fault_seen[FAULT_THINGS]; /* how many of each there were that a fault may strike */
+	uint16_t fault_left[FAULT_RULES];  /* of the script's lines: how often they may strike yet */
+	uint64_t fault_due_ns;             /* a line of the script waits for this time */
+	uint64_t fault_start_ns;           /* which times in the script count from */
+	uint64_t fault_commands;           /* when faults of the whole device were last looked at */
+	unsigned fault_excuses;            /* FAULT_EXCUSE_* */
 
 	const void *requests[REQUEST_MAX];
 	unsigned request_count;

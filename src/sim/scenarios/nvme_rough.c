@@ -20,6 +20,15 @@
 #define SEGMENTS     3
 #define TIMEOUT_NS   (60 * OB_NS_PER_S)
 
+/* A device that breaks, but does not lie. */
+#define FAULTS                                                                                           \
+	(SIM_FAULT_BIT(SIM_FAULT_HANG) | SIM_FAULT_BIT(SIM_FAULT_SLOW) | SIM_FAULT_BIT(SIM_FAULT_FAIL) | \
+	 SIM_FAULT_BIT(SIM_FAULT_ADMIN_HANG) | SIM_FAULT_BIT(SIM_FAULT_ADMIN_SLOW) |                     \
+	 SIM_FAULT_BIT(SIM_FAULT_ADMIN_FAIL) | SIM_FAULT_BIT(SIM_FAULT_COMPLETION_BAD) |                 \
+	 SIM_FAULT_BIT(SIM_FAULT_COMPLETION_LOST) | SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_LOST) |            \
+	 SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_LATE) | SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_SPURIOUS) |         \
+	 SIM_FAULT_BIT(SIM_FAULT_REMOVE) | SIM_FAULT_BIT(SIM_FAULT_CALL))
+
 struct lane;
 
 struct slot {
@@ -183,9 +192,7 @@ static void live(struct ob *ob, struct ob_machine **machine, struct lane *lanes,
 /* Out of memory, vectors, whatever a call may run out of. */
 static bool call_fails(void *arg, const char *call)
 {
-	const struct sim_config *config = arg;
-
-	return sim_random(config->call_fails_one_in) == 0;
+	return sim_call_fails(call);
 }
 
 static void log_line(void *arg, enum ob_log_level level, const char *message)
@@ -205,22 +212,22 @@ static void run(const struct sim_config *config)
 	struct ob_machine *machine;
 	struct ob_block *block;
 	struct ob *ob;
-	const struct ob_hooks hooks = {.arg = (void *)config, .fail = call_fails};
+	static const struct ob_hooks hooks = {.fail = call_fails};
 
 	SIM_CHECK(lanes != NULL);
 	SIM_CHECK(ob_create(&ob_config, &ob) == 0);
-	if (config->call_fails_one_in > 0)
+	if (sim_fault_possible(SIM_FAULT_CALL))
 		ob_set_hooks(ob, &hooks);
 	for (unsigned i = 0; i < ob_cpu_count(ob); i++)
 		if (i > 0 || sim_random(2) == 0)
 			SIM_CHECK(ob_cpu_start(ob_cpu_get(ob, i), -1) == 0);
 	if (ob_machine_open(ob, "sim:", NULL, &machine) != 0) {
-		SIM_CHECK(config->call_fails_one_in > 0);
+		SIM_CHECK(sim_fault_count(SIM_FAULT_COUNT) > 0);
 		machine = NULL;
 	}
 	block = ob_block_find(ob, NULL);
 	if (block == NULL)
-		SIM_CHECK(config->remove_at_commands > 0 || config->call_fails_one_in > 0);
+		SIM_CHECK(sim_fault_count(SIM_FAULT_COUNT) > 0);
 	else
 		live(ob, &machine, lanes, block);
 	ob_block_put(block);
@@ -233,5 +240,5 @@ const struct sim_scenario scenario_nvme_rough = {
 	.name = "nvme-rough",
 	.help = "all kinds of requests, cancelled, reset, cut off; a device that hangs, fails, vanishes",
 	.run = run,
-	.bears_faults = true,
+	.faults = FAULTS,
 };

@@ -234,6 +234,11 @@ static uint16_t piece_from_host(struct nvme_model *n, void *arg, uint64_t iova, 
 
 uint16_t nvme_model_to_host(struct nvme_model *n, const struct nvme_cmd *cmd, const void *from, uint32_t len_bytes)
 {
+	if (OB_UNLIKELY(n->hooks.data != NULL && len_bytes <= BOUNCE_BYTES)) {
+		memcpy(n->bounce, from, len_bytes);
+		n->hooks.data(n->hooks.arg, n->bounce, len_bytes);
+		from = n->bounce;
+	}
 	return nvme_model_data(n, cmd, len_bytes, true, piece_to_host, (void *)(uintptr_t)from);
 }
 

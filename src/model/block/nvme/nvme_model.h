@@ -44,6 +44,8 @@ struct nvme_model_hooks {
 	uint16_t (*fail)(void *arg, const struct nvme_model_command *command);
 	/* Change the completion entry at will before it is written. */
 	void (*completion)(void *arg, const struct nvme_model_command *command, struct nvme_cqe *cqe);
+	/* Change what an admin command returns in memory before it is written: identify data, logs, features. */
+	void (*data)(void *arg, void *data, uint32_t len_bytes);
 };
 
 struct nvme_model_config {
