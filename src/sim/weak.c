@@ -24,6 +24,15 @@ static bool covers(const struct view *v, uintptr_t address)
 	return false;
 }
 
+static bool touches(const struct view *v, uintptr_t address, size_t len_bytes)
+{
+	for (unsigned i = 0; i < v->store_count; i++)
+		if (v->stores[i].address < address + len_bytes &&
+		    address < v->stores[i].address + v->stores[i].len_bytes)
+			return true;
+	return false;
+}
+
 static unsigned stale_place(uintptr_t granule)
 {
 	return (unsigned)(granule >> 3) % STALE_MAX;
@@ -140,29 +149,25 @@ static void view_keep(struct view *v, uintptr_t address, size_t len_bytes)
 }
 
 /* The part of a CPU in a write by another or by the device, which goes to the master right after. */
-static void view_receive(unsigned thread, uintptr_t address, const uint8_t *from, size_t len_bytes, bool late)
+static void view_receive(struct view *v, uintptr_t address, const uint8_t *from, size_t len_bytes)
 {
-	struct view *v = &W.views[thread];
+	bool stored = touches(v, address, len_bytes);
 
-	if (late)
-		view_keep(v, address, len_bytes);
-	if (W.loaded != (int)thread)
-		return;
-	if (v->stale_count == 0 && v->store_count == 0) {
+	if (v->stale_count == 0 && !stored) {
 		memcpy((void *)address, from, len_bytes); /* NOLINT */
 		return;
 	}
 	for (size_t i = 0; i < len_bytes;) {
 		uintptr_t at = address + i;
 		const struct stale *s = stale_find(v, at & ~(uintptr_t)7);
-		size_t piece = MIN(len_bytes - i, (size_t)(8 - (at & 7)));
+		size_t end = i + MIN(len_bytes - i, (size_t)(8 - (at & 7)));
 
-		if (s == NULL && v->store_count == 0) {
-			memcpy((void *)at, from + i, piece); /* NOLINT */
-			i += piece;
+		if (s == NULL && !stored) {
+			memcpy((void *)at, from + i, end - i); /* NOLINT */
+			i = end;
 			continue;
 		}
-		for (const size_t end = i + piece; i < end; i++)
+		for (; i < end; i++)
 			if ((s == NULL || !(s->mask & (1u << ((address + i) & 7)))) && !covers(v, address + i))
 				write_byte(address + i, from[i]);
 	}
@@ -170,14 +175,24 @@ static void view_receive(unsigned thread, uintptr_t address, const uint8_t *from
 
 static void master_write(int thread, uintptr_t address, const uint8_t *from, size_t len_bytes, unsigned late_of_4)
 {
-	uint64_t draw = UINT64_MAX; /* two bits for each */
+	uint64_t draw = UINT64_MAX; /* two bits for each, and which granule of a larger write: one is as good as all */
+	uintptr_t late_at = address;
+	size_t late_len = len_bytes;
 
 	if (len_bytes <= STORE_BYTES && !W.config.no_weak_memory && memcmp(master(address), from, len_bytes) != 0)
 		draw = random_next(&W.random_memory);
-	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++)
-		if ((int)k != thread)
-			view_receive(k, address, from, len_bytes,
-				     (draw >> 2 * k & 3) < late_of_4 && choice_counts(SIM_CHOICE_OLD_LOAD));
+	if (len_bytes == STORE_BYTES) {
+		late_at += (draw >> 32) % (STORE_BYTES / 8) * 8;
+		late_len = 8;
+	}
+	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++) {
+		if ((int)k == thread)
+			continue;
+		if ((draw >> 2 * k & 3) < late_of_4 && choice_counts(SIM_CHOICE_OLD_LOAD))
+			view_keep(&W.views[k], late_at, late_len);
+		if (W.loaded == (int)k)
+			view_receive(&W.views[k], address, from, len_bytes);
+	}
 	memcpy(master(address), from, len_bytes);
 }
 

@@ -13,8 +13,9 @@
 #define BLOCK_BYTES    512
 #define WORDS          (BLOCK_BYTES / 8)
 #define TIMEOUT_NS     (60 * OB_NS_PER_S)
-#define SMALL_REQUESTS 16
-#define SMALL_STAYS    128               /* one of so many small runs also takes everything down */
+#define SMALL_REQUESTS 8
+#define LONG_REQUESTS  480
+#define STAYS          128               /* one of so many runs from a checkpoint also takes everything down */
 #define LONG_NS        (2 * OB_NS_PER_S) /* for all I/O, in a world without faults */
 
 struct lane;
@@ -252,28 +253,40 @@ static void run_io(const struct sim_config *config)
 	bed_close(&b);
 }
 
-/* The same, short: of a machine that is up already, and mostly left so. */
-static void run_small(const struct sim_config *config)
+/* The same on a machine that is up, and mostly left so. */
+static void run_from_checkpoint(const struct sim_config *config, unsigned requests)
 {
 	struct bed b;
 
 	bed_open(&b, config);
 	sim_checkpoint();
 	for (unsigned i = 0; i < b.channels; i++) {
-		b.lanes[i].left = sim_load(SMALL_REQUESTS / b.channels);
+		b.lanes[i].left = sim_load(requests / b.channels);
 		b.lanes[i].stride = WORDS / 2 - 1;
 	}
 	bed_work(&b);
-	if (sim_random(SMALL_STAYS) != 0)
+	if (sim_random(STAYS) != 0)
 		sim_leave();
 	bed_close(&b);
 }
 
-static void shape_small(const struct sim_config *config, struct sim_config *shape)
+static void run_small(const struct sim_config *config)
+{
+	run_from_checkpoint(config, SMALL_REQUESTS);
+}
+
+static void run_long(const struct sim_config *config)
+{
+	run_from_checkpoint(config, LONG_REQUESTS);
+}
+
+static void shape_machine(const struct sim_config *config, struct sim_config *shape)
 {
 	shape->queues = config->queues;
 	shape->pin_interrupts = config->pin_interrupts;
 	shape->shadow_doorbells = config->shadow_doorbells;
+	shape->cpus_max = config->cpus_max;
+	shape->channels_max = config->channels_max;
 }
 
 const struct sim_scenario scenario_nvme_io = {
@@ -284,7 +297,14 @@ const struct sim_scenario scenario_nvme_io = {
 
 const struct sim_scenario scenario_nvme_small = {
 	.name = "nvme-small",
-	.help = "16 reads and writes on a machine that is up: the quickest",
+	.help = "8 reads and writes on a machine that is up: the quickest",
 	.run = run_small,
-	.shape = shape_small,
+	.shape = shape_machine,
+};
+
+const struct sim_scenario scenario_nvme_long = {
+	.name = "nvme-long",
+	.help = "480 reads and writes on a machine that is up: rings go round many times",
+	.run = run_long,
+	.shape = shape_machine,
 };

@@ -8,5 +8,6 @@ const struct sim_scenario *const sim_scenarios[] = {
 	&scenario_nvme_io,
 	&scenario_nvme_rough,
 	&scenario_nvme_small,
+	&scenario_nvme_long,
 	NULL,
 };
