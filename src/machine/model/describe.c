@@ -202,6 +202,8 @@ static int set_switch(struct parser *p, const char *key, bool on)
 		d->threaded = on;
 	else if (strcmp(key, "port") == 0)
 		d->port = on;
+	else if (strcmp(key, "retain") == 0)
+		d->config.retains = on;
 	else if (strcmp(key, "absent") == 0)
 		d->absent = on;
 	else if (strcmp(key, "readonly") == 0)

@@ -177,6 +177,7 @@ static int read_config(const struct tree *t, int node, struct nvme_model_config 
 	c->latency_ns = f[8].value;
 	c->ready_ns = f[9].value;
 	c->shutdown_ns = f[10].value;
+	c->retains = has(t, node, "retain-state");
 	c->sgl = !has(t, node, "no-sgl");
 	c->shadow_doorbells = !has(t, node, "no-shadow-doorbells");
 	c->volatile_cache = !has(t, node, "no-write-cache");

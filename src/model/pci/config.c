@@ -96,8 +96,12 @@ void model_pci_add_pm(struct model_pci *f)
 
 	f->pm_cap = cap;
 	model_pci_set(f, cap + PCI_PM_CAPS, 2, FIELD_PREP(PCI_PM_CAPS_VERSION, 3));
-	model_pci_set(f, cap + PCI_PM_CONTROL, 2, PCI_PM_CTL_NO_RESET);
 	model_pci_allow(f, cap + PCI_PM_CONTROL, 2, PCI_PM_CTL_STATE, 0);
+}
+
+void model_pci_keep_state(struct model_pci *f)
+{
+	model_pci_set(f, f->pm_cap + PCI_PM_CONTROL, 2, PCI_PM_CTL_NO_RESET);
 }
 
 void model_pci_add_express(struct model_pci *f, unsigned type)
@@ -228,11 +232,31 @@ void model_pci_unplug(struct model_pci *f)
 
 /* ---- access ---- */
 
-static void function_written(struct model_pci *f, unsigned offset, unsigned size_bytes)
+/* PM §5.4.1: there is D0 and D3hot; whoever comes back from there begins as after a reset, or goes on as he was. */
+static bool power_changed(struct model_pci *f, unsigned was)
+{
+	unsigned now = model_pci_power_state(f);
+
+	if (now == was)
+		return false;
+	if (now != 0 && now != MODEL_PCI_D3HOT) {
+		uint32_t control = model_pci_get(f, f->pm_cap + PCI_PM_CONTROL, 2) & ~PCI_PM_CTL_STATE;
+
+		/* A state that it does not have: the write is discarded (PM §3.2.4). */
+		model_pci_set(f, f->pm_cap + PCI_PM_CONTROL, 2, control | FIELD_PREP(PCI_PM_CTL_STATE, was));
+		return false;
+	}
+	if (now == MODEL_PCI_D3HOT && f->ops != NULL && f->ops->sleeps != NULL)
+		f->ops->sleeps(f);
+	return now == 0 && (model_pci_get(f, f->pm_cap + PCI_PM_CONTROL, 2) & PCI_PM_CTL_NO_RESET) == 0;
+}
+
+static void function_written(struct model_pci *f, unsigned power_was)
 {
 	unsigned devctl = f->express_cap + PCIE_DEVCTL;
 
-	if (f->express_cap != 0 && (model_pci_get(f, devctl, 2) & PCIE_DEVCTL_FLR) != 0) {
+	if (power_changed(f, power_was) ||
+	    (f->express_cap != 0 && (model_pci_get(f, devctl, 2) & PCIE_DEVCTL_FLR) != 0)) {
 		function_reset(f);
 		return;
 	}
@@ -266,10 +290,12 @@ void model_pci_config_write(struct model_pci_root *root, uint16_t bdf, unsigned 
 			    uint32_t value)
 {
 	struct model_pci *f = model_pci_find(root, bdf);
+	unsigned power_was;
 
 	if (f == NULL || !access_is_natural(offset, size_bytes))
 		return;
 	root->ops->enter(root, f);
+	power_was = model_pci_power_state(f);
 	for (unsigned i = offset; i < offset + size_bytes; i++, value >>= 8) {
 		uint8_t byte = (uint8_t)value;
 		uint8_t kept = f->config[i] & (uint8_t)~f->writable[i] & (uint8_t) ~(f->clears[i] & byte);
@@ -278,7 +304,7 @@ void model_pci_config_write(struct model_pci_root *root, uint16_t bdf, unsigned 
 	}
 	/* Bus mastering must be derived before the device is told, and the device be told before it is let go. */
 	model_pci_derive(root);
-	function_written(f, offset, size_bytes);
+	function_written(f, power_was);
 	root->ops->leave(root, f);
 	if (f->is_bridge)
 		model_pci_port_written(f, offset, size_bytes);

@@ -14,7 +14,8 @@
 #include "base/list.h"
 #include "spec/pci.h"
 
-#define MODEL_PCI_DEAD UINT64_MAX /* in live[]: no access gets through */
+#define MODEL_PCI_D3HOT 3u
+#define MODEL_PCI_DEAD  UINT64_MAX /* in live[]: no access gets through */
 
 struct model_pci;
 struct model_pci_root;
@@ -28,6 +29,8 @@ struct model_pci_ops {
 	void (*reset)(struct model_pci *f);
 	/* Bus mastering or the kind of interrupts may have changed. */
 	void (*changed)(struct model_pci *f);
+	/* It goes to D3hot. May be NULL. */
+	void (*sleeps)(struct model_pci *f);
 };
 
 struct model_pci_root_ops {
@@ -101,6 +104,8 @@ void model_pci_init(struct model_pci *f, struct model_pci_bus *bus, uint8_t devf
 void model_pci_add_bar(struct model_pci *f, unsigned bar, uint64_t len_bytes, bool is_64bit, bool prefetchable);
 /* Capabilities: power management, PCI Express with function-level reset, MSI-X in @bar. */
 void model_pci_add_pm(struct model_pci *f);
+/* On its way back from D3hot the function keeps what it knew (No_Soft_Reset), instead of being reset. */
+void model_pci_keep_state(struct model_pci *f);
 void model_pci_add_express(struct model_pci *f, unsigned type);
 int model_pci_add_msix(struct model_pci *f, unsigned count, unsigned bar, uint64_t table_offset, uint64_t pba_offset);
 /* A device serial number (extended capability). */
@@ -144,6 +149,8 @@ void model_pci_set(struct model_pci *f, unsigned offset, unsigned size_bytes, ui
 void model_pci_allow(struct model_pci *f, unsigned offset, unsigned size_bytes, uint32_t writable, uint32_t clears);
 unsigned model_pci_add_capability(struct model_pci *f, uint8_t id, unsigned len_bytes);
 void model_pci_derive(struct model_pci_root *root);
+/* 0 for D0 to 3 for D3hot. */
+unsigned model_pci_power_state(const struct model_pci *f);
 void model_pci_intx_update(struct model_pci *f);
 void model_pci_msix_written(struct model_pci *f);
 void model_pci_reset(struct model_pci *f);

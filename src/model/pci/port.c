@@ -63,6 +63,7 @@ void model_pci_port_init(struct model_pci *f, struct model_pci_bus *bus, uint8_t
 	model_pci_allow(f, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_PARITY | PCI_BRIDGE_CTL_SERR | PCI_BRIDGE_CTL_RESET,
 			0);
 	model_pci_add_pm(f);
+	model_pci_keep_state(f);
 	model_pci_add_express(f, PCIE_TYPE_ROOT_PORT);
 	if (slot_number != 0)
 		port_add_slot(f, slot_number);

@@ -50,15 +50,15 @@ static bool path_forwards(const struct model_pci *f, uint64_t address, uint64_t 
 	return true;
 }
 
-static bool is_powered(const struct model_pci *f)
+unsigned model_pci_power_state(const struct model_pci *f)
 {
-	return f->pm_cap == 0 || FIELD_GET(PCI_PM_CTL_STATE, model_pci_get(f, f->pm_cap + PCI_PM_CONTROL, 2)) == 0;
+	return f->pm_cap == 0 ? 0 : FIELD_GET(PCI_PM_CTL_STATE, model_pci_get(f, f->pm_cap + PCI_PM_CONTROL, 2));
 }
 
 static void derive_function(struct model_pci *f, bool path_master, bool path_present)
 {
 	uint32_t command = model_pci_get(f, PCI_COMMAND, 2);
-	bool on = path_present && f->present && is_powered(f);
+	bool on = path_present && f->present && model_pci_power_state(f) == 0;
 
 	for (unsigned i = 0; i < PCI_BAR_COUNT_DEVICE; i++) {
 		uint64_t address = bar_address(f, i);

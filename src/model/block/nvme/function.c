@@ -25,11 +25,17 @@ static void function_changed(struct model_pci *f)
 	nvme_model_interrupts_changed(f->model);
 }
 
+static void function_sleeps(struct model_pci *f)
+{
+	nvme_model_sleep(f->model);
+}
+
 const struct model_pci_ops nvme_model_function_ops = {
 	.read = function_read,
 	.write = function_write,
 	.reset = function_reset,
 	.changed = function_changed,
+	.sleeps = function_sleeps,
 };
 
 int nvme_model_function_init(struct nvme_model *n, struct model_pci *f, struct model_pci_bus *bus, uint8_t devfn)
@@ -48,6 +54,8 @@ int nvme_model_function_init(struct nvme_model *n, struct model_pci *f, struct m
 	f->model = n;
 	model_pci_add_bar(f, NVME_PCI_BAR, NVME_MODEL_BAR_BYTES, true, false);
 	model_pci_add_pm(f);
+	if (n->config.retains)
+		model_pci_keep_state(f);
 	model_pci_add_express(f, bus->bridge != NULL ? PCIE_TYPE_ENDPOINT : PCIE_TYPE_RC_ENDPOINT);
 	if (n->config.msix_vectors == 0)
 		return 0;

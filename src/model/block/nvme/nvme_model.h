@@ -54,6 +54,7 @@ struct nvme_model_config {
 	uint16_t queue_pairs_max;       /* I/O queues, 1 to NVME_MODEL_QUEUES_MAX */
 	uint32_t queue_entries_max;     /* 2 to 65536 */
 	uint16_t msix_vectors;          /* that the function has; 0: the pin only */
+	bool retains;                   /* … keeps its state in D3hot */
 	uint8_t mdts;                   /* as in identify; 0: no limit */
 	uint8_t doorbell_stride;        /* CAP.DSTRD, 0 to 2 */
 	uint8_t page_shift_max;         /* 12 to 16 */
@@ -102,6 +103,8 @@ bool nvme_model_run(struct nvme_model *n, unsigned budget);
 void nvme_model_event(struct nvme_model *n);
 /* Function-level reset; power stays. */
 void nvme_model_reset(struct nvme_model *n);
+/* The function goes to D3hot, from where it may not come back as it was. */
+void nvme_model_sleep(struct nvme_model *n);
 /* MSI-X was switched on or off. */
 void nvme_model_interrupts_changed(struct nvme_model *n);
 /*

@@ -259,6 +259,14 @@ void nvme_model_reset(struct nvme_model *n)
 	controller_reset(n);
 }
 
+void nvme_model_sleep(struct nvme_model *n)
+{
+	struct model_host *host = n->host;
+
+	if ((n->cc & NVME_CC_EN) != 0 && FIELD_GET(NVME_CSTS_SHST, n->csts) != NVME_CSTS_SHST_COMPLETE)
+		host->ops->note(host, "put to D3hot enabled, and not shut down");
+}
+
 void nvme_model_power_cut(struct nvme_model *n, bool (*keep)(void *arg, uint64_t offset), void *arg)
 {
 	if (FIELD_GET(NVME_CSTS_SHST, n->csts) != NVME_CSTS_SHST_COMPLETE && (n->cc & NVME_CC_EN) != 0)
