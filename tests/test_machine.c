@@ -211,6 +211,20 @@ static int test_reset(struct ob_device *dev)
 	return 0;
 }
 
+static int test_sleep(struct ob_device *dev)
+{
+	assert(!to_test(dev)->asleep);
+	to_test(dev)->asleep = true;
+	return to_test(dev)->sleep_error;
+}
+
+static int test_wake(struct ob_device *dev)
+{
+	assert(to_test(dev)->asleep);
+	to_test(dev)->asleep = false;
+	return to_test(dev)->wake_error;
+}
+
 static bool test_is_present(struct ob_device *dev)
 {
 	return !__atomic_load_n(&to_test(dev)->absent, __ATOMIC_SEQ_CST);
@@ -288,6 +302,8 @@ static const struct bus_ops test_bus_ops = {
 	.region = test_region,
 	.enable_dma = test_enable_dma,
 	.reset = test_reset,
+	.suspend = test_sleep,
+	.resume = test_wake,
 	.is_present = test_is_present,
 	.irq_alloc = test_irq_alloc,
 	.irq_release = test_irq_release,

@@ -47,7 +47,8 @@ struct test_device {
 	bool absent;                   /* reads all ones, and is not present */
 	bool dma_enabled, vectors_held;
 	unsigned enables, disables, resets;
-	int enable_error;
+	bool asleep;
+	int enable_error, sleep_error, wake_error;
 	int fds[TEST_VECTORS_MAX];
 	/* under test_machine.lock */
 	bool masked[TEST_VECTORS_MAX], latched[TEST_VECTORS_MAX];

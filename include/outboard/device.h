@@ -23,7 +23,8 @@ enum ob_device_state {
 	OB_DEVICE_FOUND,   /* no driver */
 	OB_DEVICE_PROBING, /* a driver's probe is running */
 	OB_DEVICE_BOUND,
-	OB_DEVICE_FAILED, /* the driver's probe failed; ob_device_error() says how */
+	OB_DEVICE_SUSPENDED, /* bound, and without power: what users ask for waits */
+	OB_DEVICE_FAILED,    /* the driver's probe failed; ob_device_error() says how */
 	OB_DEVICE_REMOVING,
 	OB_DEVICE_GONE, /* surprise-removed or dead; only references keep it */
 };
@@ -66,6 +67,31 @@ int ob_device_unbind(struct ob_device *dev);
  * Return: 0; -ETIMEDOUT.
  */
 int ob_device_shutdown(struct ob_device *dev);
+/**
+ * ob_device_suspend - stop the device's work, save what it holds, and let it have no power
+ * @dev:         held; bound to a driver
+ * @deadline_ns: for its turn, and for what is in flight to end; each later step has a bound of its own
+ *
+ * It stays online: channels stay open, and what is submitted or asked for meanwhile waits until ob_device_resume(), its
+ * own deadline, its cancellation, or the end of its channel or device. A suspended device may be unbound, shut down or
+ * pulled out. One that is suspended already is left as it is.
+ * Context: task, or a plain thread.
+ * Return: 0; -ENOENT no driver; -EOPNOTSUPP its driver cannot; -EBUSY a device behind it works; -ENODEV gone; -ETIMEDOUT;
+ * -ENOMEM; or what the driver met. Unless it is gone it works on as before then.
+ * Spec: PCI Bus Power Management Interface 1.2 §5.4.1 (D3hot).
+ */
+int ob_device_suspend(struct ob_device *dev, uint64_t deadline_ns);
+/**
+ * ob_device_resume - power again, its state made anew, and on with what waits
+ * @dev:         held; one that is not suspended is left as it is
+ * @deadline_ns: for its turn; each later step has a bound of its own
+ *
+ * What was in flight when it was suspended, and not answered, is issued again.
+ * Context: task, or a plain thread.
+ * Return: 0; -EBUSY a device that it is behind is suspended; -ENODEV it is gone, or has no driver; -ETIMEDOUT nothing was
+ * done; -ENOMEM; or why the driver gave it up: then all that waited has ended with an error.
+ */
+int ob_device_resume(struct ob_device *dev, uint64_t deadline_ns);
 /** ob_device_mark_gone - the device stopped answering (all-ones, confirmed): offline now, removal follows. Any context.
  */
 void ob_device_mark_gone(struct ob_device *dev, const char *why);

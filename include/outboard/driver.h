@@ -65,6 +65,20 @@ struct ob_driver {
 	/* Power is about to go: get the device to safety at once, while requests are in flight. remove follows. May be
 	 * NULL. */
 	void (*shutdown)(struct ob_device *dev);
+	/*
+	 * suspend - stop work and quiesce the device: no DMA and no register access after this, what it keeps in
+	 * volatile memory is saved, and what users ask for waits. The bus then saves its own state and takes the power.
+	 * @deadline_ns bounds the wait for what is in flight. On failure the device works on as before.
+	 * Return: 0 or negative errno. NULL: the device cannot be suspended.
+	 */
+	int (*suspend)(struct ob_device *dev, uint64_t deadline_ns);
+	/*
+	 * resume - the device has power and the bus's state again, and may have lost all else: bring it up, go on with
+	 * what waits. Return: 0; -EAGAIN nothing was done by the deadline, it stays suspended; or negative errno: the
+	 * device is quiet and all requests have ended.
+	 * remove and shutdown may be called for a suspended device in place of this; it has power again then.
+	 */
+	int (*resume)(struct ob_device *dev, uint64_t deadline_ns);
 };
 
 /** ob_driver_register - add a driver to the context; it is matched against devices found from now on. 0; -EEXIST;

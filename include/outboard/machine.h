@@ -53,6 +53,21 @@ void ob_machine_close(struct ob_machine *machine);
 /** ob_machine_rescan - look for devices again and bind what is new; 0 or negative errno */
 int ob_machine_rescan(struct ob_machine *machine);
 
+/**
+ * ob_machine_suspend - ob_device_suspend() for all devices that have a driver, those behind others first
+ *
+ * When one refuses, those that were suspended by this call are resumed. Context: task, or a plain thread.
+ * Return: 0; what the first said that refused; -ENODEV; -ETIMEDOUT; -ENOMEM.
+ */
+int ob_machine_suspend(struct ob_machine *machine, uint64_t deadline_ns);
+/**
+ * ob_machine_resume - ob_device_resume() for all that are suspended, in the opposite order
+ *
+ * One that cannot be resumed keeps none of the others down. Context: task, or a plain thread.
+ * Return: 0; what the first said that could not; -ENODEV; -ETIMEDOUT; -ENOMEM.
+ */
+int ob_machine_resume(struct ob_machine *machine, uint64_t deadline_ns);
+
 /** ob_machine_context, ob_machine_uri - fixed for the machine's life; any context */
 struct ob *ob_machine_context(const struct ob_machine *machine);
 const char *ob_machine_uri(const struct ob_machine *machine);

@@ -42,6 +42,8 @@ static const char *state_name(enum ob_device_state state)
 		return "probing";
 	case OB_DEVICE_BOUND:
 		return "bound";
+	case OB_DEVICE_SUSPENDED:
+		return "suspended";
 	case OB_DEVICE_FAILED:
 		return "failed";
 	case OB_DEVICE_REMOVING:

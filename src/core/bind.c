@@ -48,6 +48,7 @@ static void device_tidy(struct ob_device *dev, enum ob_device_state state)
 	device_dma_detach(dev);
 	dev->driver_data = NULL;
 	dev->was_shut = false;
+	dev->suspended = false;
 	__atomic_store_n(&dev->driver, NULL, __ATOMIC_RELEASE);
 	device_set_state(dev, device_is_gone(dev) ? OB_DEVICE_GONE : state);
 }
@@ -99,9 +100,11 @@ int device_bind(struct ob_device *dev, uint64_t deadline_ns)
 
 	if (rc != 0)
 		return rc;
-	dev->bind_tried = true;
+	dev->bind_tried = !device_is_cut_off(dev);
 	if (device_is_gone(dev)) {
 		rc = -ENODEV;
+	} else if (device_is_cut_off(dev)) {
+		rc = -EBUSY;
 	} else if (dev->driver == NULL) {
 		driver = match_driver(dev, &row);
 		rc = driver != NULL ? device_probe(dev, driver, row) : -ENOENT;
@@ -129,6 +132,7 @@ static int take_away(struct ob_device *dev, enum haste haste, uint64_t deadline_
 	device_set_offline(dev);
 	if (haste == TAKE_AT_ONCE && dev->driver->shutdown != NULL && !dev->was_shut) {
 		dev->was_shut = true;
+		device_power_up(dev);
 		dev->driver->shutdown(dev);
 	}
 	rc = device_drain(dev, drain_ns < deadline_ns ? drain_ns : deadline_ns);
@@ -149,6 +153,7 @@ static int take_away(struct ob_device *dev, enum haste haste, uint64_t deadline_
 	}
 	ob_info(ob, "%s: removing %s", dev->name, dev->driver->name);
 	device_set_state(dev, OB_DEVICE_REMOVING);
+	device_power_up(dev);
 	dev->driver->remove(dev);
 	device_tidy(dev, OB_DEVICE_FOUND);
 unlock:

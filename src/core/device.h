@@ -33,6 +33,12 @@ struct bus_ops {
 	int (*region)(struct ob_device *dev, unsigned index, struct ob_region *out);
 	int (*enable_dma)(struct ob_device *dev, bool enable);
 	int (*reset)(struct ob_device *dev);
+	/*
+	 * Save what the bus set up, bus master off, lowest power; and back, but for bus mastering, which the driver
+	 * asks for. The device is quiet. Either may be NULL: nothing to do. 0; -ENODEV; -ETIMEDOUT.
+	 */
+	int (*suspend)(struct ob_device *dev);
+	int (*resume)(struct ob_device *dev);
 	bool (*is_present)(struct ob_device *dev);
 	/* Task. Fills @out; count is between min and max. */
 	int (*irq_alloc)(struct ob_device *dev, unsigned min, unsigned max, unsigned kinds,
@@ -65,9 +71,12 @@ struct ob_device {
 	struct list dma;      /* coherent allocations, for the leak check */
 	struct ob_dma_stats dma_stats;
 	struct ob_work gone_work;
-	bool bind_tried;      /* a rescan binds only what is new */
-	bool was_shut;        /* its driver's shutdown ran: offline until it is unbound; under lock */
-	struct ob_mutex lock; /* bind, unbind, reset: one at a time; tasks of CPU 0 */
+	bool bind_tried;           /* a rescan binds only what is new */
+	bool was_shut;             /* its driver's shutdown ran: offline until it is unbound; under lock */
+	bool suspended;            /* its driver is; CPU 0 */
+	bool suspended_by_machine; /* … together with all others; under machine->mutex */
+	bool unpowered;            /* … and the bus took its power; under lock */
+	struct ob_mutex lock;      /* bind, unbind, suspend, resume: one at a time; tasks of CPU 0 */
 };
 
 /** device_init - the embedded part; one reference, which core takes over at device_add(); state FOUND */

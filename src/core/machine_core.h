@@ -107,6 +107,15 @@ int device_shutdown(struct ob_device *dev, uint64_t deadline_ns);
 /* Work of dev->gone_work. */
 void device_gone_work(struct ob_work *work);
 
+/* ---- suspend.c: tasks of CPU 0 ---- */
+
+int device_suspend(struct ob_device *dev, uint64_t deadline_ns);
+int device_resume(struct ob_device *dev, uint64_t deadline_ns);
+/* Power for a device that has none, with what the bus set up. Under dev->lock. 0; -ENODEV: it is marked as gone. */
+int device_power_up(struct ob_device *dev);
+/* Something that it is behind is suspended. */
+bool device_is_cut_off(struct ob_device *dev);
+
 /* ---- dma.c ---- */
 
 void machine_dma_init(struct ob_machine *machine);

@@ -150,6 +150,7 @@ void pci_capabilities_read(struct pci_function *fn)
 	if (fn->express != 0 && fn->config_len == PCIE_CONFIG_LEN)
 		walk_extended(fn);
 	fn->af = usable(fn, PCI_CAP_ID_AF, PCI_AF_CAP_LENGTH);
+	fn->pm = usable(fn, PCI_CAP_ID_PM, PCI_PM_LEN);
 	fn->msix = usable(fn, PCI_CAP_ID_MSIX, PCI_MSIX_LEN);
 	read_msi(fn);
 	fn->info.express = fn->express != 0;

@@ -69,6 +69,7 @@ static int pci_enable(struct ob_device *dev)
 {
 	struct pci_function *fn = pci_function_of(dev);
 	uint16_t bits;
+	int rc;
 
 	if (fn->is_bridge || fn->untouchable)
 		return 0;
@@ -76,6 +77,9 @@ static int pci_enable(struct ob_device *dev)
 		ob_err(fn->host->ob, "pci %s: a memory BAR has no address, it cannot be used", dev->name);
 		return -ENOSPC;
 	}
+	rc = pci_power_on(fn);
+	if (rc != 0)
+		return rc;
 	pci_command_update(fn, 0, bits);
 	return 0;
 }
@@ -155,6 +159,8 @@ const struct bus_ops pci_bus_ops = {
 	.region = pci_region,
 	.enable_dma = pci_enable_dma,
 	.reset = pci_reset,
+	.suspend = pci_suspend,
+	.resume = pci_resume,
 	.is_present = pci_is_present,
 	.irq_alloc = pci_irq_alloc,
 	.irq_release = pci_irq_release,

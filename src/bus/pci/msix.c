@@ -16,6 +16,21 @@ static void control_update(struct pci_function *fn, uint16_t clear, uint16_t set
 	pci_write(fn, fn->msix + PCI_MSIX_CONTROL, 2, (control & ~clear) | set);
 }
 
+/*
+ * The vector's own CPU masks it at any time, also amid a reset or the return of power, which write all entries from
+ * CPU 0: whoever finds after its write that the wish has changed meanwhile writes again.
+ */
+static void write_mask(struct pci_function *fn, unsigned vector)
+{
+	uint64_t at = (uint64_t)vector * PCI_MSIX_ENTRY_LEN + PCI_MSIX_ENTRY_CONTROL;
+	uint32_t now;
+
+	do {
+		now = __atomic_load_n(&fn->irq.masked[vector], __ATOMIC_SEQ_CST);
+		ob_mmio_write32(&fn->irq.table, at, now);
+	} while (__atomic_load_n(&fn->irq.masked[vector], __ATOMIC_SEQ_CST) != now);
+}
+
 static void write_entry(struct pci_function *fn, unsigned vector)
 {
 	const struct machine_msi *msi = &fn->irq.msi[vector];
@@ -24,7 +39,7 @@ static void write_entry(struct pci_function *fn, unsigned vector)
 	ob_mmio_write32(&fn->irq.table, at + PCI_MSIX_ENTRY_ADDRESS_LO, (uint32_t)msi->address);
 	ob_mmio_write32(&fn->irq.table, at + PCI_MSIX_ENTRY_ADDRESS_HI, (uint32_t)(msi->address >> 32));
 	ob_mmio_write32(&fn->irq.table, at + PCI_MSIX_ENTRY_DATA, msi->data);
-	ob_mmio_write32(&fn->irq.table, at + PCI_MSIX_ENTRY_CONTROL, fn->irq.masked[vector]);
+	write_mask(fn, vector);
 }
 
 static void program(struct pci_function *fn)
@@ -107,13 +122,10 @@ void pci_msix_release(struct pci_function *fn)
 
 void pci_msix_mask(struct pci_function *fn, unsigned vector, bool mask)
 {
-	const struct ob_region *table = &fn->irq.table;
-	uint64_t at = (uint64_t)vector * PCI_MSIX_ENTRY_LEN + PCI_MSIX_ENTRY_CONTROL;
-
 	if (!fn->irq.msi[vector].program)
 		return;
-	fn->irq.masked[vector] = mask ? PCI_MSIX_ENTRY_MASKED : 0;
-	ob_mmio_write32(table, at, fn->irq.masked[vector]);
+	__atomic_store_n(&fn->irq.masked[vector], mask ? PCI_MSIX_ENTRY_MASKED : 0, __ATOMIC_SEQ_CST);
+	write_mask(fn, vector);
 }
 
 void pci_msix_restore(struct pci_function *fn)

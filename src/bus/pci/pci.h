@@ -49,11 +49,17 @@ struct pci_irq_state {
 	unsigned count;
 	int *fds;
 	struct machine_msi *msi;
-	uint32_t *masked;          /* msix: the vector control as written, by vector */
+	uint32_t *masked;          /* msix: the vector control as wished, by vector; __atomic */
 	uint32_t msi_mask;         /* msi: the mask register as written */
 	struct ob_region table;    /* msix */
 	struct machine_intx intx;  /* intx */
 	bool intx_off_implemented; /* intx: the command bit holds what is written to it */
+};
+
+/* What software set up in a function's configuration, besides BARs, command and interrupts, which are known anyway. */
+struct pci_saved {
+	uint16_t device_control, link_control, device_control2, link_control2;
+	uint8_t cache_line, latency_timer, interrupt_line;
 };
 
 struct pci_function {
@@ -73,13 +79,14 @@ struct pci_function {
 	bool window_io, window_io32, window_prefetch, window_prefetch64;
 	unsigned cap_count, ext_count;
 	struct pci_capability cap[PCI_CAPS_PER_CONFIG], ext[PCI_EXT_MAX];
-	unsigned express, msi, msix, af;               /* offsets of usable capabilities, or 0 */
+	unsigned express, msi, msix, af, pm;           /* offsets of usable capabilities, or 0 */
 	unsigned msix_entries;                         /* of the table, as far as it lies in its BAR */
 	unsigned msix_max;                             /* a quirk's limit; 0: none */
 	uint64_t quirks;                               /* PCI_QUIRK_* */
 	struct ob_region region[PCI_BAR_COUNT_DEVICE]; /* len 0: not opened; closed at disable */
 	uint32_t command; /* __atomic: the command register as we want it; changed by pci_command_update() */
 	struct pci_irq_state irq;
+	struct pci_saved saved; /* of a function without power */
 };
 
 struct pci_host {
@@ -203,5 +210,17 @@ void pci_intx_swizzle(const struct pci_function *fn, unsigned *slot, unsigned *p
 int pci_reset(struct ob_device *dev);
 /* Wait until the function's vendor id reads as it was. Task. 0; -ETIMEDOUT; -ENODEV. */
 int pci_wait_ready(struct pci_function *fn, uint64_t deadline_ns);
+/* Until no request of the function is unanswered; not for ever. Task. */
+void pci_wait_quiet(struct pci_function *fn);
+/* What software set up, for a function that is about to lose it. */
+void pci_save(struct pci_function *fn, struct pci_saved *s);
+/* … and all of it again, with BARs, command and interrupts. */
+void pci_restore(struct pci_function *fn, const struct pci_saved *s);
+
+/* ---- power.c ---- */
+int pci_suspend(struct ob_device *dev);
+int pci_resume(struct ob_device *dev);
+/* For its driver to come: whoever had it before may have left it without power. Task. 0; -ENODEV. */
+int pci_power_on(struct pci_function *fn);
 
 #endif

@@ -13,18 +13,13 @@
 #define PENDING_WAIT_NS (500 * OB_NS_PER_MS)
 #define POLL_NS         (5 * OB_NS_PER_MS)
 
-struct saved {
-	uint16_t device_control, link_control, device_control2, link_control2;
-	uint8_t cache_line, latency_timer, interrupt_line;
-};
-
 static bool has_v2(const struct pci_function *fn)
 {
 	return fn->express != 0 && fn->express + PCIE_CAP_LEN_V2 <= PCI_CONFIG_LEN &&
 	       FIELD_GET(PCIE_FLAGS_VERSION, (unsigned)pci_read16(fn, fn->express + PCIE_FLAGS)) >= 2;
 }
 
-static void save(struct pci_function *fn, struct saved *s)
+void pci_save(struct pci_function *fn, struct pci_saved *s)
 {
 	s->cache_line = pci_read8(fn, PCI_CACHE_LINE);
 	s->latency_timer = pci_read8(fn, PCI_LATENCY_TIMER);
@@ -39,7 +34,7 @@ static void save(struct pci_function *fn, struct saved *s)
 	}
 }
 
-static void restore(struct pci_function *fn, const struct saved *s)
+void pci_restore(struct pci_function *fn, const struct pci_saved *s)
 {
 	pci_write(fn, PCI_CACHE_LINE, 1, s->cache_line);
 	pci_write(fn, PCI_LATENCY_TIMER, 1, s->latency_timer);
@@ -59,19 +54,24 @@ static void restore(struct pci_function *fn, const struct saved *s)
 	pci_command_update(fn, 0, 0);
 }
 
-static void wait_not_pending(struct pci_function *fn)
+static bool is_pending(const struct pci_function *fn)
+{
+	if (fn->express != 0)
+		return pci_read16(fn, fn->express + PCIE_DEVSTA) & PCIE_DEVSTA_PENDING;
+	return fn->af != 0 && (pci_read8(fn, fn->af + PCI_AF_STATUS) & PCI_AF_STATUS_TP);
+}
+
+void pci_wait_quiet(struct pci_function *fn)
 {
 	uint64_t deadline = ob_deadline(PENDING_WAIT_NS);
 
-	while (ob_now_ns() < deadline) {
-		bool pending = fn->express != 0 ? pci_read16(fn, fn->express + PCIE_DEVSTA) & PCIE_DEVSTA_PENDING
-						: pci_read8(fn, fn->af + PCI_AF_STATUS) & PCI_AF_STATUS_TP;
-
-		if (!pending)
+	while (is_pending(fn)) {
+		if (ob_now_ns() >= deadline) {
+			ob_warn(fn->host->ob, "pci %s: transactions are still pending", fn->dev.name);
 			return;
+		}
 		ob_task_sleep(ob_now_ns() + POLL_NS);
 	}
-	ob_warn(fn->host->ob, "pci %s: transactions are still pending, reset all the same", fn->dev.name);
 }
 
 int pci_wait_ready(struct pci_function *fn, uint64_t deadline_ns)
@@ -93,7 +93,7 @@ int pci_reset(struct ob_device *dev)
 {
 	struct pci_function *fn = pci_function_of(dev);
 	bool by_express;
-	struct saved saved = {0};
+	struct pci_saved saved = {0};
 	int rc;
 
 	if (!fn->info.flr || fn->is_bridge || fn->untouchable)
@@ -101,10 +101,10 @@ int pci_reset(struct ob_device *dev)
 	if (pci_read16(fn, PCI_VENDOR_ID) != fn->info.vendor)
 		return -ENODEV;
 	by_express = fn->express != 0 && (pci_read32(fn, fn->express + PCIE_DEVCAP) & PCIE_DEVCAP_FLR);
-	save(fn, &saved);
+	pci_save(fn, &saved);
 	/* No new transactions, and the old ones answered: a completion that comes after the reset has no owner. */
 	pci_write(fn, PCI_COMMAND, 2, PCI_COMMAND_INTX_OFF);
-	wait_not_pending(fn);
+	pci_wait_quiet(fn);
 	if (by_express)
 		pci_write(fn, fn->express + PCIE_DEVCTL, 2, saved.device_control | PCIE_DEVCTL_FLR);
 	else
@@ -115,6 +115,6 @@ int pci_reset(struct ob_device *dev)
 		ob_err(fn->host->ob, "pci %s: does not answer after its reset", dev->name);
 		return rc;
 	}
-	restore(fn, &saved);
+	pci_restore(fn, &saved);
 	return 0;
 }
