@@ -185,6 +185,61 @@ int bed_do(struct bed *b, enum ob_block_op op, uint64_t lba, uint32_t blocks)
 	return bed_status(b, 0);
 }
 
+/* ---- a load ---- */
+
+void bed_load_start(struct bed *b, struct bed_load *load, unsigned requests)
+{
+	assert_true(requests <= BED_REQUESTS);
+	bed_wait(b, 60 * OB_NS_PER_S);
+	memset(b->requests, 0, sizeof(b->requests));
+	memset(load, 0, sizeof(*load));
+	load->random.state = 4711;
+	load->requests = requests;
+}
+
+static void load_check(struct bed *b, const struct bed_load *load, unsigned index)
+{
+	const struct bed_request *r = &b->requests[index];
+
+	if (r->ends == 0)
+		return;
+	assert_int_equal(bed_status(b, index), 0);
+	if (r->request.op == OB_BLOCK_READ && load->value[index] != 0)
+		assert_int_equal(*(const uint32_t *)bed_buffer(b, index), load->value[index]);
+}
+
+void bed_load_turn(struct bed *b, struct bed_load *load)
+{
+	for (unsigned i = 0; i < load->requests; i++) {
+		bool write = random_percent(&load->random, 50);
+
+		if (b->requests[i].busy)
+			continue;
+		load_check(b, load, i);
+		assert_int_equal(bed_submit(b, i, write ? OB_BLOCK_WRITE : OB_BLOCK_READ, i, 1), 0);
+		/* The device is told of it by the kick. */
+		if (write)
+			load->value[i] = ++load->next;
+		*(uint32_t *)bed_buffer(b, i) = write ? load->next : 0;
+	}
+	ob_block_kick(b->channel);
+	ob_cpu_turn(ob_cpu_get(b->ob, 0), 0);
+}
+
+void bed_load_finish(struct bed *b, struct bed_load *load, uint64_t timeout_ns)
+{
+	bed_wait(b, timeout_ns);
+	for (unsigned i = 0; i < load->requests; i++) {
+		load_check(b, load, i);
+		assert_int_equal(bed_submit(b, i, OB_BLOCK_READ, i, 1), 0);
+	}
+	bed_wait(b, timeout_ns);
+	for (unsigned i = 0; i < load->requests; i++)
+		load_check(b, load, i);
+}
+
+/* ---- the machine ---- */
+
 void bed_command(struct bed *b, const char *format, ...)
 {
 	char text[512], *reply = NULL;

@@ -10,6 +10,8 @@
 #include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
+#include "tests/random.h"
+
 #define BED_REQUESTS 256u
 #define BED_BUFFER   4096u /* of each request */
 #define BED_NAMES    16u
@@ -54,6 +56,20 @@ bool bed_turn_until(struct bed *b, bool (*condition)(struct bed *b), uint64_t ti
 /* One request, alone. Returns its status. */
 int bed_do(struct bed *b, enum ob_block_op op, uint64_t lba, uint32_t blocks);
 int bed_status(const struct bed *b, unsigned index);
+
+/* A load whose data is checked: each request has a block of its own, which it writes and reads. */
+struct bed_load {
+	struct random random;
+	unsigned requests;
+	uint32_t value[BED_REQUESTS]; /* that was written last; 0: none yet */
+	uint32_t next;
+};
+
+void bed_load_start(struct bed *b, struct bed_load *load, unsigned requests);
+/* One turn of the CPU; what has ended is looked at and submitted again. */
+void bed_load_turn(struct bed *b, struct bed_load *load);
+/* Wait for all, and read every block once more. */
+void bed_load_finish(struct bed *b, struct bed_load *load, uint64_t timeout_ns);
 
 /* The machine's own language; must work. The reply, to be freed with ob_free(), or NULL for nothing. */
 void bed_command(struct bed *b, const char *format, ...) OB_PRINTF(2, 3);

@@ -112,7 +112,8 @@ static void admin_soft_intx(void *arg)
 	 * waits for admin commands look for themselves.
 	 */
 	n->admin.masked = any_held(n);
-	if (!n->admin.masked)
+	/* A controller that is disabled has nothing masked, and one without power no registers. */
+	if (!n->admin.masked && !n->quiet)
 		ob_mmio_write32(&n->regs, NVME_INTMC, BIT(0));
 }
 
@@ -305,17 +306,21 @@ bool nvme_is_online(const struct nvme *n)
 	return true;
 }
 
-/* While a reset runs, only its own task may use the queue. A slot may have to come free first. */
+/*
+ * While a reset runs, only its own task may use the queue; while the controller is suspended, nobody. A slot may have to
+ * come free first.
+ */
 static int admin_post_waiting(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_ns)
 {
 	for (;;) {
-		bool foreign = n->reset_task != NULL && n->reset_task != ob_task_current();
+		bool foreign = n->state == NVME_SUSPENDED ||
+			       (n->reset_task != NULL && n->reset_task != ob_task_current());
 		int ret = foreign ? -EBUSY : nvme_admin_post(n, cmd);
 		uint64_t now = ob_now_ns();
 
 		if (ret != -EBUSY)
 			return ret;
-		if (nvme_is_gone(n) || n->ending || (cmd->user && !nvme_is_online(n)))
+		if (nvme_is_gone(n) || n->ending || (foreign && n->stopping) || (cmd->user && !nvme_is_online(n)))
 			return -ENODEV;
 		if (now >= deadline_ns)
 			return -EBUSY;

@@ -307,7 +307,8 @@ static void queue_start(void *arg)
 	config.mode = q->channel->mode;
 	ob_timer_init(&q->tick, q->cpu, nvme_queue_tick);
 	ob_timer_init(&q->retry, q->cpu, nvme_queue_retry);
-	q->state = NVME_QUEUE_LIVE;
+	/* While it is suspended no queue can be made; this one comes with all others when it resumes. */
+	q->state = q->created ? NVME_QUEUE_LIVE : NVME_QUEUE_FROZEN;
 	ob_poll_start(&q->poll, q->cpu, &poll_ops, q, &config);
 	q->polling = true;
 }
@@ -362,7 +363,7 @@ static int channel_open(struct ob_block *block, struct ob_block_channel *channel
 	if (ret != 0)
 		goto dispose;
 	nvme_ring_rewind(&q->ring);
-	ret = nvme_queue_create(n, q);
+	ret = n->state == NVME_SUSPENDED ? 0 : nvme_queue_create(n, q);
 	if (ret != 0)
 		goto dispose;
 	/* Before the start: a poll of the other CPU comes through the channel at once. */
@@ -370,7 +371,8 @@ static int channel_open(struct ob_block *block, struct ob_block_channel *channel
 	channel->depth = q->depth;
 	ret = nvme_call(q, queue_start, q);
 	if (ret != 0) {
-		nvme_queue_delete(n, q);
+		if (q->created)
+			nvme_queue_delete(n, q);
 		goto dispose;
 	}
 	list_add_tail(&n->queues, &q->link);

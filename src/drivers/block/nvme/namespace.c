@@ -193,6 +193,30 @@ static int scan_later(struct scan *s, struct nvme_namespace *ns)
 	return 0;
 }
 
+int nvme_namespace_holds(struct nvme *n, const struct nvme_namespace *ns)
+{
+	struct nvme_identify_namespace *id = nvme_alloc(n, sizeof(*id));
+	struct nvme_namespace_info info;
+	uint16_t status = 0;
+	int ret;
+
+	if (id == NULL)
+		return -ENOMEM;
+	ret = nvme_identify(n, NVME_CNS_NAMESPACE, ns->nsid, id, &status);
+	if (status != 0) {
+		/* As in a scan: as long as nobody says what it is now, it is what it was. */
+		ret = status != NVME_SC_INVALID_NAMESPACE_OR_FORMAT;
+	} else if (ret == 0) {
+		ret = nvme_parse_namespace(n, ns->nsid, id, &info);
+		ret = ret == -EIO || (ret == 0 && !is_another(&ns->info, &info));
+	}
+	ob_free(id);
+	if (ret == 0)
+		ob_warn(n->ob, "%s: namespace %u is gone or another one now; what waits for it is not issued", n->name,
+			ns->nsid);
+	return ret;
+}
+
 static int scan_one(struct nvme *n, struct scan *s, uint32_t nsid)
 {
 	struct nvme_namespace *ns = find(n, nsid);
@@ -237,6 +261,17 @@ static void remove_unseen(struct nvme *n)
 	}
 }
 
+/* Whatever the device says of them now: their queues were not made again. */
+static void remove_lost(struct nvme *n)
+{
+	list_for_each_safe (node, &n->namespaces) {
+		struct nvme_namespace *ns = list_entry(node, struct nvme_namespace, link);
+
+		if (ns->lost)
+			namespace_remove(n, ns);
+	}
+}
+
 static void rescan_later(struct nvme *n)
 {
 	if (n->rescan_tries >= RESCANS_MAX) {
@@ -252,6 +287,7 @@ int nvme_rescan(struct nvme *n)
 	int ret;
 
 	n->rescan_ns = 0;
+	remove_lost(n);
 	if (s == NULL) {
 		rescan_later(n);
 		return -ENOMEM;

@@ -69,7 +69,7 @@ enum nvme_quirk_flag {
 
 enum nvme_queue_state {
 	NVME_QUEUE_LIVE,
-	NVME_QUEUE_FROZEN,  /* a reset runs: requests are kept and issued at its end */
+	NVME_QUEUE_FROZEN,  /* a reset runs, or it is suspended: requests are kept and issued at its end */
 	NVME_QUEUE_BROKEN,  /* the device wrote nonsense: as frozen, the reset is asked for */
 	NVME_QUEUE_CLOSING, /* no more requests */
 	NVME_QUEUE_DEAD,    /* the controller is gone or given up */
@@ -151,14 +151,15 @@ struct nvme_queue {
 	struct nvme *nvme;
 	struct ob_dma lists_dma;
 	/* CPU 0's */
-	struct list link; /* nvme.queues, or nvme.graveyard */
-	unsigned vector;  /* 0: none of its own */
-	bool shared;      /* interrupts by the admin queue's vector */
-	bool created;     /* the controller has it */
-	bool closing;     /* channel_close is at it */
-	bool wants_abort; /* __atomic */
-	bool silent;      /* its CPU did not answer in the reset that runs, or ran last */
-	bool progress;    /* something completed since the last reset; written in freeze */
+	struct list link;    /* nvme.queues, or nvme.graveyard */
+	unsigned vector;     /* 0: none of its own */
+	bool shared;         /* interrupts by the admin queue's vector */
+	bool created;        /* the controller has it */
+	bool closing;        /* channel_close is at it */
+	bool wants_abort;    /* __atomic */
+	bool silent;         /* its CPU did not answer in the reset that runs, or ran last */
+	uint32_t unanswered; /* commands that the controller had when it was looked at; written in drain */
+	bool progress;       /* something completed since the last reset; written in freeze */
 	uint64_t completed_seen;
 	struct ob_work death, wake; /* for a CPU that did not answer a call */
 	struct nvme_cqe never;      /* the ring of a queue that was left behind */
@@ -222,6 +223,9 @@ struct nvme_namespace {
 	struct nvme_namespace_info info;
 	struct ob_block *block;
 	bool seen; /* in the scan that runs */
+	/* by the reset that runs, or ran last; under nvme.lock */
+	bool checked;
+	bool lost; /* gone, or another: the next scan takes it away */
 };
 
 /* ---- controller ---- */
@@ -230,6 +234,9 @@ enum nvme_state {
 	NVME_STARTING,
 	NVME_LIVE,
 	NVME_RESETTING,
+	NVME_SUSPENDING,
+	NVME_SUSPENDED, /* disabled, perhaps without power: requests wait in their slots */
+	NVME_RESUMING,
 	NVME_STOPPING,
 	NVME_DEAD, /* given up; quiet */
 };
@@ -495,11 +502,28 @@ void nvme_abort_late(struct nvme *n);
 int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns);
 /* Give the controller up: quiesce, end all requests with @error. Under n->lock. */
 void nvme_die(struct nvme *n, int error);
+/*
+ * The parts of a reset; under n->lock, in a state that says so. Freeze: no queue posts or takes any more. Forget: the
+ * controller is quiet and knows no queue; what it did not answer waits in its slots. Renew: from whatever state it is
+ * in to a controller that works, with as many tries as it takes; or it is given up.
+ */
+void nvme_freeze(struct nvme *n);
+void nvme_forget(struct nvme *n);
+int nvme_renew(struct nvme *n);
+/* @fn on each queue's CPU, but for those whose CPU does not answer. */
+void nvme_call_queues(struct nvme *n, void (*fn)(void *arg));
 /* Quiet the controller and end all that is in flight, each queue's on its own CPU. n->lock, or nobody else is there. */
 void nvme_end_queues(struct nvme *n, int error);
 void nvme_queue_init_works(struct nvme_queue *q);
 /* @fn on the queue's CPU, within NVME_CALL_TIMEOUT_NS. Task on CPU 0. 0; -ETIMEDOUT; -ENOMEM. */
 int nvme_call(struct nvme_queue *q, void (*fn)(void *arg), void *arg);
+
+/* ---- suspend.c ---- */
+
+/* Let what is in flight end, until @deadline_ns at most, save, disable. 0; negative errno: it works on, or is dead. */
+int nvme_suspend(struct nvme *n, uint64_t deadline_ns);
+/* 0; negative errno: it was given up, or nothing was done as its turn did not come. */
+int nvme_resume(struct nvme *n, uint64_t deadline_ns);
 
 /* ---- data.c: PRP and SGL ---- */
 
@@ -527,6 +551,11 @@ int nvme_sgl_build(const struct nvme_list *list, const struct ob_block_request *
 /* Find what is there; publish, unpublish, resize. Service task, or probe. */
 int nvme_rescan(struct nvme *n);
 void nvme_namespaces_remove(struct nvme *n);
+/*
+ * After a reset, before requests are issued again: is it still there and the same? What is not is left to the next
+ * scan. Return: 1; 0; negative errno when nobody answered.
+ */
+int nvme_namespace_holds(struct nvme *n, const struct nvme_namespace *ns);
 
 /* ---- event.c ---- */
 

@@ -67,6 +67,16 @@ static void nvme_shutdown(struct ob_device *dev)
 	nvme_stop_abruptly(ob_device_driver_data(dev));
 }
 
+static int nvme_suspend_device(struct ob_device *dev, uint64_t deadline_ns)
+{
+	return nvme_suspend(ob_device_driver_data(dev), deadline_ns);
+}
+
+static int nvme_resume_device(struct ob_device *dev, uint64_t deadline_ns)
+{
+	return nvme_resume(ob_device_driver_data(dev), deadline_ns);
+}
+
 static const struct ob_match nvme_match[] = {
 	OB_PCI_CLASS(NVME_PCI_CLASS, NVME_PCI_CLASS_MASK),
 	OB_MATCH_LAST,
@@ -78,4 +88,6 @@ const struct ob_driver nvme_driver = {
 	.probe = nvme_probe,
 	.remove = nvme_remove,
 	.shutdown = nvme_shutdown,
+	.suspend = nvme_suspend_device,
+	.resume = nvme_resume_device,
 };

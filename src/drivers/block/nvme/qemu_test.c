@@ -443,6 +443,53 @@ static void test_qemu_stopped_for_a_moment_loses_nothing(void **state)
 	assert_int_equal(stats(&bed).resets, 0);
 }
 
+/* ---- suspended ---- */
+
+static void suspend_under_load(const char *more, enum ob_completion_mode mode)
+{
+	static struct bed_load load;
+	struct ob_device *dev;
+
+	open_plain(more, mode, 20 * OB_NS_PER_S);
+	dev = ob_block_device(bed.block);
+	bed_load_start(&bed, &load, LOAD);
+	for (unsigned i = 0; i < 10; i++) {
+		for (unsigned turns = (unsigned)random_below(&load.random, 100); turns > 0; turns--)
+			bed_load_turn(&bed, &load);
+		assert_int_equal(ob_device_suspend(dev, ob_deadline(LONG)), 0);
+		for (unsigned turns = (unsigned)random_below(&load.random, 5); turns > 0; turns--)
+			bed_load_turn(&bed, &load);
+		assert_int_equal(ob_device_resume(dev, ob_deadline(LONG)), 0);
+	}
+	bed_load_finish(&bed, &load, LONG);
+	assert_int_equal(bed_logged(&bed, ": resumed"), 10);
+	assert_int_equal(bed_logged(&bed, "controller reset"), 0);
+	assert_int_equal(stats(&bed).reissues, 0);
+	bed_close(&bed);
+}
+
+static void test_suspended_under_load_it_loses_nothing(void **state)
+{
+	suspend_under_load("", OB_COMPLETION_INTERRUPT);
+	suspend_under_load("", OB_COMPLETION_HYBRID);
+	suspend_under_load("", OB_COMPLETION_POLLED);
+}
+
+static void test_qemu_killed_while_suspended_ends_all_with_enodev(void **state)
+{
+	struct ob_device *dev;
+
+	open_plain("", OB_COMPLETION_INTERRUPT, TIMEOUT);
+	dev = ob_block_device(bed.block);
+	assert_int_equal(ob_device_suspend(dev, ob_deadline(LONG)), 0);
+	for (unsigned i = 0; i < LOAD; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	kill(qemu_pid(&bed), SIGKILL);
+	bed_wait(&bed, LONG);
+	expect_all(LOAD, -ENODEV);
+	assert_int_equal(ob_device_resume(dev, ob_deadline(LONG)), -ENODEV);
+}
+
 /* ---- several CPUs ---- */
 
 struct reader {
@@ -471,7 +518,7 @@ static void *read_on(void *arg)
 	return NULL;
 }
 
-static void test_resets_while_other_cpus_work_disturb_nobody(void **state)
+static void test_resets_and_sleeps_while_other_cpus_work_disturb_nobody(void **state)
 {
 	struct reader readers[3];
 	pthread_t threads[3];
@@ -489,6 +536,8 @@ static void test_resets_while_other_cpus_work_disturb_nobody(void **state)
 	for (unsigned i = 0; i < 20; i++) {
 		usleep(20000);
 		assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(LONG)), 0);
+		assert_int_equal(ob_machine_suspend(bed.machine, ob_deadline(LONG)), 0);
+		assert_int_equal(ob_machine_resume(bed.machine, ob_deadline(LONG)), 0);
 	}
 	for (unsigned i = 0; i < 3; i++)
 		__atomic_store_n(&readers[i].stop, true, __ATOMIC_RELEASE);
@@ -532,7 +581,9 @@ int main(void)
 		NVME_TEST(test_qemu_killed_under_load_ends_all_with_enodev),
 		NVME_TEST(test_qemu_stopped_under_load_ends_all),
 		NVME_TEST(test_qemu_stopped_for_a_moment_loses_nothing),
-		NVME_TEST(test_resets_while_other_cpus_work_disturb_nobody),
+		NVME_TEST(test_suspended_under_load_it_loses_nothing),
+		NVME_TEST(test_qemu_killed_while_suspended_ends_all_with_enodev),
+		NVME_TEST(test_resets_and_sleeps_while_other_cpus_work_disturb_nobody),
 		NVME_TEST(test_probe_each_call_failing_leaves_nothing),
 	};
 

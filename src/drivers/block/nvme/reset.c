@@ -7,6 +7,9 @@
  * has ended, it was in flight together with all that could touch the same blocks since, and NVMe gives no order among
  * such commands (§6.1). Reading, writing the same data, zeroing, deallocating and flushing twice do what once does, and
  * a compare that is repeated compares with data that it might have met the first time.
+ *
+ * Suspending (suspend.c) is the first half of a reset, and resuming is a whole one: what a controller still knows after
+ * its time without power is its own business.
  */
 #include <errno.h>
 #include <string.h>
@@ -73,7 +76,8 @@ static void rewind_queue(void *arg)
 		if (slot->request == NULL || (slot->expect & NVME_NOT_ISSUED) != 0)
 			continue;
 		slot->expect = ((slot->expect + NVME_CID_STEP) & NVME_CID) | NVME_NOT_ISSUED;
-		slot->attempts++;
+		/* That it was suspended is not the request's fault. */
+		slot->attempts += q->nvme->state == NVME_RESETTING;
 		q->channel->stats.reissues++;
 	}
 	nvme_ring_rewind(&q->ring);
@@ -83,11 +87,14 @@ static void thaw(void *arg)
 {
 	struct nvme_queue *q = arg;
 
-	/* One that is being closed was not made again; what waits in it ends with the close. */
+	/*
+	 * One that is being closed was not made again, nor one whose namespace is gone; what waits in it ends with its
+	 * close.
+	 */
 	if (q->state != NVME_QUEUE_FROZEN || !q->created)
 		return;
 	q->state = NVME_QUEUE_LIVE;
-	q->channel->stats.resets++;
+	q->channel->stats.resets += q->nvme->state == NVME_RESETTING;
 	for (unsigned i = 0; i < q->depth; i++) {
 		struct nvme_slot *slot = &q->slots[i];
 
@@ -166,7 +173,7 @@ int nvme_call(struct nvme_queue *q, void (*fn)(void *arg), void *arg)
  * another one when the CPU is back. Until then the controller does not know the queue, so nothing is written by it; nor
  * may the CPU write its doorbells when it comes back amid its polling, so the queue is frozen from here.
  */
-static void call_queues(struct nvme *n, void (*fn)(void *arg))
+void nvme_call_queues(struct nvme *n, void (*fn)(void *arg))
 {
 	list_for_each (node, &n->queues) {
 		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
@@ -211,13 +218,38 @@ void nvme_die(struct nvme *n, int error)
 	nvme_todo(n, NVME_TODO_BURY);
 }
 
+static struct nvme_namespace *namespace_of(const struct nvme_queue *q)
+{
+	return ob_block_driver_data(q->channel->block);
+}
+
+/* Those that are in use, each once: nothing that was meant for one namespace may reach another. */
+static int check_namespaces(struct nvme *n)
+{
+	list_for_each (node, &n->queues)
+		namespace_of(list_entry(node, struct nvme_queue, link))->checked = false;
+	list_for_each (node, &n->queues) {
+		struct nvme_namespace *ns = namespace_of(list_entry(node, struct nvme_queue, link));
+		int ret;
+
+		if (ns->checked)
+			continue;
+		ret = nvme_namespace_holds(n, ns);
+		if (ret < 0)
+			return ret;
+		ns->checked = true;
+		ns->lost = ret == 0;
+	}
+	return 0;
+}
+
 static int recreate_queues(struct nvme *n)
 {
 	list_for_each (node, &n->queues) {
 		struct nvme_queue *q = list_entry(node, struct nvme_queue, link);
 		int ret;
 
-		if (q->closing || q->silent)
+		if (q->closing || q->silent || namespace_of(q)->lost)
 			continue;
 		if (q->ring.qid > n->queues_granted) {
 			ob_err(n->ob, "%s: only %u queues after the reset, %u are in use", n->name, n->queues_granted,
@@ -259,14 +291,60 @@ static int disable_firmly(struct nvme *n, bool hard)
 	return ret == -EOPNOTSUPP && n->quiet ? 0 : ret;
 }
 
+void nvme_freeze(struct nvme *n)
+{
+	list_for_each (node, &n->queues)
+		list_entry(node, struct nvme_queue, link)->silent = false;
+	nvme_call_queues(n, freeze);
+	trace_step(n, STEP_FREEZE, 0);
+}
+
+void nvme_forget(struct nvme *n)
+{
+	nvme_admin_cancel(n, -ECANCELED);
+	nvme_ring_rewind(&n->admin.ring);
+	n->admin.masked = false;
+	nvme_graveyard_clear(n);
+	n->shadow_on = false;
+	list_for_each (node, &n->queues)
+		list_entry(node, struct nvme_queue, link)->created = false;
+	nvme_call_queues(n, rewind_queue);
+	trace_step(n, STEP_REWIND, 0);
+}
+
+/* From a quiet controller to queues that work. */
+static int revive(struct nvme *n)
+{
+	/* It may have been lost, with a function-level reset or otherwise. */
+	int ret = ob_device_enable_dma(n->dev, true);
+
+	if (ret == 0)
+		ret = nvme_enable(n);
+	trace_step(n, STEP_ENABLE, ret);
+	if (ret != 0)
+		return ret;
+	if (n->ending)
+		return -ENODEV;
+	ret = nvme_configure(n);
+	if (ret == 0)
+		ret = check_namespaces(n);
+	if (ret != 0)
+		return ret;
+	nvme_set_doorbell_buffers(n);
+	ret = recreate_queues(n);
+	trace_step(n, STEP_QUEUES, ret);
+	if (ret != 0)
+		return ret;
+	nvme_call_queues(n, thaw);
+	trace_step(n, STEP_THAW, 0);
+	return 0;
+}
+
 static int reset_steps(struct nvme *n, bool hard)
 {
 	int ret;
 
-	list_for_each (node, &n->queues)
-		list_entry(node, struct nvme_queue, link)->silent = false;
-	call_queues(n, freeze);
-	trace_step(n, STEP_FREEZE, 0);
+	nvme_freeze(n);
 	if (made_progress(n))
 		n->resets_in_a_row = 0;
 	/* Power goes. The controller as it is now, or as it is once it is enabled, can save what it holds. */
@@ -276,51 +354,17 @@ static int reset_steps(struct nvme *n, bool hard)
 	trace_step(n, STEP_DISABLE, ret);
 	if (ret != 0)
 		return ret;
-	nvme_admin_cancel(n, -ECANCELED);
-	nvme_graveyard_clear(n);
-	n->shadow_on = false;
-	list_for_each (node, &n->queues)
-		list_entry(node, struct nvme_queue, link)->created = false;
-	call_queues(n, rewind_queue);
-	trace_step(n, STEP_REWIND, 0);
-	/* It may have been lost, with a function-level reset or otherwise. */
-	ret = ob_device_enable_dma(n->dev, true);
-	if (ret == 0)
-		ret = nvme_enable(n);
-	trace_step(n, STEP_ENABLE, ret);
-	if (ret != 0)
-		return ret;
-	if (n->ending)
-		return -ENODEV;
-	ret = nvme_configure(n);
-	if (ret != 0)
-		return ret;
-	nvme_set_doorbell_buffers(n);
-	ret = recreate_queues(n);
-	trace_step(n, STEP_QUEUES, ret);
-	if (ret != 0)
-		return ret;
-	call_queues(n, thaw);
-	trace_step(n, STEP_THAW, 0);
-	return 0;
+	nvme_forget(n);
+	return revive(n);
 }
 
-int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)
+int nvme_renew(struct nvme *n)
 {
-	int ret = ob_mutex_lock(&n->lock, deadline_ns);
+	uint64_t start_ns = ob_now_ns();
+	int ret = 0;
 
-	if (ret != 0)
-		return ret;
-	if (n->state != NVME_LIVE || n->ending) {
-		ret = n->ending || n->state == NVME_DEAD || nvme_is_gone(n) ? -ENODEV : -EBUSY;
-		goto unlock;
-	}
-	ob_warn(n->ob, "%s: controller reset: %s", n->name, why != NULL ? why : "?");
-	n->state = NVME_RESETTING;
 	n->reset_task = ob_task_current();
-	n->resets++;
-	n->reset_ns = ob_now_ns();
-	/* Wishes that were made before this reset are fulfilled by it. */
+	/* Wishes that were made before are fulfilled by this. */
 	__atomic_fetch_and(&n->pending, ~NVME_TODO_RESET, __ATOMIC_ACQ_REL);
 	for (unsigned try = 1; try <= RESET_TRIES; try++) {
 		ret = reset_steps(n, try == RESET_TRIES);
@@ -330,22 +374,37 @@ int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)
 		ob_task_sleep(ob_deadline(RESET_PAUSE_NS));
 	}
 	n->reset_task = NULL;
-	if (n->ending) {
-		/* nvme_stop_abruptly() goes on from here. */
-		ret = -ENODEV;
-		goto unlock;
-	}
+	/* nvme_stop_abruptly() goes on from here. */
+	if (n->ending)
+		return -ENODEV;
 	if (ret != 0) {
 		nvme_die(n, nvme_is_gone(n) ? -ENODEV : -EIO);
-		goto unlock;
+		return ret;
 	}
 	n->state = NVME_LIVE;
 	nvme_events_start(n);
 	ob_info(n->ob, "%s: works again after %llu us", n->name,
-		(unsigned long long)((ob_now_ns() - n->reset_ns) / OB_NS_PER_US));
+		(unsigned long long)((ob_now_ns() - start_ns) / OB_NS_PER_US));
 	nvme_todo(n, NVME_TODO_RESCAN | NVME_TODO_ABORT);
 	trace_step(n, STEP_DONE, 0);
-unlock:
+	return 0;
+}
+
+int nvme_reset(struct nvme *n, const char *why, uint64_t deadline_ns)
+{
+	int ret = ob_mutex_lock(&n->lock, deadline_ns);
+
+	if (ret != 0)
+		return ret;
+	if (n->state == NVME_LIVE && !n->ending) {
+		ob_warn(n->ob, "%s: controller reset: %s", n->name, why != NULL ? why : "?");
+		n->state = NVME_RESETTING;
+		n->resets++;
+		n->reset_ns = ob_now_ns();
+		ret = nvme_renew(n);
+	} else {
+		ret = n->ending || n->state == NVME_DEAD || nvme_is_gone(n) ? -ENODEV : -EBUSY;
+	}
 	ob_mutex_unlock(&n->lock);
 	return ret;
 }

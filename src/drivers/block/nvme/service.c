@@ -55,7 +55,7 @@ static void automatic_reset(struct nvme *n)
 	const char *why = __atomic_load_n(&n->reset_why, __ATOMIC_ACQUIRE);
 
 	/* One that runs for another reason may be past the queue that asks: then it takes another. */
-	if (n->state != NVME_LIVE && n->state != NVME_RESETTING)
+	if (n->state != NVME_LIVE && n->state != NVME_RESETTING && n->state != NVME_RESUMING)
 		return;
 	if (ob_now_ns() - n->reset_ns > NVME_RESET_MEMORY_NS)
 		n->resets_in_a_row = 0;

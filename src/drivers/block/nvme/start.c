@@ -218,9 +218,9 @@ void nvme_stop_abruptly(struct nvme *n)
 		return;
 	}
 	if (n->state != NVME_DEAD) {
-		if (n->quiet)
+		if (n->quiet && n->state != NVME_SUSPENDED)
 			ob_warn(n->ob, "%s: it is disabled, what its cache holds may be lost", n->name);
-		else if (!told)
+		else if (!told && !n->quiet)
 			nvme_shutdown_notify(n, NVME_CC_SHN_ABRUPT);
 		nvme_end_queues(n, -ENODEV);
 	}
