@@ -216,15 +216,41 @@ static void bed_open(struct bed *b, const struct sim_config *config)
 	}
 }
 
-static void bed_work(const struct bed *b)
+/* The device goes to sleep and comes back, under the hands of all lanes. */
+static void sleep_once(const struct bed *b)
+{
+	struct ob_device *dev = ob_block_device(b->block);
+	bool all = sim_random(2) == 0;
+	struct ob_event pause;
+
+	SIM_CHECK((all ? ob_machine_suspend(b->machine, ob_deadline(TIMEOUT_NS))
+		       : ob_device_suspend(dev, ob_deadline(TIMEOUT_NS))) == 0);
+	ob_event_init(&pause, ob_cpu_get(b->ob, 0));
+	if (sim_random(2) == 0)
+		ob_event_wait(&pause, ob_deadline(OB_NS_PER_US << sim_random(16)));
+	SIM_CHECK((all ? ob_machine_resume(b->machine, ob_deadline(TIMEOUT_NS))
+		       : ob_device_resume(dev, ob_deadline(TIMEOUT_NS))) == 0);
+}
+
+/* @sleeps: so often the device is suspended meanwhile, at most. */
+static void bed_work(const struct bed *b, int sleeps)
 {
 	uint64_t start_ns = ob_now_ns();
 
 	for (unsigned i = 0; i < b->channels; i++)
 		SIM_CHECK(ob_cpu_call(ob_block_channel_cpu(b->lanes[i].channel), lane_start, &b->lanes[i],
 				      ob_deadline(TIMEOUT_NS)) == 0);
-	for (unsigned i = 0; i < b->channels; i++)
-		SIM_CHECK(ob_event_wait(&b->lanes[i].finished, ob_deadline(TIMEOUT_NS)) == 0);
+	for (unsigned i = 0; i < b->channels; i++) {
+		struct ob_event *finished = &b->lanes[i].finished;
+		bool over = false;
+
+		while (!over && sleeps-- > 0) {
+			over = ob_event_wait(finished, ob_deadline(OB_NS_PER_US << sim_random(9))) == 0;
+			if (!over)
+				sleep_once(b);
+		}
+		SIM_CHECK(over || ob_event_wait(finished, ob_deadline(TIMEOUT_NS)) == 0);
+	}
 	check_pace(b->block, start_ns);
 }
 
@@ -249,7 +275,21 @@ static void run_io(const struct sim_config *config)
 		b.lanes[i].left = sim_load(4 + (unsigned)sim_random(16));
 		b.lanes[i].stride = 1;
 	}
-	bed_work(&b);
+	bed_work(&b, 0);
+	bed_close(&b);
+}
+
+/* The same, on a device that is suspended and resumed under the load. */
+static void run_suspend(const struct sim_config *config)
+{
+	struct bed b;
+
+	bed_open(&b, config);
+	for (unsigned i = 0; i < b.channels; i++) {
+		b.lanes[i].left = sim_load(8 + (unsigned)sim_random(24));
+		b.lanes[i].stride = WORDS / 2 - 1;
+	}
+	bed_work(&b, 1 + (int)sim_random(3));
 	bed_close(&b);
 }
 
@@ -264,7 +304,7 @@ static void run_from_checkpoint(const struct sim_config *config, unsigned reques
 		b.lanes[i].left = sim_load(requests / b.channels);
 		b.lanes[i].stride = WORDS / 2 - 1;
 	}
-	bed_work(&b);
+	bed_work(&b, 0);
 	if (sim_random(STAYS) != 0)
 		sim_leave();
 	bed_close(&b);
@@ -307,4 +347,10 @@ const struct sim_scenario scenario_nvme_long = {
 	.help = "480 reads and writes on a machine that is up: rings go round many times",
 	.run = run_long,
 	.shape = shape_machine,
+};
+
+const struct sim_scenario scenario_nvme_suspend = {
+	.name = "nvme-suspend",
+	.help = "reads and writes while the device is suspended and resumed",
+	.run = run_suspend,
 };

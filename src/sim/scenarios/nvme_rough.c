@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Scenario: a rough life. Requests of all kinds, bounced and not, cancelled, cut off by a reset or by the channel's end,
- * on a device that may hang, fail and vanish. Whatever happens: each request comes back once, with a status that is one
- * of those, nothing is used after its end, nothing leaks.
+ * Scenario: a rough life. Requests of all kinds, bounced and not, cancelled, cut off by a reset, a time without power
+ * or the channel's end, on a device that may hang, fail and vanish. Whatever happens: each request comes back once, with
+ * a status that is one of those, nothing is used after its end, nothing leaks.
  */
 #include <errno.h>
 
@@ -159,6 +159,29 @@ static void lane_close(struct lane *l)
 		ob_free(l->slots[i].own);
 }
 
+static void pause_for(struct ob *ob, uint64_t ns)
+{
+	struct ob_event pause;
+
+	/* Nobody signals this: a wait that turns the loops, or sleeps beside them. */
+	ob_event_init(&pause, ob_cpu_get(ob, 0));
+	ob_event_wait(&pause, ob_deadline(ns));
+}
+
+/* It may be left without power. */
+static void sleep_once(struct ob *ob, struct ob_block *block, struct lane *l)
+{
+	struct ob_device *dev = ob_block_device(block);
+
+	ob_device_suspend(dev, ob_deadline(OB_NS_PER_US << sim_random(20)));
+	if (l->channel != NULL && sim_random(2) == 0)
+		ob_cpu_call(ob_block_channel_cpu(l->channel), lane_start, l, ob_deadline(TIMEOUT_NS));
+	if (sim_random(2) == 0)
+		pause_for(ob, OB_NS_PER_US << sim_random(16));
+	if (sim_random(4) != 0)
+		ob_device_resume(dev, ob_deadline(OB_NS_PER_US << sim_random(24)));
+}
+
 static void live(struct ob *ob, struct ob_machine **machine, struct lane *lanes, struct ob_block *block)
 {
 	unsigned channels = sim_channels(1 + (unsigned)sim_random(CHANNELS_MAX));
@@ -172,14 +195,12 @@ static void live(struct ob *ob, struct ob_machine **machine, struct lane *lanes,
 		if (open[i])
 			ob_cpu_call(ob_block_channel_cpu(lanes[i].channel), lane_start, &lanes[i],
 				    ob_deadline(TIMEOUT_NS));
-	/* Nobody signals this: a wait that turns the loops, or sleeps beside them. */
 	for (unsigned rounds = (unsigned)sim_random(4); rounds > 0; rounds--) {
-		struct ob_event pause;
-
-		ob_event_init(&pause, ob_cpu_get(ob, 0));
-		ob_event_wait(&pause, ob_deadline(OB_NS_PER_US << sim_random(16)));
+		pause_for(ob, OB_NS_PER_US << sim_random(16));
 		if (sim_random(3) == 0)
 			ob_nvme_reset(block, ob_deadline(TIMEOUT_NS));
+		if (sim_random(4) == 0)
+			sleep_once(ob, block, &lanes[sim_random(channels)]);
 	}
 	if (sim_random(4) == 0) {
 		ob_machine_close(*machine);

@@ -5,7 +5,8 @@
 
 #include "sim/sim.h"
 
-extern const struct sim_scenario scenario_nvme_io, scenario_nvme_small, scenario_nvme_long, scenario_nvme_rough;
+extern const struct sim_scenario scenario_nvme_io, scenario_nvme_small, scenario_nvme_long, scenario_nvme_rough,
+	scenario_nvme_suspend;
 
 /* All of them, in the order of `outboard explore --list`; ends with NULL. */
 extern const struct sim_scenario *const sim_scenarios[];
