@@ -35,7 +35,7 @@ _outboard() {
 		COMPREPLY=($(compgen -W "swarm random pct" -- "$cur"))
 		return
 		;;
-	--unix | --output | -o)
+	--unix | --output | -o | --replay-file)
 		_filedir
 		return
 		;;
@@ -67,8 +67,8 @@ _outboard() {
 		options="--depth --size --mix --random --sequential --time --cpus --channels --mode --allow-writes --json"
 		;;
 	explore)
-		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --replay --hash --replay-check"
-		options="$options --trace --json"
+		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --replay --hash --minimise --output --replay-file"
+		options="$options --replay-check --trace --json"
 		;;
 	serve)
 		options="nbd --unix --port --address --run --device --read-only --cpus --mode --depth"

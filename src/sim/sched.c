@@ -17,6 +17,7 @@
 #define CANARY        0xc0de57acc0de57acull
 #define CALM          4096  /* steps between decisions that nobody asked for */
 #define FAIR          30000 /* steps after which a strict priority gives way */
+#define FAIR_PLANNED  2000  /* … and preemptions that do not count */
 #define STALLS_MAX    20
 #define SPIN_NS       20
 #define SPIN_SHIFT    8
@@ -243,13 +244,13 @@ static void warp(void)
 		W.now_ns = device->wake_ns;
 }
 
-/* Somebody else, unless that choice does not count; a thread that would run on for long gives way all the same. */
+/* Somebody else, unless that choice does not count; a thread that then runs on for long gives way all the same. */
 static struct thread *pick_at_random(void)
 {
 	struct thread *to = pick(false);
 
 	if (to == W.current || W.current->state != THREAD_RUNNABLE || choice_counts(SIM_CHOICE_PREEMPT) ||
-	    W.steps - W.ran_since > FAIR)
+	    W.steps - W.ran_since > FAIR_PLANNED)
 		return to;
 	return W.current;
 }

@@ -7,9 +7,10 @@
 
 #include "cli/explore.h"
 #include "cli/options.h"
+#include "sim/explore/cut.h"
 #include "sim/explore/work.h"
 
-static const char *const strategy_names[] = {"swarm", "random", "pct", NULL};
+const char *const explore_strategy_names[] = {"swarm", "random", "pct", NULL};
 
 static unsigned cpus_here(void)
 {
@@ -47,15 +48,23 @@ static int choose(struct explore *e, const struct arguments *args)
 	return CLI_OK;
 }
 
-static int parse_hash(struct explore *e, const char *text)
+bool explore_parse_hash(const char *text, uint64_t *out)
 {
 	char *end;
 
-	e->hash = strtoull(text, &end, 16);
-	e->hash_given = true;
-	if (end == text || *end != '\0' || strlen(text) > 16)
-		return cli_usage(&e->cli, "--hash: '%s' is not a hash, as --replay prints it", text);
-	return CLI_OK;
+	*out = strtoull(text, &end, 16);
+	return *text != '\0' && strspn(text, "0123456789abcdef") == strlen(text) && strlen(text) <= 16;
+}
+
+/* The options that --replay-file gives by itself. */
+static int read_run(struct explore *e, const char *path, const struct arguments *args)
+{
+	static struct explore_cut cut;
+
+	if (args->count > 0 || e->replay_given || e->hash_given || e->calm || e->strategy != EXPLORE_SWARM ||
+	    e->minimise)
+		return cli_usage(&e->cli, "--replay-file says all of the run by itself");
+	return cut_read(path, e, &cut);
 }
 
 static int check(struct explore *e, bool seeds_given, const char *hash)
@@ -64,16 +73,21 @@ static int check(struct explore *e, bool seeds_given, const char *hash)
 		return cli_usage(&e->cli, "takes no machine: the scenarios have theirs");
 	if (hash != NULL && !e->replay_given)
 		return cli_usage(&e->cli, "--hash goes with --replay");
-	if (e->replay_given && (seeds_given || e->time_ns > 0))
+	if (e->replay_given && (seeds_given || (e->time_ns > 0 && !e->minimise)))
 		return cli_usage(&e->cli, "--replay runs one seed: --seeds and --time go without");
+	if (e->output != NULL && !e->minimise)
+		return cli_usage(&e->cli, "--output goes with --minimise");
 	if (!seeds_given && e->time_ns > 0)
 		e->seeds = INT64_MAX - e->seed;
-	return hash != NULL ? parse_hash(e, hash) : CLI_OK;
+	e->hash_given = hash != NULL;
+	if (hash != NULL && !explore_parse_hash(hash, &e->hash))
+		return cli_usage(&e->cli, "--hash: '%s' is not a hash, as --replay prints it", hash);
+	return CLI_OK;
 }
 
 int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 {
-	const char *hash = NULL;
+	const char *hash = NULL, *run_file = NULL;
 	bool seeds_given = false;
 	const struct option_def table[] = {
 		{.name = "list", .kind = OPTION_FLAG, .to = &e->list},
@@ -92,10 +106,13 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 		 .min = 1,
 		 .max = EXPLORE_JOB_MAX},
 		{.name = "keep-going", .letter = 'k', .kind = OPTION_FLAG, .to = &e->keep_going},
-		{.name = "strategy", .kind = OPTION_CHOICE, .to = &e->strategy, .choices = strategy_names},
+		{.name = "strategy", .kind = OPTION_CHOICE, .to = &e->strategy, .choices = explore_strategy_names},
 		{.name = "calm", .kind = OPTION_FLAG, .to = &e->calm},
 		{.name = "replay", .kind = OPTION_LONG, .to = &e->replay, .max = INT64_MAX, .given = &e->replay_given},
 		{.name = "hash", .kind = OPTION_TEXT, .to = &hash},
+		{.name = "replay-file", .kind = OPTION_TEXT, .to = &run_file},
+		{.name = "minimise", .letter = 'm', .kind = OPTION_FLAG, .to = &e->minimise},
+		{.name = "output", .letter = 'o', .kind = OPTION_TEXT, .to = &e->output},
 		{.name = "replay-check", .kind = OPTION_NUMBER, .to = &e->replay_check, .min = 1, .max = 1u << 30},
 		{.name = "trace", .kind = OPTION_FLAG, .to = &e->trace},
 		{.name = "json", .kind = OPTION_FLAG, .to = &e->json},
@@ -117,6 +134,8 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 	code = choose(e, &args);
 	if (code == CLI_OK)
 		code = check(e, seeds_given, hash);
+	if (code == CLI_OK && run_file != NULL && !e->list)
+		code = read_run(e, run_file, &args);
 	for (unsigned i = 0; code == CLI_OK && e->list && i < e->scenario_count; i++)
 		printf("%-16s %s\n", e->scenarios[i]->name, e->scenarios[i]->help);
 	return code;
@@ -127,5 +146,5 @@ void explore_replay_command(const struct explore *e, const struct sim_scenario *
 {
 	snprintf(out, size, "%s %s --replay %llu%s%s%s", e->command, scenario->name, (unsigned long long)seed,
 		 e->calm ? " --calm" : "", e->strategy != EXPLORE_SWARM ? " --strategy " : "",
-		 e->strategy != EXPLORE_SWARM ? strategy_names[e->strategy] : "");
+		 e->strategy != EXPLORE_SWARM ? explore_strategy_names[e->strategy] : "");
 }

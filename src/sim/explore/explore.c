@@ -13,7 +13,8 @@ struct exploration {
 	struct explore *e;
 	struct explore_summary summary;
 	struct progress progress;
-	json_t *reports; /* NULL: for people */
+	json_t *reports;               /* NULL: for people */
+	struct explore_failure *first; /* that is to be made small */
 	uint64_t start_ns;
 };
 
@@ -36,6 +37,8 @@ static void tell(struct exploration *x, struct explore_failure *f)
 		sim_report_symbols(&result);
 		memcpy(f->report, result.report, sizeof(f->report));
 	}
+	if (x->summary.reports == 1)
+		*x->first = *f;
 	if (x->reports != NULL)
 		json_array_append_new(x->reports, explore_json_failure(x->e, f));
 	else
@@ -90,8 +93,15 @@ static double cpu_seconds(int who)
 
 static int explore_all(struct explore *e)
 {
-	struct exploration x = {.e = e, .start_ns = explore_now_ns(), .reports = e->json ? json_array() : NULL};
+	static struct explore_failure first;
+	struct exploration x = {
+		.e = e,
+		.first = &first,
+		.start_ns = explore_now_ns(),
+		.reports = e->json ? json_array() : NULL,
+	};
 	const struct explore_summary *s = &x.summary;
+	json_t *minimised = NULL;
 	int rc, code;
 
 	progress_start(&x.progress, &e->cli);
@@ -105,14 +115,27 @@ static int explore_all(struct explore *e)
 				 (unsigned long long)s->replays_other);
 	if (rc != 0)
 		code = cli_error(&e->cli, EXPLORE_CANNOT, "jobs: %s", strerror(-rc));
-	if (!e->json) {
+	if (!e->json)
 		explore_print_summary(e, s);
-		return code;
-	}
-	if (output_json(&e->cli,
-			json_pack("{s:o, s:o}", "reports", x.reports, "summary", explore_json_summary(e, s))) != CLI_OK)
+	if (e->minimise && code == EXPLORE_REPORTS && !cli_interrupted())
+		code = explore_minimise(e, &first, e->json ? &minimised : NULL);
+	if (e->json && output_json(&e->cli, json_pack("{s:o, s:o, s:o*}", "reports", x.reports, "summary",
+						      explore_json_summary(e, s), "minimised", minimised)) != CLI_OK)
 		code = EXPLORE_CANNOT;
 	return code;
+}
+
+static int replay_json(struct explore *e, const struct explore_failure *f, int code)
+{
+	json_t *report = explore_json_failure(e, f), *minimised = NULL;
+
+	if (e->hash_given)
+		json_object_set_new(report, "identical", json_boolean(e->hash == f->run.hash));
+	if (e->minimise && code == EXPLORE_REPORTS)
+		code = explore_minimise(e, f, &minimised);
+	if (minimised != NULL)
+		json_object_set_new(report, "minimised", minimised);
+	return output_json(&e->cli, report) == CLI_OK ? code : EXPLORE_CANNOT;
 }
 
 static int replay(struct explore *e)
@@ -125,27 +148,20 @@ static int replay(struct explore *e)
 	explore_seed(e, e->replay, &f.run, &result);
 	if (result.failed) {
 		code = EXPLORE_REPORTS;
-		sim_report_symbols(&result);
 		memcpy(f.rule, result.rule, sizeof(f.rule));
+		sim_report_symbols(&result);
 		memcpy(f.report, result.report, sizeof(f.report));
 	}
 	if (e->hash_given && e->hash != f.run.hash)
 		code = cli_error(&e->cli, EXPLORE_CANNOT, "another trace: %016llx, not %016llx; was it the same build?",
 				 (unsigned long long)f.run.hash, (unsigned long long)e->hash);
-	if (e->json) {
-		json_t *report = explore_json_failure(e, &f);
-
-		if (!e->hash_given || report == NULL || code == EXPLORE_CANNOT ||
-		    json_object_set_new(report, "identical", json_true()) == 0)
-			return output_json(&e->cli, report) == CLI_OK ? code : EXPLORE_CANNOT;
-		json_decref(report);
-		return EXPLORE_CANNOT;
-	}
+	if (e->json)
+		return replay_json(e, &f, code);
 	printf("%s", result.report);
 	explore_print_run(e, &f.run, e->replay, result.failed ? f.rule : "no report");
 	if (e->hash_given && code != EXPLORE_CANNOT)
 		printf("the same trace\n");
-	return code;
+	return e->minimise && code == EXPLORE_REPORTS ? explore_minimise(e, &f, NULL) : code;
 }
 
 int sim_explore_main(int argc, char **argv, const struct sim_scenario *const scenarios[])

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "sim/explore/cut.h"
 #include "sim/explore/work.h"
 #include "sim/random.h"
 
@@ -15,12 +16,10 @@ uint64_t explore_now_ns(void)
 	return (uint64_t)t.tv_sec * OB_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* For as many seeds in a row as may start from one world that is up. */
+/* In turn, for as many seeds in a row as one job takes: they may start from one world that is up. */
 unsigned explore_scenario_of(const struct explore *e, uint64_t seed)
 {
-	uint64_t x = (seed / SIM_SHAPE_SEEDS) ^ 0x5ce7a1105ce7a110ull;
-
-	return e->scenario_count == 1 ? 0 : (unsigned)random_below(&x, e->scenario_count);
+	return (unsigned)(seed / EXPLORE_CHUNK % e->scenario_count);
 }
 
 static void configure(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed,
@@ -31,25 +30,35 @@ static void configure(const struct explore *e, const struct sim_scenario *scenar
 		sim_swarm(scenario, seed, config);
 	if (e->strategy != EXPLORE_SWARM)
 		config->strategy = e->strategy == EXPLORE_PCT ? SIM_PCT : SIM_RANDOM;
+	if (e->cut != NULL)
+		cut_apply(e->cut, config);
 }
 
-void explore_seed(const struct explore *e, uint64_t seed, struct explore_run *run, struct sim_result *result)
+void explore_run_scenario(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed,
+			  struct explore_run *run, struct sim_result *result)
 {
-	unsigned index = explore_scenario_of(e, seed);
 	struct sim_config config;
 
-	configure(e, e->scenarios[index], seed, &config);
-	sim_run(e->scenarios[index], &config, seed, result);
+	configure(e, scenario, seed, &config);
+	sim_run(scenario, &config, seed, result);
 	*run = (struct explore_run){
 		.hash = result->hash,
 		.steps = result->steps,
 		.switches = result->switches,
 		.commands = result->commands,
-		.interrupts = result->scheduled,
 		.now_ns = result->now_ns,
-		.scenario = (uint8_t)index,
+		.requests = result->requests,
 		.failed = result->failed,
 	};
+	memcpy(run->choices, result->choices, sizeof(run->choices));
+}
+
+void explore_seed(const struct explore *e, uint64_t seed, struct explore_run *run, struct sim_result *result)
+{
+	unsigned index = explore_scenario_of(e, seed);
+
+	explore_run_scenario(e, e->scenarios[index], seed, run, result);
+	run->scenario = (uint8_t)index;
 }
 
 /*

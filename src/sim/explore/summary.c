@@ -5,6 +5,7 @@
 
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "sim/explore/cut.h"
 #include "sim/explore/work.h"
 
 typedef unsigned long long ull;
@@ -17,8 +18,10 @@ void explore_count_run(struct explore_summary *s, const struct explore_run *run)
 	s->reports += run->failed;
 	s->steps += run->steps;
 	s->switches += run->switches;
+	s->requests += run->requests;
 	s->commands += run->commands;
-	s->interrupts += run->interrupts;
+	for (unsigned k = 0; k < SIM_CHOICE_COUNT; k++)
+		s->choices[k] += run->choices[k];
 	s->hash = s->hash * 31 + run->hash;
 }
 
@@ -79,8 +82,10 @@ void explore_print_summary(const struct explore *e, const struct explore_summary
 	print_scenarios(e);
 	printf(": %llu runs, %llu reports, seeds %llu to %llu, hash %016llx\n", (ull)s->runs, (ull)s->reports,
 	       (ull)e->seed, (ull)(e->seed + s->runs - (s->runs > 0)), (ull)s->hash);
-	printf("  %llu steps, %llu switches, %llu commands, %llu interrupts inside driver code\n", (ull)s->steps,
-	       (ull)s->switches, (ull)s->commands, (ull)s->interrupts);
+	printf("  %llu steps, %llu switches, %llu requests, %llu commands\n ", (ull)s->steps, (ull)s->switches,
+	       (ull)s->requests, (ull)s->commands);
+	for (unsigned k = 0; k < SIM_CHOICE_COUNT; k++)
+		printf(" %llu %s%s", (ull)s->choices[k], cut_choice_names[k], k + 1 < SIM_CHOICE_COUNT ? "," : "\n");
 	if (e->replay_check > 0)
 		printf("  %llu seeds run twice, %llu of them identical (%.1f %%)\n", (ull)s->replays,
 		       (ull)(s->replays - s->replays_other),
@@ -93,34 +98,63 @@ void explore_print_summary(const struct explore *e, const struct explore_summary
 
 /* ---- for programs ---- */
 
+json_t *explore_json_counts(const struct explore_run *run, const struct explore_cut *cut)
+{
+	json_t *counts = json_pack("{s:I, s:I, s:I, s:I}", "steps", (json_int_t)run->steps, "switches",
+				   (json_int_t)run->switches, "requests", (json_int_t)run->requests, "commands",
+				   (json_int_t)run->commands);
+
+	for (unsigned k = 0; k < SIM_CHOICE_COUNT; k++)
+		json_object_set_new(counts, cut_choice_names[k],
+				    json_integer(cut != NULL ? cut->choices[k].count : run->choices[k]));
+	return counts;
+}
+
 json_t *explore_json_failure(const struct explore *e, const struct explore_failure *f)
 {
 	char command[400], hash[20];
 
 	explore_replay_command(e, e->scenarios[f->run.scenario], f->seed, command, sizeof(command));
 	snprintf(hash, sizeof(hash), "%016llx", (ull)f->run.hash);
-	return json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:s, s:s}", "scenario", e->scenarios[f->run.scenario]->name,
-			 "seed", (json_int_t)f->seed, "rule", f->rule, "hash", hash, "steps", (json_int_t)f->run.steps,
-			 "commands", (json_int_t)f->run.commands, "report", f->report, "replay", command);
+	return json_pack("{s:s, s:I, s:s, s:s, s:o, s:s, s:s}", "scenario", e->scenarios[f->run.scenario]->name, "seed",
+			 (json_int_t)f->seed, "rule", f->rule, "hash", hash, "counts",
+			 explore_json_counts(&f->run, NULL), "report", f->report, "replay", command);
 }
 
-json_t *explore_json_summary(const struct explore *e, const struct explore_summary *s)
+static json_t *json_rules(const struct explore_summary *s)
 {
-	json_t *rules = json_object(), *scenarios = json_array();
-	char hash[20];
+	json_t *rules = json_object();
 
 	for (unsigned i = 0; i < s->rule_count; i++)
 		json_object_set_new(rules, s->rules[i].name,
 				    json_pack("{s:I, s:I}", "reports", (json_int_t)s->rules[i].reports, "first_seed",
 					      (json_int_t)s->rules[i].first_seed));
+	return rules;
+}
+
+static json_t *json_totals(const struct explore_summary *s)
+{
+	json_t *counts = json_pack("{s:I, s:I, s:I, s:I}", "steps", (json_int_t)s->steps, "switches",
+				   (json_int_t)s->switches, "requests", (json_int_t)s->requests, "commands",
+				   (json_int_t)s->commands);
+
+	for (unsigned k = 0; k < SIM_CHOICE_COUNT; k++)
+		json_object_set_new(counts, cut_choice_names[k], json_integer((json_int_t)s->choices[k]));
+	return counts;
+}
+
+json_t *explore_json_summary(const struct explore *e, const struct explore_summary *s)
+{
+	json_t *scenarios = json_array();
+	char hash[20];
+
 	for (unsigned i = 0; i < e->scenario_count; i++)
 		json_array_append_new(scenarios, json_string(e->scenarios[i]->name));
 	snprintf(hash, sizeof(hash), "%016llx", (ull)s->hash);
-	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i}", "scenarios",
-			 scenarios, "first_seed", (json_int_t)e->seed, "runs", (json_int_t)s->runs, "reports",
-			 (json_int_t)s->reports, "rules", rules, "hash", hash, "steps", (json_int_t)s->steps,
-			 "switches", (json_int_t)s->switches, "commands", (json_int_t)s->commands, "interrupts",
-			 (json_int_t)s->interrupts, "replays", (json_int_t)s->replays, "replays_identical",
+	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:s, s:o, s:I, s:I, s:f, s:f, s:i}", "scenarios", scenarios,
+			 "first_seed", (json_int_t)e->seed, "runs", (json_int_t)s->runs, "reports",
+			 (json_int_t)s->reports, "rules", json_rules(s), "hash", hash, "counts", json_totals(s),
+			 "replays", (json_int_t)s->replays, "replays_identical",
 			 (json_int_t)(s->replays - s->replays_other), "seconds", s->seconds, "cpu_seconds",
 			 s->cpu_seconds, "jobs", (int)e->jobs);
 }

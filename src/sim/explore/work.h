@@ -26,6 +26,8 @@ enum explore_strategy {
 	EXPLORE_PCT,
 };
 
+struct explore_cut;
+
 struct explore {
 	struct cli cli; /* for messages */
 	const char *command;
@@ -34,15 +36,18 @@ struct explore {
 	unsigned scenario_count;
 	uint64_t seed, seeds, time_ns, replay;
 	unsigned jobs, strategy, replay_check;
-	bool replay_given, hash_given, keep_going, trace, json, list, calm;
-	uint64_t hash; /* that the replay is expected to have */
+	bool replay_given, hash_given, keep_going, trace, json, list, calm, minimise;
+	uint64_t hash;                 /* that the replay is expected to have */
+	const char *output;            /* of --minimise; NULL: made of the run's name */
+	const struct explore_cut *cut; /* what runs have less than their seeds say; or NULL */
 };
 
 static_assert(SIM_SHAPE_SEEDS % EXPLORE_CHUNK == 0, "the seeds of a chunk may start from one world that is up");
 
 /* What is kept of each run. */
 struct explore_run {
-	uint64_t hash, steps, switches, commands, interrupts, now_ns;
+	uint64_t hash, steps, switches, commands, now_ns;
+	uint32_t requests, choices[SIM_CHOICE_COUNT];
 	uint8_t scenario; /* index of those that were chosen */
 	bool failed;
 };
@@ -67,6 +72,10 @@ struct explore_chunk {
 
 /* ---- arguments.c ---- */
 
+extern const char *const explore_strategy_names[];
+
+/** explore_parse_hash - false: @text is none */
+bool explore_parse_hash(const char *text, uint64_t *out);
 /** explore_arguments - CLI_OK; or an exit code after a message; *@done: help or a list was printed */
 int explore_arguments(struct explore *e, int argc, char **argv, bool *done);
 /** explore_replay_command - how to bring @seed of a scenario back */
@@ -75,6 +84,9 @@ void explore_replay_command(const struct explore *e, const struct sim_scenario *
 
 /* ---- run.c ---- */
 
+/** explore_run_scenario - one run of @scenario; all of @run but which of those chosen it was */
+void explore_run_scenario(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed,
+			  struct explore_run *run, struct sim_result *result);
 /** explore_seed - one run of the scenario that @seed is for */
 void explore_seed(const struct explore *e, uint64_t seed, struct explore_run *run, struct sim_result *result);
 /** explore_chunk_run - the seeds of @chunk that are left; until one fails, unless told to go on; or until *@stop */
@@ -97,6 +109,11 @@ uint64_t explore_now_ns(void);
 int explore_jobs(struct explore *e, bool (*take)(void *arg, struct explore_chunk *chunk), bool (*moment)(void *arg),
 		 void *arg);
 
+/* ---- minimise.c ---- */
+
+/** explore_minimise - make a failing run small, write it to a file, and say so; or into *@out. An exit code */
+int explore_minimise(struct explore *e, const struct explore_failure *failure, json_t **out);
+
 /* ---- summary.c ---- */
 
 #define EXPLORE_RULE_MAX 64
@@ -107,7 +124,8 @@ struct explore_rule {
 };
 
 struct explore_summary {
-	uint64_t runs, reports, steps, switches, commands, interrupts, hash, replays, replays_other;
+	uint64_t runs, reports, steps, switches, requests, commands, hash, replays, replays_other;
+	uint64_t choices[SIM_CHOICE_COUNT];
 	struct explore_rule rules[EXPLORE_RULE_MAX];
 	unsigned rule_count;
 	double seconds, cpu_seconds;
@@ -121,6 +139,8 @@ void explore_print_run(const struct explore *e, const struct explore_run *run, u
 /** explore_print_failure - in full, or in one line */
 void explore_print_failure(const struct explore *e, const struct explore_failure *f, bool whole);
 void explore_print_summary(const struct explore *e, const struct explore_summary *s);
+/** explore_json_counts - of a run; of its choices those that are left of @cut, unless it is NULL */
+json_t *explore_json_counts(const struct explore_run *run, const struct explore_cut *cut);
 json_t *explore_json_failure(const struct explore *e, const struct explore_failure *f);
 json_t *explore_json_summary(const struct explore *e, const struct explore_summary *s);
 

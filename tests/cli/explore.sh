@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The explorer: explore.sh OUTBOARD PLANTED, an explorer of scenarios with mistakes (tests/sim/planted.c).
+. "$(dirname "$0")/lib.sh"
+planted=$2
+cd "$work" || exit 1
+
+# ---- the command ----
+want 0 "$OUTBOARD" explore --list
+out_has "^nvme-io  *reads and writes"
+err_empty
+want 0 "$OUTBOARD" explore --seeds 20 nvme-small
+out_has "^nvme-small: 20 runs, 0 reports, seeds 1 to 20, hash [0-9a-f]\{16\}$"
+err_empty
+
+# ---- wrong use ----
+refuse() {
+	local words=$1
+	shift
+	refused 2 "$words" "$OUTBOARD" explore "$@"
+}
+refuse "no scenario 'nonsense'; there is nvme-io, " nonsense
+refuse "unknown option '--nonsense'" --nonsense
+refuse "--seeds: '0' is too small" --seeds 0
+refuse "--seeds: '-1' is not a number" --seeds -1
+refuse "--seeds: '99999999999999999999' is too large" --seeds 99999999999999999999
+refuse "--seed: '1x' is not a number" --seed 1x
+refuse "--jobs: '0' is too small" --jobs 0
+refuse "--jobs: '65' is too large; at most 64" --jobs 65
+refuse "--time: 'soon' is not a time" --time soon
+refuse "--strategy: 'best' is none of swarm, random, pct" --strategy best
+refuse "--replay: 'x' is not a number" --replay x
+refuse "--replay runs one seed" --replay 1 --seeds 2
+refuse "--replay runs one seed" --replay 1 --time 2
+refuse "--hash goes with --replay" --hash 12
+refuse "'xyz' is not a hash" --replay 1 --hash xyz
+refuse "--replay-check: '0' is too small" --replay-check 0
+refuse "--output goes with --minimise" --output f
+refuse "takes no machine" --machine model:
+refuse "/nonexistent: No such file" --replay-file /nonexistent
+refuse "says all of the run by itself" --replay-file /nonexistent nvme-io
+refuse "says all of the run by itself" --replay-file /nonexistent --replay 5
+echo "nonsense 5" >bad.run
+refuse "bad.run:1: 'nonsense 5' is nothing of a run" --replay-file bad.run
+echo "scenario nvme-io" >bad.run
+refuse "bad.run: no scenario or no seed" --replay-file bad.run
+printf 'scenario nvme-io\nseed 1\npreemptions 5 3\n' >bad.run
+refuse "bad.run:3: 'preemptions 5" --replay-file bad.run
+printf 'scenario nvme-io\nseed 1\nload-max 0\n' >bad.run
+refuse "bad.run:3: " --replay-file bad.run
+# Several scenarios: each has its turn.
+want 0 "$OUTBOARD" explore nvme-small nvme-io --seed 100 --seeds 60 --trace --jobs 1
+check "$last: not 28 of one and 32 of the other" [ "$(grep -c "nvme-io no\|nvme-io$" "$work/out") $(grep -c "nvme-small$" "$work/out")" = "28 32" ]
+refused 2 "cannot trace 'explore'" "$OUTBOARD" trace explore
+
+# ---- jobs: what is said does not depend on how many ----
+plain() { grep -v " s of CPU"; }
+for arguments in "--seeds 300" "lost-update --seeds 200 -k" "--seeds 500 --seed 7" "dies --seeds 400 -k" \
+	"fine dies --seeds 1000" "--seeds 300 -k --trace --strategy pct"; do
+	last="$arguments"
+	"$planted" $arguments --jobs 1 2>&1 | plain >one
+	for jobs in 2 5; do
+		"$planted" $arguments --jobs $jobs 2>&1 | plain >other
+		same one other
+	done
+	check "$last: says nothing" [ -s one ]
+done
+
+# ---- reports ----
+want 1 "$planted" lost-update --seeds 100 --jobs 2
+out_has "^lost-update: [0-9]*, not [0-9]*$"
+out_has "planted.c:"
+out_has "^replay: .*planted-explore lost-update --replay [0-9]*$"
+err_empty
+replay=$(sed -n 's/^replay: [^ ]* //p' "$work/out")
+cp "$work/out" found
+want 1 "$planted" $replay
+out_has "^lost-update: [0-9]*, not"
+check "the replay's report is the first one" [ "$(head -12 "$work/out")" = "$(head -12 found)" ]
+hash=$(sed -n 's/^seed .* hash \([0-9a-f]*\) .*/\1/p' "$work/out")
+want 1 "$planted" $replay --hash "$hash"
+out_has "^the same trace$"
+want 2 "$planted" $replay --hash 1234
+err_has "another trace: $hash, not 0000000000001234"
+want 1 "$planted" lost-update --seeds 100 --keep-going
+out_has "^lost-update: .* (replay: .* lost-update --replay [0-9]*)$"
+out_has "^  lost-update  *[0-9]* reports, the first with seed [0-9]*$"
+out_has "^lost-update: 100 runs, [0-9]* reports"
+want 1 "$planted" dies --seeds 400
+out_has "^simulator: the process ended by signal 9"
+out_has "1 reports"
+want 0 "$planted" fine --seeds 200 --replay-check 3
+out_has "^  67 seeds run twice, 67 of them identical (100.0 %)$"
+
+# ---- JSON ----
+want 1 "$planted" lost-update --seeds 100 --keep-going --json --jobs 2
+json "d['summary']['runs'] == 100 and d['summary']['reports'] == len(d['reports']) > 1"
+json "d['summary']['rules']['lost-update']['first_seed'] == d['reports'][0]['seed']"
+json "[r['seed'] for r in d['reports']] == sorted(r['seed'] for r in d['reports'])"
+json "all(r['rule'] == 'lost-update' and len(r['hash']) == 16 and r['report'] for r in d['reports'])"
+json "d['summary']['scenarios'] == ['lost-update'] and d['summary']['counts']['preemptions'] > 0"
+seed=$(python3 -c 'import json; print(json.load(open("out"))["reports"][0]["seed"])')
+want 1 "$planted" lost-update --replay "$seed" --json
+json "d['seed'] == $seed and d['rule'] == 'lost-update' and d['counts']['steps'] > 0"
+hash=$(python3 -c 'import json; print(json.load(open("out"))["hash"])')
+want 1 "$planted" lost-update --replay "$seed" --hash "$hash" --json
+json "d['identical'] is True"
+want 0 "$planted" fine --seeds 50 --json
+json "d['reports'] == [] and d['summary']['rules'] == {}"
+
+# ---- minimise ----
+want 1 "$planted" lost-update --seeds 100 --minimise --output small.run
+out_has "^replay: .* --replay-file small.run$"
+check "a run of one preemption is found" grep -q '^  preemptions  *[0-9]*  *1$' "$work/out"
+check "… with one request of each thread" grep -q '^  requests  *[0-9]*  *[23]$' "$work/out"
+want 1 "$planted" --replay-file small.run
+out_has "^lost-update: [0-9], not [0-9]$"
+out_has "^the same trace$"
+cp small.run other.run
+sed -i 's/^preemptions.*/preemptions/' other.run # without the one that matters
+want 2 "$planted" --replay-file other.run
+err_has "another trace"
+check "without its preemption the run is right" eval '! grep -q "^lost-update: [0-9]*, not" "$work/out"'
+want 1 "$planted" lost-update --replay "$seed" --minimise --json
+json "d['minimised']['after']['steps'] < d['minimised']['before']['steps']"
+json "d['minimised']['after']['preemptions'] == 1 and d['minimised']['file'] == 'lost-update-$seed.run'"
+want 1 "$planted" --replay-file "lost-update-$seed.run" --json
+json "d['identical'] is True and d['rule'] == 'lost-update'"
+want 2 "$planted" lost-update --replay "$seed" --minimise --output /nonexistent/x
+err_has "/nonexistent/x: No such file"
+
+# ---- the end ----
+want 0 "$planted" fine --time 1 --jobs 2
+out_has "^fine: [0-9]* runs, 0 reports"
+set -m # bash starts background jobs with SIGINT ignored, unless it controls jobs
+for signal in INT TERM; do
+	last="stopped by SIG$signal"
+	"$planted" fine --time 100 --jobs 2 >"$work/out" 2>"$work/err" &
+	pid=$!
+	sleep 1
+	kill -$signal $pid
+	SECONDS=0
+	wait $pid
+	check "$last: exit code is $?" [ $? = $((128 + $(kill -l $signal))) ]
+	check "$last: took $SECONDS s" [ $SECONDS -le 3 ]
+	out_has "^fine: [0-9]* runs, 0 reports"
+	err_empty
+done
+set +m
+last="killed"
+"$planted" fine --time 100 --jobs 2 --seed 424242 >/dev/null 2>&1 &
+pid=$!
+sleep 0.5
+kill -KILL $pid
+wait $pid 2>/dev/null
+nobody_has 424242
+last="full disk"
+"$planted" fine --seeds 10 >/dev/full 2>"$work/err"
+check "$last: exit code is not 2" [ $? = 2 ]
+err_has "standard output: No space left on device"
+finish

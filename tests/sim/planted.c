@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The scenarios. Instrumented, as a driver is. */
+#include "tests/sim/planted.h"
+
+#include <outboard/cpu.h>
+
+#define ROUNDS_MAX  40
+#define THREADS_MAX 3
+#define DIES_ONE_IN 100
+
+static unsigned *counter, rounds;
+
+/* Each access is atomic, so there is no race; but what others add between the two is lost. */
+static void add(void *arg)
+{
+	for (unsigned i = 0; i < rounds; i++) {
+		unsigned seen;
+
+		sim_request_begin(&seen);
+		seen = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+		__atomic_store_n(counter, seen + 1, __ATOMIC_RELEASE);
+		sim_request_end(&seen);
+	}
+}
+
+static void add_whole(void *arg)
+{
+	for (unsigned i = 0; i < rounds; i++)
+		__atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL);
+}
+
+static void count(void (*side)(void *arg))
+{
+	unsigned threads = sim_cpus(2 + (unsigned)sim_random(THREADS_MAX - 1)), got;
+
+	rounds = sim_load(1 + (unsigned)sim_random(ROUNDS_MAX));
+	counter = ob_alloc(sizeof(*counter));
+	for (unsigned i = 0; i < threads; i++)
+		sim_spawn("adder", side, NULL);
+	sim_join_all();
+	got = *counter;
+	ob_free(counter);
+	if (got != threads * rounds)
+		sim_fail("lost-update", "%u, not %u", got, threads * rounds);
+}
+
+static void run_lost_update(const struct sim_config *config)
+{
+	count(add);
+}
+
+static void run_fine(const struct sim_config *config)
+{
+	count(add_whole);
+}
+
+static void run_dies(const struct sim_config *config)
+{
+	if (sim_random(DIES_ONE_IN) == 0)
+		planted_die();
+	count(add_whole);
+}
+
+const struct sim_scenario planted_fine = {.name = "fine", .help = "nothing is wrong", .run = run_fine};
+const struct sim_scenario planted_lost_update = {
+	.name = "lost-update",
+	.help = "threads that add to one counter, and lose some",
+	.run = run_lost_update,
+};
+const struct sim_scenario planted_dies = {.name = "dies", .help = "ends the process now and then", .run = run_dies};

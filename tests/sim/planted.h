@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Scenarios with something wrong in them, for tests of the explorer; and a program that explores them. */
+#ifndef TESTS_SIM_PLANTED_H
+#define TESTS_SIM_PLANTED_H
+
+#include "sim/sim.h"
+
+extern const struct sim_scenario planted_fine, planted_lost_update, planted_dies;
+
+/* Compiled without instrumentation: what no rule stops. */
+void planted_die(void);
+
+#endif

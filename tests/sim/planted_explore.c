@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* An explorer of one's own scenarios. */
+#include <signal.h>
+
+#include "sim/explore/explore.h"
+#include "tests/sim/planted.h"
+
+void planted_die(void)
+{
+	raise(SIGKILL);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct sim_scenario *const scenarios[] = {&planted_fine, &planted_lost_update, &planted_dies,
+							       NULL};
+
+	return sim_explore_main(argc, argv, scenarios);
+}
