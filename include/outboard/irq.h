@@ -5,6 +5,9 @@
  * A driver allocates vectors for its device, then requests each with up to three handlers: hard (top half), soft
  * (bottom half) and task (threaded). A vector belongs to one CPU. A vector that storms is masked, named in the log and
  * reported; its device is then polled at a low rate, so that the system and the device live on.
+ *
+ * A driver must bear a hard handler between any two of its accesses. What the handler uses too the driver accesses with
+ * OB_READ_ONCE(), OB_WRITE_ONCE() or atomics, or while the vector is masked. Nothing comes between the handler's own.
  */
 #ifndef OUTBOARD_IRQ_H
 #define OUTBOARD_IRQ_H

@@ -229,6 +229,7 @@ void irq_set_mask(struct ob_irq *irq, unsigned why)
 	if (irq->masked == 0)
 		irq->dev->ops->irq_mask(irq->dev, irq->vector, true);
 	irq->masked |= why;
+	os_handlers_apart();
 }
 
 void irq_clear_mask(struct ob_irq *irq, unsigned why)
@@ -238,6 +239,7 @@ void irq_clear_mask(struct ob_irq *irq, unsigned why)
 	irq->masked &= ~why;
 	if (irq->masked != 0)
 		return;
+	os_handlers_apart();
 	irq->dev->ops->irq_mask(irq->dev, irq->vector, false);
 	/* A level that is up by now does not fire its eventfd again. */
 	if (irq->pending || (irq->line->level && line_is_up(irq->line))) {

@@ -40,6 +40,18 @@ void os_fds_wait(const int *fds, unsigned count, uint64_t timeout_ns);
 /* An eventfd: returns whether it had fired, and clears it. */
 bool os_eventfd_take(int fd);
 
+/*
+ * No interrupt handler that runs before this on the CPU also runs behind it, or the other way: for the simulated build,
+ * whose interrupts come in the midst of drivers.
+ */
+#if defined(OB_SIMULATED)
+void os_handlers_apart(void);
+#else
+static inline void os_handlers_apart(void)
+{
+}
+#endif
+
 /* ---- threads ---- */
 struct os_thread;
 int os_thread_create(struct os_thread **out, const char *name, int host_cpu, void (*fn)(void *arg), void *arg);

@@ -24,7 +24,7 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 		event_add(flags & ACCESS_WRITE ? EVENT_WRITE : EVENT_READ, address, len_bytes)->flags = (uint8_t)flags;
 	if (OB_UNLIKELY(arena_cells[offset / 8] != CELL_LIVE))
 		arena_complain(address, flags, pc);
-	race_check(address, len_bytes, flags, pc, W.current);
+	race_check(address, len_bytes, flags | W.mode, pc, W.current);
 	if (offset - DMA_OFFSET >= DMA_BYTES)
 		return;
 	if (flags & ACCESS_WRITE)
@@ -120,7 +120,7 @@ void __tsan_read_range(void *p, size_t len_bytes)
 		copy_announced = false;
 		if (W.on && W.capture_due) {
 			if (address - ARENA_BASE < ARENA_BYTES && !W.config.no_races)
-				race_check(address, len_bytes, 0, WORLD_PC(), W.current);
+				race_check(address, len_bytes, W.mode, WORLD_PC(), W.current);
 			return;
 		}
 	}
@@ -143,12 +143,20 @@ void __tsan_func_entry(void *caller)
 	if (f->depth < FRAME_MAX)
 		f->pc[f->depth] = (uint32_t)((uintptr_t)caller - world_text_base) & FRAME_PC;
 	f->depth++;
+	W.mode &= ACCESS_HARD;
 }
 
 void __tsan_func_exit(void)
 {
-	if (W.on && W.current->frames->depth > 0)
-		W.current->frames->depth--;
+	struct frames *f;
+
+	if (!W.on)
+		return;
+	f = W.current->frames;
+	if (f->depth > 0)
+		f->depth--;
+	if (OB_LIKELY(W.mode != ACCESS_HARD))
+		W.mode = frames_open(f) ? ACCESS_OPEN : 0;
 }
 
 void __tsan_init(void)

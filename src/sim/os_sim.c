@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include "core/fiber.h"
-#include "sim/choice.h"
 #include "sim/event.h"
 #include "sim/world.h"
 
@@ -122,6 +121,7 @@ int os_poller_add(struct os_poller *p, int fd, void *arg)
 	p->fds[p->fd_count].fd = fd;
 	p->fds[p->fd_count++].arg = arg;
 	race_release(&p->clock);
+	os_handlers_apart();
 	return 0;
 }
 
@@ -132,9 +132,10 @@ void os_poller_remove(struct os_poller *p, int fd)
 	for (unsigned i = 0; i < p->fd_count; i++)
 		if (p->fds[i].fd == fd)
 			p->fds[i--] = p->fds[--p->fd_count];
+	os_handlers_apart();
 }
 
-static bool fd_ready(int fd)
+bool world_fd_ready(int fd)
 {
 	const struct event_source *s = source(fd);
 
@@ -144,7 +145,7 @@ static bool fd_ready(int fd)
 static bool poller_ready(const struct os_poller *p)
 {
 	for (unsigned i = 0; i < p->fd_count; i++)
-		if (fd_ready(p->fds[i].fd))
+		if (world_fd_ready(p->fds[i].fd))
 			return true;
 	return p->woken || p->timer_ns <= W.now_ns;
 }
@@ -168,7 +169,7 @@ int os_poller_wait(struct os_poller *p, struct os_ready *ready, unsigned max, ui
 	if (p->timer_ns <= W.now_ns)
 		p->timer_ns = NEVER;
 	for (unsigned i = 0; i < p->fd_count && count < max; i++)
-		if (fd_ready(p->fds[i].fd))
+		if (world_fd_ready(p->fds[i].fd))
 			ready[count++].arg = p->fds[i].arg;
 	/* They come in no order. */
 	for (unsigned i = count; i > 1; i--) {
@@ -218,71 +219,6 @@ void os_fds_wait(const int *fds, unsigned count, uint64_t timeout_ns)
 		}
 		sched_wait(NULL, MIN(until, W.now_ns + OB_NS_PER_US), "several CPUs");
 	} while (W.now_ns < until);
-}
-
-/* ---- interrupts in the midst of driver code ---- */
-
-static void deliver(void (*fn)(struct cpu_fd *fd), struct cpu_fd *fd)
-{
-	struct thread *t = W.current;
-	unsigned context = t->data.context;
-
-	t->interrupted = true;
-	t->data.context = CPU_CONTEXT_HARD;
-	W.hard_preemptions++;
-	world_mix(0x4a4d);
-	event_add(EVENT_HARD_BEGIN, 0, 0);
-	fn(fd);
-	world_capture();
-	event_add(EVENT_HARD_END, 0, 0);
-	t->data.context = context;
-	t->interrupted = false;
-}
-
-/* An interrupt that is pending on this CPU may come now. */
-void world_interrupt(void)
-{
-	struct thread *t = W.current;
-
-	if (t->interrupted || t->data.cpu == NULL || t->data.context == CPU_CONTEXT_HARD ||
-	    !random_one_in(&W.random_schedule, 4))
-		return;
-	for (unsigned i = 0; i < W.poller_count; i++) {
-		struct os_poller *p = &W.pollers[i];
-
-		if (!p->open || p->thread != t)
-			continue;
-		for (unsigned j = 0; j < p->fd_count; j++) {
-			struct cpu_fd *fd = p->fds[j].arg;
-
-			if (fd_ready(p->fds[j].fd)) {
-				if (choice_counts(SIM_CHOICE_INTERRUPT))
-					deliver(fd->fn, fd);
-				return;
-			}
-		}
-	}
-}
-
-void __sanitizer_cov_trace_pc(void);
-
-/*
- * Called at each basic block of drivers and classes, and there alone. Core takes interrupts between its steps: its
- * frames are never marked, so it is not interrupted when a driver calls it either.
- */
-void __sanitizer_cov_trace_pc(void)
-{
-	struct frames *f;
-
-	if (OB_UNLIKELY(!W.on))
-		return;
-	world_capture();
-	W.current->pc = WORLD_PC();
-	world_step(0xb10c);
-	f = W.current->frames;
-	if (OB_LIKELY(f->depth - 1u < FRAME_MAX))
-		f->pc[f->depth - 1] |= FRAME_OPEN;
-	world_interrupt_maybe();
 }
 
 /* ---- threads ---- */

@@ -162,8 +162,14 @@ void race_check_granule(struct granule *g, uint32_t accessor, uint32_t pc, uintp
 	unsigned place;
 
 	for (unsigned i = 0; i < RACE_CELLS; i++) {
-		if (g->generation[i] != W.generation || RACE_THREAD(g->who[i]) == who->id ||
-		    !conflicts(g->who[i], accessor))
+		if (g->generation[i] != W.generation)
+			continue;
+		if (RACE_THREAD(g->who[i]) == who->id) {
+			if (OB_UNLIKELY(RACE_FLAGS(g->who[i] ^ accessor) & ACCESS_HARD))
+				race_check_hard(g, i, accessor, pc, address);
+			continue;
+		}
+		if (!conflicts(g->who[i], accessor))
 			continue;
 		if (OB_UNLIKELY(g->epoch[i] > who->clock.t[RACE_THREAD(g->who[i])]))
 			race_report(g, i, address, RACE_FLAGS(accessor), pc, who);

@@ -29,6 +29,10 @@ extern struct granule *race_granules; /* one per 8 bytes of the arena */
 
 void race_check_granule(struct granule *g, uint32_t accessor, uint32_t pc, uintptr_t address, const struct thread *who);
 
+/* race_hard.c: an access to a marked word of the heap; and one of driver code and one of a handler, on the same CPU. */
+void race_mark(uintptr_t address, unsigned flags, struct thread *who);
+void race_check_hard(const struct granule *g, unsigned place, uint32_t accessor, uint32_t pc, uintptr_t address);
+
 /*
  * The same access by the same thread at the same time of its clock was looked at already. Whoever came in between
  * without being ordered has been reported; whoever was ordered behind it has moved that clock on.
@@ -46,14 +50,15 @@ static inline bool race_is_known(const struct granule *g, uint32_t accessor, con
 }
 
 /* An access of @len_bytes, to @address of the arena. */
-static inline void race_check(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc,
-			      const struct thread *who)
+static inline void race_check(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc, struct thread *who)
 {
 	uint64_t offset = address - ARENA_BASE;
 	uint32_t accessor = RACE_WHO(who->id, 0, flags, who->data.context);
 
 	if (OB_UNLIKELY(W.config.no_races))
 		return;
+	if ((flags & ACCESS_MARKED) && (flags & (ACCESS_HARD | ACCESS_OPEN)) && offset < HEAP_BYTES)
+		race_mark(address, flags, who);
 	while (len_bytes > 0) {
 		unsigned from = offset % 8, count = (unsigned)MIN(len_bytes, (size_t)(8 - from));
 		uint32_t one = accessor | (((1u << count) - 1) << from) << 8;

@@ -204,6 +204,7 @@ static void switch_to(struct thread *to)
 	}
 	event_switch(from, to);
 	W.current = to;
+	world_mode_update();
 	W.switches++;
 	W.ran_since = W.steps;
 	world_mix(0x5317c4 + to->id);

@@ -58,7 +58,7 @@ static inline void vclock_join(struct vclock *to, const struct vclock *from)
 
 /*
  * A stack: return addresses of instrumented functions, less the place where the program lies; and what it holds. The top
- * bit tells frames of drivers and classes, where an interrupt may come: __sanitizer_cov_trace_pc() sets it.
+ * bit tells frames of drivers and classes on a CPU, where an interrupt may come: __sanitizer_cov_trace_pc() sets it.
  */
 #define FRAME_OPEN BIT(31)
 #define FRAME_PC   (FRAME_OPEN - 1)
@@ -98,7 +98,12 @@ struct thread {
 	struct os_thread_data data;
 	void (*fn)(void *arg);
 	void *arg;
-	bool interrupted; /* runs a hard handler in the midst of something */
+	bool interrupted; /* runs a hard handler in the midst of driver code */
+	/*
+	 * By the own clock: up to when what handlers did is known to the code that they interrupt, and up to when what
+	 * that code did is known to the handler that runs now.
+	 */
+	uint32_t hard_known, code_known;
 	struct vclock clock;
 	struct vclock release_fence;   /* what a relaxed store after a release fence carries */
 	struct vclock acquire_pending; /* what an acquire fence will bring */
@@ -229,7 +234,8 @@ enum fault_thing {
 struct world {
 	bool on; /* inside a run, on one of its fibers */
 	bool capture_due;
-	bool yields; /* the current thread gives way of itself */
+	bool yields;  /* the current thread gives way of itself */
+	uint8_t mode; /* ACCESS_HARD, ACCESS_OPEN or nothing: of the current thread's accesses */
 	uint64_t steps, decide_at, now_ns, hash;
 	struct sim_config config;
 	uint64_t seed;
@@ -391,6 +397,8 @@ static inline void world_capture(void)
 #define ACCESS_DEVICE 4u
 #define ACCESS_FREE   8u
 #define ACCESS_ATOMIC 16u /* its order is known, and dealt with apart */
+#define ACCESS_HARD   32u /* by an interrupt handler that came into driver code */
+#define ACCESS_OPEN   64u /* by driver code, where such a handler may come */
 int race_map(void);
 struct vclock *race_sync(uintptr_t address, bool make);
 void race_release(struct vclock *to);
@@ -436,13 +444,26 @@ void probe_access(const struct posted *access);
 int world_fd_open(void);
 void world_fd_close(int fd);
 void world_fd_fire(int fd);
+bool world_fd_ready(int fd);
+
+/* preempt.c */
 void world_interrupt(void);
+void preempt_caused(const struct vclock *clock);
+void preempt_resumed(void);
 
 /* Between two accesses of a driver or a class, which promise to survive an interrupt anywhere. */
 static inline void world_interrupt_maybe(void)
 {
-	if (OB_UNLIKELY(W.fds_fired != 0) && W.config.preempt_hard && frames_open(W.current->frames))
+	if (OB_UNLIKELY(W.fds_fired != 0) && W.mode == ACCESS_OPEN)
 		world_interrupt();
+}
+
+/* The frame on top, or the thread, is another one. */
+static inline void world_mode_update(void)
+{
+	const struct thread *t = W.current;
+
+	W.mode = t->interrupted ? ACCESS_HARD : frames_open(t->frames) ? ACCESS_OPEN : 0;
 }
 
 #endif

@@ -17,6 +17,7 @@ struct device_state {
 	struct cpu_fd fd;
 	struct os_poller *poller;
 	unsigned a, b;
+	bool ready;
 };
 
 static struct device_state *d;
@@ -80,8 +81,156 @@ static void torn_in_a_block(const struct sim_config *config)
 	with_interrupt(handler_compares, two_stores);
 }
 
+/* ---- what both use ---- */
+
+static volatile unsigned sink;
+
+static void handler_counts(struct cpu_fd *fd)
+{
+	if (os_eventfd_take(fd->fd))
+		d->a++;
+}
+
+static void handler_looks(struct cpu_fd *fd)
+{
+	if (os_eventfd_take(fd->fd))
+		sink = d->a + d->b;
+}
+
+static void handler_takes(struct cpu_fd *fd)
+{
+	os_eventfd_take(fd->fd);
+}
+
+static void plain_increment(void)
+{
+	d->a++;
+}
+
+static void plain_reads(void)
+{
+	sink = d->a;
+	sink = d->b;
+}
+
+static void plain_pair(void)
+{
+	d->a = sink;
+	d->b = sink;
+}
+
+static void marked_reads(void)
+{
+	sink = OB_READ_ONCE(d->a);
+	sink = OB_READ_ONCE(d->b);
+}
+
+static void atomic_take(void)
+{
+	sink = __atomic_exchange_n(&d->a, 0, __ATOMIC_RELAXED);
+}
+
+/* The vector is out of the way for as long as the plain accesses last. */
+static void plain_masked(void)
+{
+	os_poller_remove(d->poller, d->fd.fd);
+	d->a++;
+	d->b = d->a;
+	os_poller_add(d->poller, d->fd.fd, &d->fd);
+	sink = OB_READ_ONCE(d->a);
+}
+
+static void lost_update(const struct sim_config *config)
+{
+	with_interrupt(handler_counts, plain_increment);
+}
+
+static void read_of_what_it_writes(const struct sim_config *config)
+{
+	with_interrupt(handler_counts, plain_reads);
+}
+
+static void pair_seen_apart(const struct sim_config *config)
+{
+	with_interrupt(handler_looks, plain_pair);
+}
+
+static void marked_in_the_code(const struct sim_config *config)
+{
+	with_interrupt(handler_counts, marked_reads);
+}
+
+static void atomic_in_the_code(const struct sim_config *config)
+{
+	with_interrupt(handler_counts, atomic_take);
+}
+
+static void masked(const struct sim_config *config)
+{
+	with_interrupt(handler_counts, plain_masked);
+}
+
+static void only_taken(const struct sim_config *config)
+{
+	with_interrupt(handler_takes, plain_increment);
+}
+
+static void both_read(const struct sim_config *config)
+{
+	with_interrupt(handler_looks, plain_reads);
+}
+
+/* ---- words that tell ---- */
+
+/* A handler that finds the flag has the pair to itself until it takes the flag away. */
+static void handler_owns(struct cpu_fd *fd)
+{
+	if (!os_eventfd_take(fd->fd) || !OB_READ_ONCE(d->ready))
+		return;
+	d->b = ++d->a;
+	OB_WRITE_ONCE(d->ready, false);
+}
+
+static void hands_over(void)
+{
+	if (OB_READ_ONCE(d->ready))
+		return;
+	d->a++;
+	d->b = d->a;
+	OB_WRITE_ONCE(d->ready, true);
+}
+
+static void hands_over_early(void)
+{
+	if (OB_READ_ONCE(d->ready))
+		return;
+	d->a++;
+	OB_WRITE_ONCE(d->ready, true);
+	d->b = d->a;
+}
+
+static void handed_over(const struct sim_config *config)
+{
+	with_interrupt(handler_owns, hands_over);
+}
+
+static void handed_over_early(const struct sim_config *config)
+{
+	with_interrupt(handler_owns, hands_over_early);
+}
+
 const struct hard_case hard_cases[] = {
 	{"torn_in_a_block", "torn", torn_in_a_block},
+	{"lost_update", "data-race", lost_update},
+	{"read_of_what_it_writes", "data-race", read_of_what_it_writes},
+	{"pair_seen_apart", "data-race", pair_seen_apart},
+	{"handed_over_early", "data-race", handed_over_early},
+	{"marked_in_the_code", "", marked_in_the_code},
+	{"atomic_in_the_code", "", atomic_in_the_code},
+	{"masked", "", masked},
+	{"only_taken", "", only_taken},
+	{"both_read", "", both_read},
+	{"handed_over", "", handed_over},
 };
 
 const unsigned hard_case_count = sizeof(hard_cases) / sizeof(hard_cases[0]);

@@ -310,7 +310,7 @@ static void queue_start(void *arg)
 	/* While it is suspended no queue can be made; this one comes with all others when it resumes. */
 	q->state = q->created ? NVME_QUEUE_LIVE : NVME_QUEUE_FROZEN;
 	ob_poll_start(&q->poll, q->cpu, &poll_ops, q, &config);
-	q->polling = true;
+	OB_WRITE_ONCE(q->polling, true); /* the interrupt looks at it */
 }
 
 static void queue_stop(void *arg)
@@ -319,7 +319,7 @@ static void queue_stop(void *arg)
 
 	q->state = NVME_QUEUE_CLOSING;
 	if (q->polling) {
-		q->polling = false;
+		OB_WRITE_ONCE(q->polling, false);
 		ob_poll_stop(&q->poll);
 	}
 	ob_timer_stop(&q->tick);
