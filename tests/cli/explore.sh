@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The explorer: explore.sh OUTBOARD PLANTED, an explorer of scenarios with mistakes (tests/sim/planted.c).
 . "$(dirname "$0")/lib.sh"
-planted=$2
+OUTBOARD=$(realpath "$OUTBOARD")
+planted=$(realpath "$2")
 cd "$work" || exit 1
 
 # ---- the command ----
