@@ -21,7 +21,7 @@ run: ## the main job: a driver brings up a disk, and serves it to programs that 
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) tools/run
 
-test: ## all checks: lint, gcc, clang, ASan and UBSan, arm64 under qemu-user, systems on QEMU
+test: ## all checks: lint, gcc, clang, ASan and UBSan, arm64 and riscv64 under qemu-user, systems on QEMU
 	@tools/install-packages build run test bench
 	@tools/test
 
@@ -51,7 +51,7 @@ docs: ## check the man pages, and print where things are written
 	@tools/docs
 
 clean: ## remove the build directories
-	@rm -rf build build-asan build-clang build-arm64 build-fuzz
+	@rm -rf build build-asan build-clang build-arm64 build-riscv64 build-fuzz
 
 help: ## this list
 	@echo "make TARGET [MACHINE=uri] [BUILD=dir] [PREFIX=dir]"
