@@ -148,7 +148,9 @@ struct ob_dma_map {
  * @window: that holds the buffer, or NULL: any memory, which is bounced
  * @rights: the direction
  *
- * From here to ob_dma_unmap() the buffer belongs to the device. Bouncing allocates: it is not for the I/O path.
+ * From here to ob_dma_unmap() the buffer belongs to the device: the CPU writes none of it, and reads none that the device
+ * may write. It lies on no stack; in a window, where the device writes, it shares no cache line with anything else.
+ * Bouncing allocates: it is not for the I/O path.
  * Return: 0; -EACCES; -EFAULT; -ENOMEM; -ENODEV.
  */
 int ob_dma_map(struct ob_device *dev, struct ob_window *window, void *buffer, size_t len_bytes,

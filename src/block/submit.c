@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "core/watch.h"
 
 static const uint8_t flags_allowed[OB_BLOCK_OP_COUNT] = {
 	[OB_BLOCK_WRITE] = OB_BLOCK_FUA,
@@ -123,7 +124,10 @@ static inline int to_driver(struct block_channel *c, struct ob_block_request *re
 	/* Kept there rather than in a register across the call, where only a refusal needs it. */
 	c->submitting = request;
 	c->special |= BLOCK_IN_DRIVER;
+	watch_request_down(request, c->pub.dma_index);
 	ret = c->submit(&c->pub, request);
+	if (OB_UNLIKELY(ret != 0))
+		watch_request_up(request, true);
 	c->special &= (uint8_t)~BLOCK_IN_DRIVER;
 	return ret;
 }
@@ -389,6 +393,7 @@ static __attribute__((noinline)) void end_long(struct block_channel *c, struct o
 		end_nobodys(c, request);
 		return;
 	}
+	watch_request_up(request, false);
 	request->status = c->gone && status == -ECANCELED ? -ENODEV : status;
 	request->protocol_status = protocol_status;
 	if ((c->special & (BLOCK_IN_DRIVER | BLOCK_CLOSING)) != 0)
@@ -408,6 +413,7 @@ void ob_block_end(struct ob_block_channel *channel, struct ob_block_request *req
 		end_long(c, request, status, protocol_status);
 		return;
 	}
+	watch_request_up(request, false);
 	request->status = status;
 	request->protocol_status = protocol_status;
 	count_end(c, request, status);

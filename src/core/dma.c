@@ -16,6 +16,7 @@
 #include "core/context.h"
 #include "core/device.h"
 #include "core/machine_core.h"
+#include "core/watch.h"
 
 #define DMA_PAGE 4096u
 
@@ -400,6 +401,7 @@ int ob_dma_map(struct ob_device *dev, struct ob_window *window, void *buffer, si
 		ob_dma_count_bounce(dev, len_bytes);
 	}
 	__atomic_fetch_add(&dev->dma_stats.maps, 1, __ATOMIC_RELAXED);
+	watch_map(dev, buffer, len_bytes, (unsigned)rights, out->iova.addr, window != NULL);
 	out->buffer = buffer;
 	out->len_bytes = len_bytes;
 	out->rights = rights;
@@ -410,6 +412,7 @@ void ob_dma_unmap(struct ob_device *dev, struct ob_dma_map *map)
 {
 	struct dma_block *block = map->bounce;
 
+	watch_unmap(dev, map->buffer, map->len_bytes, map->iova.addr, block == NULL);
 	if (block != NULL) {
 		if (map->rights & OB_DMA_WRITE)
 			ob_dma_copy(map->buffer, block->dma.base, map->len_bytes);
@@ -517,6 +520,9 @@ int ob_dma_map_list(struct ob_device *dev, struct ob_window *window, const struc
 	if (rc != 0)
 		return rc;
 	__atomic_fetch_add(&dev->dma_stats.maps, 1, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < count; i++)
+		watch_map(dev, segments[i].base, segments[i].len_bytes, (unsigned)rights, pieces[0].iova.addr,
+			  window != NULL);
 	*out = list;
 	return 0;
 }
@@ -525,6 +531,9 @@ void ob_dma_unmap_list(struct ob_device *dev, struct ob_dma_list *list)
 {
 	struct dma_block *block = list->bounce;
 
+	for (unsigned i = 0; i < list->segment_count; i++)
+		watch_unmap(dev, list->segments[i].base, list->segments[i].len_bytes, list->pieces[0].iova.addr,
+			    block == NULL);
 	if (block != NULL) {
 		if (list->rights & OB_DMA_WRITE)
 			list_copy(list, false);
@@ -554,6 +563,7 @@ void device_dma_detach(struct ob_device *dev)
 	struct ob_machine *machine = dev->machine;
 	int index = dev->dma_index;
 
+	watch_device_unbound(dev);
 	/* Only its driver allocates for a device, and that has ended: the list stands still. */
 	list_for_each_safe (node, &dev->dma) {
 		struct dma_block *block = list_entry(node, struct dma_block, link);

@@ -17,6 +17,9 @@
 	}
 #endif
 
+struct ob_block_request;
+struct ob_device;
+
 enum watch_lock_kind {
 	WATCH_LOCK,  /* ob_lock: short, between CPUs, never held across a wait */
 	WATCH_MUTEX, /* ob_mutex: between tasks, may be held across waits */
@@ -37,6 +40,18 @@ WATCH(void watch_task_end(const char *name));
 
 /* @call was called, which waits until @deadline_ns at the latest, if it has to. */
 WATCH(void watch_wait(const char *call, uint64_t deadline_ns));
+
+/*
+ * A buffer is lent to @dev, which reaches it at @iova: @direct, or in a copy. It comes back; all of them before the
+ * device's driver has ended.
+ */
+WATCH(void watch_map(const struct ob_device *dev, const void *buffer, size_t len_bytes, unsigned rights, uint64_t iova,
+		     bool direct));
+WATCH(void watch_unmap(const struct ob_device *dev, const void *buffer, size_t len_bytes, uint64_t iova, bool direct));
+WATCH(void watch_device_unbound(const struct ob_device *dev));
+/* A request's segments are lent to the device with @dma_index, and come back; @refused: the driver did not take it. */
+WATCH(void watch_request_down(const struct ob_block_request *request, unsigned dma_index));
+WATCH(void watch_request_up(const struct ob_block_request *request, bool refused));
 
 /* clang-format on */
 

@@ -23,7 +23,7 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 	if (OB_UNLIKELY(event_records_all()) && offset < STACK_OFFSET)
 		event_add(flags & ACCESS_WRITE ? EVENT_WRITE : EVENT_READ, address, len_bytes)->flags = (uint8_t)flags;
 	if (OB_UNLIKELY(arena_cells[offset / 8] != CELL_LIVE))
-		arena_complain(address, flags, pc);
+		arena_judge(address, len_bytes, flags, pc);
 	race_check(address, len_bytes, flags | W.mode, pc, W.current);
 	if (offset - DMA_OFFSET >= DMA_BYTES)
 		return;
@@ -43,15 +43,23 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 	}
 }
 
-/* The end of a range counts as well. */
+/* All of a range counts. */
 void access_range(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc)
 {
+	uint64_t first = (address - ARENA_BASE) / 8, last = (address + len_bytes - 1 - ARENA_BASE) / 8;
+	uint8_t odd = 0;
+
 	if (len_bytes == 0)
 		return;
 	access(address, len_bytes, flags, pc);
-	if (W.on && address + len_bytes - 1 - ARENA_BASE < ARENA_BYTES &&
-	    arena_cells[(address + len_bytes - 1 - ARENA_BASE) / 8] != CELL_LIVE)
-		arena_complain(address + len_bytes - 1, flags, pc);
+	if (!W.on || last >= ARENA_BYTES / 8 || first > last)
+		return;
+	for (uint64_t i = first + 1; i <= last; i++)
+		odd |= arena_cells[i] ^ CELL_LIVE;
+	for (uint64_t i = first + 1; OB_UNLIKELY(odd != 0) && i <= last; i++)
+		if (arena_cells[i] != CELL_LIVE)
+			arena_judge(ARENA_BASE + i * 8, MIN(address + len_bytes - (ARENA_BASE + i * 8), (size_t)8),
+				    flags, pc);
 }
 
 #define ACCESS_FUNCTIONS(size)                                                        \

@@ -88,6 +88,7 @@ static void block_end(struct block *b, uint32_t pc, const char *what)
 	}
 	event_add(EVENT_FREE, b->address, b->len_bytes)->pc = event_caller();
 	check_lock_freed(b->address, b->len_bytes);
+	check_lend_freed(b->address, b->len_bytes);
 	/* Whoever still uses it on another thread, or the device, and is not known to have ended: a race. */
 	race_check(b->address, b->len_bytes, ACCESS_WRITE | ACCESS_FREE, pc, W.current);
 	b->live = false;
@@ -174,6 +175,16 @@ void *model_alloc(size_t len_bytes)
 	W.model_used += len_bytes;
 	memset((void *)(MODEL_BASE + at), 0, len_bytes); /* NOLINT */
 	return (void *)(MODEL_BASE + at);                /* NOLINT */
+}
+
+void arena_judge(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc)
+{
+	uint8_t cell = arena_cells[(address - ARENA_BASE) / 8];
+
+	if (cell < CELL_LENT_READ)
+		arena_complain(address, flags, pc);
+	if (cell != CELL_LENT_READ || (flags & ACCESS_WRITE) != 0)
+		check_lend_touch(address, len_bytes, flags, pc);
 }
 
 /* An access to what is not allocated, or not any more. */

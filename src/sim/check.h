@@ -21,6 +21,13 @@ void check_may_allocate(const char *what);
 void check_dma_taken(uint64_t iova, size_t len_bytes, bool freed_granted); /* from the device's reach */
 void check_dma_address(uint64_t iova, const char *verb);                   /* that was never granted */
 
+/* check_lend.c */
+void check_lend_reset(void);
+void check_lend_touch(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc); /* by a CPU, of a lent cell */
+void check_lend_device(uintptr_t address, size_t len_bytes, unsigned rights);
+void check_lend_freed(uintptr_t address, size_t len_bytes);
+void check_lend_end(void);
+
 /* check_lock.c */
 void check_lock_reset(void);
 void check_lock_wait(const char *what);

@@ -5,6 +5,7 @@
 void check_reset(void)
 {
 	check_lock_reset();
+	check_lend_reset();
 	check_durable_reset();
 }
 
@@ -21,6 +22,7 @@ void check_end(void)
 {
 	check_requests();
 	check_lock_end();
+	check_lend_end();
 	for (unsigned i = THREAD_MAIN + 1; i < W.thread_count; i++) {
 		if (W.threads[i].state == THREAD_DONE)
 			continue;

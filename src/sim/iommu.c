@@ -21,7 +21,9 @@ struct mapping {
 	uint8_t *base;
 	size_t len_bytes;
 	unsigned rights;
+	bool granted; /* some time */
 	bool freed;
+	bool lends;
 	uint32_t revoked_pc[BLOCK_PCS];
 };
 
@@ -84,6 +86,7 @@ int iommu_grant(const struct machine_dma_memory *memory, unsigned rights, uint64
 	world_capture();
 	world_step(0xd3a1);
 	m->rights = rights;
+	m->granted = true;
 	*iova = memory->iova;
 	tell_map(EVENT_MAP, *iova, m->len_bytes, rights);
 	return 0;
@@ -99,6 +102,14 @@ void iommu_revoke(const struct machine_dma_memory *memory)
 	tell_map(EVENT_UNMAP, memory->iova, m->len_bytes, m->rights);
 	m->rights = 0;
 	report_stack(m->revoked_pc, BLOCK_PCS);
+}
+
+void iommu_lends(uint64_t iova)
+{
+	uint64_t slot = iova >> SLOT_SHIFT;
+
+	if (slot > 0 && slot < mapping_count)
+		mappings[slot].lends = true;
 }
 
 bool iommu_find(uintptr_t address, uint64_t *iova)
@@ -151,8 +162,11 @@ static void __attribute__((noreturn)) complain(uint64_t iova, size_t len_bytes, 
 			     (unsigned long long)iova, len_bytes, m->len_bytes);
 		report_end();
 	}
-	report_begin(m->rights != 0 ? "dma-direction" : "dma-unmapped", "the device's %s %#llx, %zu bytes of %zu: %s",
-		     verb, (unsigned long long)iova, len_bytes, m->len_bytes,
+	report_begin(m->rights != 0 ? "dma-direction"
+		     : m->granted   ? "dma-stale-mapping"
+				    : "dma-unmapped",
+		     "the device's %s %#llx, %zu bytes of %zu: %s", verb, (unsigned long long)iova, len_bytes,
+		     m->len_bytes,
 		     m->rights != 0 ? "not granted in this direction"
 		     : m->freed     ? "freed while the device was at it"
 				    : "not granted, or not any more");
@@ -168,6 +182,8 @@ static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
 
 	if (OB_UNLIKELY(at == NULL) && (W.fault_excuses & FAULT_EXCUSE_DMA) == 0)
 		complain(iova, len_bytes, rights);
+	if (at != NULL && mappings[iova >> SLOT_SHIFT].lends && (W.fault_excuses & FAULT_EXCUSE_DMA) == 0)
+		check_lend_device((uintptr_t)at, len_bytes, rights);
 	return at;
 }
 

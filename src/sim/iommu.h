@@ -9,6 +9,8 @@
 int iommu_alloc(size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out);
 void iommu_free(struct machine_dma_memory *memory);
 int iommu_grant(const struct machine_dma_memory *memory, unsigned rights, uint64_t *iova);
+/* What is at @iova is lent in parts: the device may touch nothing else of it. */
+void iommu_lends(uint64_t iova);
 void iommu_revoke(const struct machine_dma_memory *memory);
 
 /* By the device, at its own addresses; what it may not reach ends the run with a report. */

@@ -74,6 +74,17 @@ struct before {
 	unsigned thread, flags, context;
 };
 
+bool race_device_is_at(uintptr_t address)
+{
+	const struct granule *g = &race_granules[(address - ARENA_BASE) / 8];
+
+	for (unsigned i = 0; i < RACE_CELLS; i++)
+		if (g->generation[i] == W.generation && RACE_THREAD(g->who[i]) == THREAD_DEVICE &&
+		    g->epoch[i] > W.current->clock.t[THREAD_DEVICE])
+			return true;
+	return false;
+}
+
 /* What rule is broken depends on who was at it, and on what was nearly done right. */
 static const char *rule_of(const struct before *c, unsigned flags, const struct thread *who)
 {

@@ -153,18 +153,22 @@ struct view {
 
 /* ---- heap: arena.c ---- */
 
-#define BLOCK_MAX   16384
-#define BLOCK_PCS   4
-#define CELL_GONE   2
-#define CELL_LIVE   1
-#define WORLD_FDS   64
-#define POLLER_MAX  16
-#define POLLER_FDS  16
-#define POSTED_MAX  64
-#define REQUEST_MAX 1024
-#define LOG_LINES   24
-#define LOG_LEN     160
-#define FAULT_RULES 64
+#define BLOCK_MAX 16384
+#define BLOCK_PCS 4
+#define CELL_LIVE 1
+#define CELL_GONE 2
+/* … and lent to a device: to be read by it, to be written, or both or different in parts. check_lend.c */
+#define CELL_LENT_READ  3
+#define CELL_LENT_WRITE 4
+#define CELL_LENT_MIXED 5
+#define WORLD_FDS       64
+#define POLLER_MAX      16
+#define POLLER_FDS      16
+#define POSTED_MAX      64
+#define REQUEST_MAX     1024
+#define LOG_LINES       24
+#define LOG_LEN         160
+#define FAULT_RULES     64
 
 struct block {
 	uintptr_t address;
@@ -359,6 +363,8 @@ void arena_dma_free(void *base, size_t len_bytes);
 void *arena_stack(size_t len_bytes);
 void *model_alloc(size_t len_bytes);
 void arena_complain(uintptr_t address, unsigned flags, uint32_t pc) __attribute__((noreturn));
+/* An access to cells that are not just live; returns when it is right all the same. */
+void arena_judge(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc);
 struct block *arena_block(uintptr_t address);
 
 static inline bool is_dma(uintptr_t address)
@@ -403,6 +409,7 @@ int race_map(void);
 struct vclock *race_sync(uintptr_t address, bool make);
 void race_release(struct vclock *to);
 void race_acquire(const struct vclock *from);
+bool race_device_is_at(uintptr_t address); /* with an access that is not ordered before the current thread */
 
 /* access.c */
 void access_range(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc);

@@ -307,7 +307,7 @@ const struct rule_case rules_basic[] = {
 	{"crash", "crash", crash},
 	{"assertion", "assertion", assertion},
 	{"dma-direction", "dma_direction", dma_direction},
-	{"dma-unmapped", "dma_revoked", dma_revoked},
+	{"dma-stale-mapping", "dma_revoked", dma_revoked},
 	{"dma-out-of-bounds", "dma_beyond", dma_beyond},
 	{"dma-freed-in-use", "dma_freed", dma_freed},
 	{"dma-stale-mapping", "dma_stale", dma_stale},

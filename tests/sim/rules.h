@@ -12,7 +12,7 @@ struct rule_case {
 };
 
 /* By subject, each ended by one without a rule. */
-extern const struct rule_case rules_basic[], rules_lock[], rules_durable[];
+extern const struct rule_case rules_basic[], rules_lock[], rules_lend[], rules_durable[];
 
 /* Run @fn in a task of a context with one CPU, and end it all. */
 void rules_in_task(void (*fn)(void *arg), void *arg);

@@ -10,15 +10,16 @@
 #include <cmocka.h>
 
 #include "tests/sim/rules.h"
+#include "tests/sim/rules_device.h"
 
 #define SEEDS 20
 
-static const struct rule_case *const rule_sets[] = {rules_basic, rules_lock, rules_durable};
+static const struct rule_case *const rule_sets[] = {rules_basic, rules_lock, rules_lend, rules_durable};
 
 static void check_case(const struct rule_case *c)
 {
 	static struct sim_result result;
-	const struct sim_scenario scenario = {.name = c->name, .run = c->run};
+	const struct sim_scenario scenario = {.name = c->name, .run = c->run, .devices = rules_devices};
 	const struct sim_config config = {.steps_max = 200000};
 
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
