@@ -13,8 +13,8 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 	if (OB_UNLIKELY(!W.on))
 		return;
 	world_capture();
-	world_interrupt_maybe();
 	W.current->pc = pc;
+	world_interrupt_maybe();
 	if (offset >= ARENA_BYTES) {
 		world_step(len_bytes);
 		return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Keeping events: see event.h. Nothing is put into words here, and nothing is looked up. */
 #include "sim/event.h"
+#include "sim/cover.h"
 
 #include <sys/mman.h>
 
@@ -40,6 +41,8 @@ void event_switch(const struct thread *from, const struct thread *to)
 		why = EVENT_YIELDS;
 	}
 	W.yields = false;
+	if (why <= EVENT_STALLED && frames_open(from->frames))
+		coverage_place(from->pc, COVERAGE_PREEMPTED);
 	e = event_of(from, EVENT_SWITCH, to->id, (uintptr_t)what);
 	e->flags = (uint8_t)why;
 }

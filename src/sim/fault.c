@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Which faults there are, and when one strikes: by its rate, or because the script says so. */
 #include "sim/fault.h"
+#include "sim/cover.h"
+#include "sim/event.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -110,6 +112,8 @@ void fault_derive_due(void)
 void sim_fault_struck(enum sim_fault kind)
 {
 	W.fault_counts[kind]++;
+	coverage_fault(kind);
+	event_add(EVENT_FAULT, (uintptr_t)sim_fault_kinds[kind].name, 0);
 	world_mix(0xfa017 + kind);
 }
 

@@ -11,6 +11,7 @@
  */
 #include "core/os.h"
 #include "sim/choice.h"
+#include "sim/cover.h"
 #include "sim/event.h"
 #include "sim/world.h"
 
@@ -27,6 +28,7 @@ static void deliver(void (*fn)(struct cpu_fd *fd), struct cpu_fd *fd)
 	t->clock.t[t->id]++;
 	world_mix(0x4a4d);
 	event_add(EVENT_HARD_BEGIN, 0, 0);
+	coverage_place(t->pc, COVERAGE_INTERRUPTED);
 	fn(fd);
 	world_capture();
 	event_add(EVENT_HARD_END, 0, 0);
@@ -72,6 +74,7 @@ void __sanitizer_cov_trace_pc(void)
 		return;
 	world_capture();
 	t->pc = WORLD_PC();
+	coverage_place(WORLD_PC(), COVERAGE_REACHED);
 	world_step(0xb10c);
 	f = t->frames;
 	if (OB_UNLIKELY(f->depth - 1u >= FRAME_MAX || t->data.cpu == NULL))

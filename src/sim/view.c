@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "sim/cover.h"
 #include "sim/iommu.h"
 
 #define STATE_GONE (SIM_DEVICE_STATES - 1)
@@ -48,6 +49,7 @@ void view_states(void)
 		if (OB_LIKELY(state == dev->state))
 			continue;
 		event_of(&W.threads[THREAD_DEVICE], EVENT_STATE, dev->state, state)->link = i;
+		coverage_state(i, dev->type, dev->state, state);
 		dev->state = state;
 	}
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "sim/coverage.h"
 #include "sim/scenarios/scenarios.h"
 #include "tests/sim/view.h"
 
@@ -106,6 +107,110 @@ static void test_recorded_report_shows_the_load(void **state)
 	assert_null(strstr(result.report, "loads DMA memory"));
 }
 
+/* ---- coverage ---- */
+
+static void run_some(const struct sim_scenario *scenario, unsigned count)
+{
+	for (uint64_t seed = 1; seed <= count; seed++) {
+		struct sim_config config = {0};
+
+		sim_swarm(scenario, seed, &config);
+		sim_run(scenario, &config, seed, &result);
+		assert_false(result.failed);
+	}
+}
+
+static void test_coverage_lines_tell_reached_from_missed(void **state)
+{
+	struct sim_coverage *c = calloc(1, sizeof(*c));
+
+	assert_non_null(c);
+	assert_int_equal(sim_init(), 0);
+	sim_coverage_into(c);
+	assert_ptr_equal(sim_coverage(), c);
+	assert_int_equal(sim_coverage_reached(c, "tests/sim/view.c", view_line_reached), 0);
+	run_some(&view_barrier, 1);
+	assert_int_equal(sim_coverage_reached(c, "tests/sim/view.c", view_line_reached), 1);
+	assert_int_equal(sim_coverage_reached(c, "tests/sim/view.c", view_line_missed), 0);
+	assert_int_equal(sim_coverage_reached(c, "tests/sim/view.c", 1), -1);
+	assert_int_equal(sim_coverage_reached(c, "nowhere.c", view_line_reached), -1);
+	sim_coverage_into(NULL);
+	free(c);
+}
+
+static void test_coverage_figures_grow_and_add_up(void **state)
+{
+	struct sim_coverage *few = calloc(1, sizeof(*few)), *more = calloc(1, sizeof(*more));
+	struct sim_coverage_figures a, b, both;
+
+	assert_non_null(few);
+	assert_non_null(more);
+	assert_int_equal(sim_init(), 0);
+	sim_coverage_figures(few, true, &a);
+	assert_int_equal(a.blocks_reached + a.lines_reached + a.states + a.transitions + a.faults_struck, 0);
+	assert_true(a.blocks > 500 && a.lines > 1000 && a.faults > 10);
+	sim_coverage_into(few);
+	run_some(&view_barrier, 3);
+	sim_coverage_into(more);
+	run_some(&scenario_nvme_io, 20);
+	sim_coverage_into(NULL);
+	sim_coverage_figures(few, true, &a);
+	sim_coverage_figures(more, true, &b);
+	/* The controller comes up, works and goes down; its driver is preempted and interrupted on the way. */
+	assert_true(b.states >= 8 && b.transitions >= b.states);
+	assert_true(b.blocks_reached > b.blocks / 5 && b.blocks_reached < b.blocks);
+	assert_true(b.blocks_preempted > 100 && b.blocks_preempted < b.blocks_reached);
+	assert_true(b.blocks_interrupted > 5 && b.blocks_interrupted < b.blocks_reached);
+	assert_true(b.lines_reached > b.lines / 5 && b.lines_reached < b.lines);
+	sim_coverage_add(more, few);
+	sim_coverage_figures(more, true, &both);
+	assert_int_equal(both.blocks_reached, a.blocks_reached + b.blocks_reached);
+	assert_int_equal(both.states, b.states);
+	free(few);
+	free(more);
+}
+
+static void test_coverage_faults_that_struck(void **state)
+{
+	struct sim_coverage *c = calloc(1, sizeof(*c));
+	struct sim_config config = {0};
+
+	assert_non_null(c);
+	assert_int_equal(sim_init(), 0);
+	config.fault_one_in[SIM_FAULT_SLOW] = 2;
+	sim_coverage_into(c);
+	sim_run(&scenario_nvme_io, &config, 1, &result);
+	sim_coverage_into(NULL);
+	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
+		assert_int_equal(c->faults[i], i == SIM_FAULT_SLOW);
+	free(c);
+}
+
+static void test_coverage_listing_marks_the_source(void **state)
+{
+	struct sim_coverage *c = calloc(1, sizeof(*c));
+	char *text = NULL, line[32];
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_non_null(c);
+	assert_non_null(f);
+	assert_int_equal(sim_init(), 0);
+	sim_coverage_into(c);
+	run_some(&view_barrier, 1);
+	sim_coverage_into(NULL);
+	assert_int_equal(sim_coverage_write(c, f), 0);
+	fclose(f);
+	assert_non_null(line_with(text, "kinds struck; never: hang, "));
+	assert_non_null(line_with(text, "lines  src/drivers/block/nvme/queue.c"));
+	snprintf(line, sizeof(line), "        +:%5u:", view_line_reached);
+	assert_non_null(strstr(line_with(text, "tests/sim/view.c: "), line));
+	snprintf(line, sizeof(line), "    #####:%5u:", view_line_missed);
+	assert_non_null(strstr(line_with(text, "tests/sim/view.c: "), line));
+	free(text);
+	free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -113,6 +218,10 @@ int main(void)
 		cmocka_unit_test(test_report_steps_name_source_lines),
 		cmocka_unit_test(test_recorded_run_is_the_same_run),
 		cmocka_unit_test(test_recorded_report_shows_the_load),
+		cmocka_unit_test(test_coverage_lines_tell_reached_from_missed),
+		cmocka_unit_test(test_coverage_figures_grow_and_add_up),
+		cmocka_unit_test(test_coverage_faults_that_struck),
+		cmocka_unit_test(test_coverage_listing_marks_the_source),
 	};
 
 	return cmocka_run_group_tests_name("sim/view", tests, NULL, NULL);
