@@ -31,11 +31,16 @@ _outboard() {
 		COMPREPLY=($(compgen -W "interrupt polled hybrid" -- "$cur"))
 		return
 		;;
+	--fault)
+		COMPREPLY=($(compgen -S = -W "$("${words[0]}" explore --list-faults 2>/dev/null | cut -d' ' -f1)" -- "$cur"))
+		compopt -o nospace 2>/dev/null
+		return
+		;;
 	--strategy)
 		COMPREPLY=($(compgen -W "swarm random pct" -- "$cur"))
 		return
 		;;
-	--unix | --output | -o | --replay-file)
+	--unix | --output | -o | --replay-file | --faults)
 		_filedir
 		return
 		;;
@@ -67,7 +72,7 @@ _outboard() {
 		options="--depth --size --mix --random --sequential --time --cpus --channels --mode --allow-writes --json"
 		;;
 	explore)
-		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --replay --hash --minimise --output --replay-file"
+		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --fault --faults --list-faults --replay --hash --minimise --output --replay-file"
 		options="$options --replay-check --trace --json"
 		;;
 	serve)

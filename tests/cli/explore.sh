@@ -38,6 +38,16 @@ refuse "'xyz' is not a hash" --replay 1 --hash xyz
 refuse "--replay-check: '0' is too small" --replay-check 0
 refuse "--output goes with --minimise" --output f
 refuse "takes no machine" --machine model:
+refuse "there is no fault \"nonsense\"" --fault nonsense=3 nvme-rough
+refuse "needs a rate" --fault hang nvme-rough
+refuse "needs a rate" --fault hang=often nvme-rough
+refuse "needs a rate" --fault all=often nvme-rough
+refuse "no scenario here bears 'hang'" --fault hang=3 nvme-io
+refuse "/nonexistent: No such file" --faults /nonexistent nvme-rough
+echo "at io 3 nonsense" >bad.faults
+refuse "bad.faults:1: " --faults bad.faults nvme-rough
+echo "at io 3 hang" >good.faults
+refuse "good.faults: no scenario here bears" --faults good.faults nvme-io
 refuse "/nonexistent: No such file" --replay-file /nonexistent
 refuse "says all of the run by itself" --replay-file /nonexistent nvme-io
 refuse "says all of the run by itself" --replay-file /nonexistent --replay 5
@@ -92,6 +102,17 @@ out_has "^simulator: the process ended by signal 9"
 out_has "1 reports"
 want 0 "$planted" fine --seeds 200 --replay-check 3
 out_has "^  67 seeds run twice, 67 of them identical (100.0 %)$"
+
+# ---- faults ----
+want 0 "$OUTBOARD" explore --list-faults
+out_has "^power-cut  *"
+none="--fault all=0"
+want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --json
+json "d['summary']['faults'] == {} and d['summary']['counts']['faults'] == 0"
+want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --fault slow=2 --json
+json "list(d['summary']['faults']) == ['slow'] and d['summary']['faults']['slow'] > 10"
+want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --faults good.faults
+out_has "^  faults that struck: hang [0-9]*$"
 
 # ---- JSON ----
 want 1 "$planted" lost-update --seeds 100 --keep-going --json --jobs 2

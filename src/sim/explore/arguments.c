@@ -61,8 +61,8 @@ static int read_run(struct explore *e, const char *path, const struct arguments 
 {
 	static struct explore_cut cut;
 
-	if (args->count > 0 || e->replay_given || e->hash_given || e->calm || e->strategy != EXPLORE_SWARM ||
-	    e->minimise)
+	if (e->fault_count > 0 || e->script_path != NULL || args->count > 0 || e->replay_given || e->hash_given ||
+	    e->calm || e->strategy != EXPLORE_SWARM || e->minimise)
 		return cli_usage(&e->cli, "--replay-file says all of the run by itself");
 	return cut_read(path, e, &cut);
 }
@@ -108,6 +108,13 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 		{.name = "keep-going", .letter = 'k', .kind = OPTION_FLAG, .to = &e->keep_going},
 		{.name = "strategy", .kind = OPTION_CHOICE, .to = &e->strategy, .choices = explore_strategy_names},
 		{.name = "calm", .kind = OPTION_FLAG, .to = &e->calm},
+		{.name = "fault",
+		 .kind = OPTION_LIST,
+		 .to = e->faults,
+		 .max = EXPLORE_FAULT_MAX,
+		 .count = &e->fault_count},
+		{.name = "faults", .kind = OPTION_TEXT, .to = &e->script_path},
+		{.name = "list-faults", .kind = OPTION_FLAG, .to = &e->list_faults},
 		{.name = "replay", .kind = OPTION_LONG, .to = &e->replay, .max = INT64_MAX, .given = &e->replay_given},
 		{.name = "hash", .kind = OPTION_TEXT, .to = &hash},
 		{.name = "replay-file", .kind = OPTION_TEXT, .to = &run_file},
@@ -123,11 +130,15 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 
 	e->jobs = cpus_here();
 	code = options_parse(&e->cli, table, argc, argv, &args);
-	*done = code == CLI_OK && (args.help || e->list);
+	*done = code == CLI_OK && (args.help || e->list || e->list_faults);
 	if (code != CLI_OK)
 		return code;
 	if (args.help) {
 		fputs(explore_help, stdout);
+		return CLI_OK;
+	}
+	if (e->list_faults) {
+		explore_faults_list();
 		return CLI_OK;
 	}
 	options_join_rest(&args);
@@ -136,15 +147,30 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 		code = check(e, seeds_given, hash);
 	if (code == CLI_OK && run_file != NULL && !e->list)
 		code = read_run(e, run_file, &args);
+	if (code == CLI_OK && !e->list)
+		code = explore_faults(e);
 	for (unsigned i = 0; code == CLI_OK && e->list && i < e->scenario_count; i++)
 		printf("%-16s %s\n", e->scenarios[i]->name, e->scenarios[i]->help);
 	return code;
 }
 
+static void add_word(char *out, size_t size, const char *before, const char *word)
+{
+	size_t len = strlen(out);
+
+	snprintf(out + len, size - len, "%s%s", before, word);
+}
+
 void explore_replay_command(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed, char *out,
 			    size_t size)
 {
-	snprintf(out, size, "%s %s --replay %llu%s%s%s", e->command, scenario->name, (unsigned long long)seed,
-		 e->calm ? " --calm" : "", e->strategy != EXPLORE_SWARM ? " --strategy " : "",
-		 e->strategy != EXPLORE_SWARM ? explore_strategy_names[e->strategy] : "");
+	snprintf(out, size, "%s %s --replay %llu", e->command, scenario->name, (unsigned long long)seed);
+	if (e->calm)
+		add_word(out, size, " ", "--calm");
+	if (e->strategy != EXPLORE_SWARM)
+		add_word(out, size, " --strategy ", explore_strategy_names[e->strategy]);
+	for (unsigned i = 0; i < e->fault_count; i++)
+		add_word(out, size, " --fault ", e->faults[i]);
+	if (e->script_path != NULL)
+		add_word(out, size, " --faults ", e->script_path);
 }

@@ -42,6 +42,10 @@ int cut_write(const char *path, const struct explore *e, const struct explore_cu
 		return -errno;
 	fprintf(f, FIRST_LINE "scenario %s\nseed %llu\nstrategy %s\n%srule %s\nhash %016llx\n", scenario->name,
 		(ull)seed, explore_strategy_names[e->strategy], e->calm ? "calm\n" : "", rule, (ull)hash);
+	for (unsigned i = 0; i < e->fault_count; i++)
+		fprintf(f, "fault %s\n", e->faults[i]);
+	if (e->script_path != NULL)
+		fprintf(f, "faults-script %s\n", e->script_path);
 	if (cut->steps_max > 0)
 		fprintf(f, "steps-max %llu\n", (ull)cut->steps_max);
 	if (cut->load_max > 0)
@@ -147,6 +151,11 @@ static bool parse_line(struct reader *r, const char *word, char *value)
 		return parse_strategy(value, &r->e->strategy);
 	if (strcmp(word, "calm") == 0)
 		return r->e->calm = true;
+	if (strcmp(word, "fault") == 0)
+		return r->e->fault_count < EXPLORE_FAULT_MAX &&
+		       (r->e->faults[r->e->fault_count++] = strdup(value)) != NULL;
+	if (strcmp(word, "faults-script") == 0)
+		return (r->e->script_path = strdup(value)) != NULL;
 	if (strcmp(word, "rule") == 0)
 		return true; /* for who reads it */
 	if (strcmp(word, "hash") == 0)

@@ -30,6 +30,7 @@ static void configure(const struct explore *e, const struct sim_scenario *scenar
 		sim_swarm(scenario, seed, config);
 	if (e->strategy != EXPLORE_SWARM)
 		config->strategy = e->strategy == EXPLORE_PCT ? SIM_PCT : SIM_RANDOM;
+	explore_faults_apply(e, scenario, config);
 	if (e->cut != NULL)
 		cut_apply(e->cut, config);
 }
@@ -51,6 +52,7 @@ void explore_run_scenario(const struct explore *e, const struct sim_scenario *sc
 		.failed = result->failed,
 	};
 	memcpy(run->choices, result->choices, sizeof(run->choices));
+	memcpy(run->faults, result->fault_counts, sizeof(run->faults));
 }
 
 void explore_seed(const struct explore *e, uint64_t seed, struct explore_run *run, struct sim_result *result)

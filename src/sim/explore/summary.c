@@ -7,6 +7,7 @@
 #include "cli/progress.h"
 #include "sim/explore/cut.h"
 #include "sim/explore/work.h"
+#include "sim/fault.h"
 
 typedef unsigned long long ull;
 
@@ -22,6 +23,8 @@ void explore_count_run(struct explore_summary *s, const struct explore_run *run)
 	s->commands += run->commands;
 	for (unsigned k = 0; k < SIM_CHOICE_COUNT; k++)
 		s->choices[k] += run->choices[k];
+	for (unsigned k = 0; k < SIM_FAULT_COUNT; k++)
+		s->faults[k] += run->faults[k];
 	s->hash = s->hash * 31 + run->hash;
 }
 
@@ -54,7 +57,7 @@ void explore_print_run(const struct explore *e, const struct explore_run *run, u
 
 void explore_print_failure(const struct explore *e, const struct explore_failure *f, bool whole)
 {
-	char command[400];
+	char command[1000];
 
 	progress_clear();
 	explore_replay_command(e, e->scenarios[f->run.scenario], f->seed, command, sizeof(command));
@@ -68,6 +71,20 @@ static void print_scenarios(const struct explore *e)
 {
 	for (unsigned i = 0; i < e->scenario_count; i++)
 		printf("%s%s", i ? ", " : "", e->scenarios[i]->name);
+}
+
+static void print_faults(const struct explore_summary *s)
+{
+	const char *before = "  faults that struck: ";
+
+	for (unsigned k = 0; k < SIM_FAULT_COUNT; k++) {
+		if (s->faults[k] == 0)
+			continue;
+		printf("%s%s %llu", before, sim_fault_kinds[k].name, (ull)s->faults[k]);
+		before = ", ";
+	}
+	if (before[0] == ',')
+		printf("\n");
 }
 
 void explore_print_summary(const struct explore *e, const struct explore_summary *s)
@@ -86,6 +103,7 @@ void explore_print_summary(const struct explore *e, const struct explore_summary
 	       (ull)s->requests, (ull)s->commands);
 	for (unsigned k = 0; k < SIM_CHOICE_COUNT; k++)
 		printf(" %llu %s%s", (ull)s->choices[k], cut_choice_names[k], k + 1 < SIM_CHOICE_COUNT ? "," : "\n");
+	print_faults(s);
 	if (e->replay_check > 0)
 		printf("  %llu seeds run twice, %llu of them identical (%.1f %%)\n", (ull)s->replays,
 		       (ull)(s->replays - s->replays_other),
@@ -112,7 +130,7 @@ json_t *explore_json_counts(const struct explore_run *run, const struct explore_
 
 json_t *explore_json_failure(const struct explore *e, const struct explore_failure *f)
 {
-	char command[400], hash[20];
+	char command[1000], hash[20];
 
 	explore_replay_command(e, e->scenarios[f->run.scenario], f->seed, command, sizeof(command));
 	snprintf(hash, sizeof(hash), "%016llx", (ull)f->run.hash);
@@ -143,6 +161,16 @@ static json_t *json_totals(const struct explore_summary *s)
 	return counts;
 }
 
+static json_t *json_faults(const struct explore_summary *s)
+{
+	json_t *faults = json_object();
+
+	for (unsigned k = 0; k < SIM_FAULT_COUNT; k++)
+		if (s->faults[k] > 0)
+			json_object_set_new(faults, sim_fault_kinds[k].name, json_integer((json_int_t)s->faults[k]));
+	return faults;
+}
+
 json_t *explore_json_summary(const struct explore *e, const struct explore_summary *s)
 {
 	json_t *scenarios = json_array();
@@ -151,10 +179,10 @@ json_t *explore_json_summary(const struct explore *e, const struct explore_summa
 	for (unsigned i = 0; i < e->scenario_count; i++)
 		json_array_append_new(scenarios, json_string(e->scenarios[i]->name));
 	snprintf(hash, sizeof(hash), "%016llx", (ull)s->hash);
-	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:s, s:o, s:I, s:I, s:f, s:f, s:i}", "scenarios", scenarios,
+	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:s, s:o, s:o, s:I, s:I, s:f, s:f, s:i}", "scenarios", scenarios,
 			 "first_seed", (json_int_t)e->seed, "runs", (json_int_t)s->runs, "reports",
 			 (json_int_t)s->reports, "rules", json_rules(s), "hash", hash, "counts", json_totals(s),
-			 "replays", (json_int_t)s->replays, "replays_identical",
+			 "faults", json_faults(s), "replays", (json_int_t)s->replays, "replays_identical",
 			 (json_int_t)(s->replays - s->replays_other), "seconds", s->seconds, "cpu_seconds",
 			 s->cpu_seconds, "jobs", (int)e->jobs);
 }

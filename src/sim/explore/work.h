@@ -12,6 +12,7 @@
 
 #define EXPLORE_SCENARIO_MAX 32
 #define EXPLORE_JOB_MAX      64
+#define EXPLORE_FAULT_MAX    64 /* options */
 #define EXPLORE_CHUNK        64 /* seeds that a job takes at once */
 
 /* Exit codes, as outboard-explore(1) says: the command's own, but that "failed" means reports here. */
@@ -36,8 +37,13 @@ struct explore {
 	unsigned scenario_count;
 	uint64_t seed, seeds, time_ns, replay;
 	unsigned jobs, strategy, replay_check;
-	bool replay_given, hash_given, keep_going, trace, json, list, calm, minimise;
-	uint64_t hash;                 /* that the replay is expected to have */
+	bool list_faults, replay_given, hash_given, keep_going, trace, json, list, calm, minimise;
+	uint64_t hash; /* that the replay is expected to have */
+	const char *faults[EXPLORE_FAULT_MAX], *script_path;
+	unsigned fault_count;
+	uint64_t faults_set; /* bits of those that have a rate in place of the seed's: */
+	unsigned fault_one_in[SIM_FAULT_COUNT];
+	struct sim_fault_script *script;
 	const char *output;            /* of --minimise; NULL: made of the run's name */
 	const struct explore_cut *cut; /* what runs have less than their seeds say; or NULL */
 };
@@ -48,7 +54,8 @@ static_assert(SIM_SHAPE_SEEDS % EXPLORE_CHUNK == 0, "the seeds of a chunk may st
 struct explore_run {
 	uint64_t hash, steps, switches, commands, now_ns;
 	uint32_t requests, choices[SIM_CHOICE_COUNT];
-	uint8_t scenario; /* index of those that were chosen */
+	uint32_t faults[SIM_FAULT_COUNT]; /* how often each struck */
+	uint8_t scenario;                 /* index of those that were chosen */
 	bool failed;
 };
 
@@ -81,6 +88,13 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done);
 /** explore_replay_command - how to bring @seed of a scenario back */
 void explore_replay_command(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed, char *out,
 			    size_t size);
+
+/* ---- faults.c ---- */
+
+/** explore_faults - what --fault and --faults say; CLI_OK, or an exit code after a message */
+int explore_faults(struct explore *e);
+void explore_faults_apply(const struct explore *e, const struct sim_scenario *scenario, struct sim_config *config);
+void explore_faults_list(void);
 
 /* ---- run.c ---- */
 
@@ -125,7 +139,7 @@ struct explore_rule {
 
 struct explore_summary {
 	uint64_t runs, reports, steps, switches, requests, commands, hash, replays, replays_other;
-	uint64_t choices[SIM_CHOICE_COUNT];
+	uint64_t choices[SIM_CHOICE_COUNT], faults[SIM_FAULT_COUNT];
 	struct explore_rule rules[EXPLORE_RULE_MAX];
 	unsigned rule_count;
 	double seconds, cpu_seconds;

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Faults that the options ask for: rates in place of the seed's, and a script. Only in scenarios that bear them. */
+#include "sim/fault.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/explore/work.h"
+
+static bool somebody_bears(const struct explore *e, uint64_t kinds)
+{
+	for (unsigned i = 0; i < e->scenario_count; i++)
+		if ((kinds & ~e->scenarios[i]->faults) == 0)
+			return true;
+	return false;
+}
+
+static uint64_t kinds_of(const struct sim_fault_script *script)
+{
+	uint64_t kinds = 0;
+
+	for (unsigned i = 0; i < script->count; i++)
+		kinds |= script->rules[i].kinds;
+	return kinds;
+}
+
+static int set_rate(struct explore *e, const char *text)
+{
+	struct sim_config config;
+	char error[200];
+
+	/* All bits: not set. No rate is as large as that. */
+	memset(config.fault_one_in, 0xff, sizeof(config.fault_one_in));
+	if (sim_fault_parse(text, &config, error, sizeof(error)) != 0)
+		return cli_usage(&e->cli, "--fault: %s", error);
+	for (unsigned kind = 0; kind < SIM_FAULT_COUNT; kind++) {
+		if (config.fault_one_in[kind] == UINT32_MAX)
+			continue;
+		if (config.fault_one_in[kind] > 0 && !somebody_bears(e, SIM_FAULT_BIT(kind)))
+			return cli_usage(&e->cli, "--fault: no scenario here bears '%s'", sim_fault_kinds[kind].name);
+		e->fault_one_in[kind] = config.fault_one_in[kind];
+		e->faults_set |= SIM_FAULT_BIT(kind);
+	}
+	return CLI_OK;
+}
+
+/* "all=RATE": of those that somebody bears. */
+static int set_all(struct explore *e, const char *rate)
+{
+	char text[100];
+	int code = CLI_OK;
+
+	for (unsigned kind = 0; kind < SIM_FAULT_COUNT && code == CLI_OK; kind++) {
+		if (!somebody_bears(e, SIM_FAULT_BIT(kind)))
+			continue;
+		snprintf(text, sizeof(text), "%s=%s", sim_fault_kinds[kind].name, rate);
+		code = set_rate(e, text);
+	}
+	return code;
+}
+
+int explore_faults(struct explore *e)
+{
+	char error[300] = "";
+	int code = CLI_OK, rc;
+
+	for (unsigned i = 0; i < e->fault_count && code == CLI_OK; i++)
+		code = strncmp(e->faults[i], "all=", 4) == 0 ? set_all(e, e->faults[i] + 4) : set_rate(e, e->faults[i]);
+	if (code != CLI_OK || e->script_path == NULL)
+		return code;
+	rc = sim_fault_script_read(e->script_path, &e->script, error, sizeof(error));
+	if (rc != 0)
+		return cli_error(&e->cli, EXPLORE_CANNOT, "%s", error[0] != '\0' ? error : strerror(-rc));
+	if (!somebody_bears(e, kinds_of(e->script)))
+		return cli_error(&e->cli, EXPLORE_CANNOT, "%s: no scenario here bears all of these faults",
+				 e->script_path);
+	return CLI_OK;
+}
+
+void explore_faults_apply(const struct explore *e, const struct sim_scenario *scenario, struct sim_config *config)
+{
+	uint64_t kinds = e->faults_set & scenario->faults;
+
+	for (unsigned kind = 0; kind < SIM_FAULT_COUNT && kinds != 0; kind++)
+		if (kinds & SIM_FAULT_BIT(kind))
+			config->fault_one_in[kind] = e->fault_one_in[kind];
+	if (e->script != NULL && (kinds_of(e->script) & ~scenario->faults) == 0)
+		config->fault_script = e->script;
+}
+
+void explore_faults_list(void)
+{
+	for (unsigned kind = 0; kind < SIM_FAULT_COUNT; kind++)
+		printf("%-20s %s\n", sim_fault_kinds[kind].name, sim_fault_kinds[kind].help);
+}
