@@ -301,6 +301,9 @@ void nvme_freeze(struct nvme *n)
 
 void nvme_forget(struct nvme *n)
 {
+	/* The handler of a shared line looks into the rings, and may be called for others while ours are cleared. */
+	if (n->admin.irq != NULL)
+		ob_irq_mask(n->admin.irq);
 	nvme_admin_cancel(n, -ECANCELED);
 	nvme_ring_rewind(&n->admin.ring);
 	n->admin.masked = false;
@@ -309,6 +312,8 @@ void nvme_forget(struct nvme *n)
 	list_for_each (node, &n->queues)
 		list_entry(node, struct nvme_queue, link)->created = false;
 	nvme_call_queues(n, rewind_queue);
+	if (n->admin.irq != NULL)
+		ob_irq_unmask(n->admin.irq);
 	trace_step(n, STEP_REWIND, 0);
 }
 
