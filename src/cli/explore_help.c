@@ -30,6 +30,7 @@ const char explore_help[] =
 	"  -o, --output FILE     that file (default SCENARIO-SEED.run)\n"
 	"      --replay-file F   run what --minimise wrote\n"
 	"      --replay-check N  run every Nth seed twice and compare the traces\n"
+	"      --coverage FILE   the driver's sources, with what was not reached marked\n"
 	"      --trace           a line for each run\n"
 	"      --json            for programs\n"
 	"\n"

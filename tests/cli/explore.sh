@@ -114,6 +114,25 @@ json "list(d['summary']['faults']) == ['slow'] and d['summary']['faults']['slow'
 want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --faults good.faults
 out_has "^  faults that struck: hang [0-9]*$"
 
+# ---- coverage ----
+want 0 "$OUTBOARD" explore nvme-small --seeds 300 --jobs 2
+out_has "^  driver code: [0-9]* of [0-9]* basic blocks, [0-9]* of them preempted, [0-9]* interrupted$"
+out_has "^  states of devices: [0-9]*, [0-9]* transitions; 0 of [0-9]* kinds of faults$"
+grep "driver code\|states of" "$work/out" >one
+want 0 "$OUTBOARD" explore nvme-small --seeds 300 --jobs 1 --json
+json "0 < d['summary']['coverage']['blocks_preempted'] < d['summary']['coverage']['blocks_reached']"
+json "d['summary']['coverage']['blocks_reached'] < d['summary']['coverage']['blocks']"
+json "open('one').read().split()[2] == str(d['summary']['coverage']['blocks_reached'])"
+json "'lines' not in d['summary']['coverage']"
+refuse "not of a replay" --coverage f --replay 1
+want 2 "$OUTBOARD" explore nvme-small --seeds 10 --coverage /nonexistent/x
+if command -v objdump >/dev/null; then
+	err_has "/nonexistent/x: No such file"
+	want 0 "$OUTBOARD" explore nvme-small --seeds 100 --coverage lines
+	out_has "^  driver lines: [0-9]* of [0-9]*, [0-9.]* %$"
+	check "the queue's source is among those covered" grep -q "src/drivers/block/nvme/queue.c" lines
+fi
+
 # ---- JSON ----
 want 1 "$planted" lost-update --seeds 100 --keep-going --json --jobs 2
 json "d['summary']['runs'] == 100 and d['summary']['reports'] == len(d['reports']) > 1"

@@ -75,6 +75,8 @@ static int check(struct explore *e, bool seeds_given, const char *hash)
 		return cli_usage(&e->cli, "--hash goes with --replay");
 	if (e->replay_given && (seeds_given || (e->time_ns > 0 && !e->minimise)))
 		return cli_usage(&e->cli, "--replay runs one seed: --seeds and --time go without");
+	if (e->replay_given && e->coverage_path != NULL)
+		return cli_usage(&e->cli, "--coverage is of an exploration, not of a replay");
 	if (e->output != NULL && !e->minimise)
 		return cli_usage(&e->cli, "--output goes with --minimise");
 	if (!seeds_given && e->time_ns > 0)
@@ -121,6 +123,7 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 		{.name = "minimise", .letter = 'm', .kind = OPTION_FLAG, .to = &e->minimise},
 		{.name = "output", .letter = 'o', .kind = OPTION_TEXT, .to = &e->output},
 		{.name = "replay-check", .kind = OPTION_NUMBER, .to = &e->replay_check, .min = 1, .max = 1u << 30},
+		{.name = "coverage", .kind = OPTION_TEXT, .to = &e->coverage_path},
 		{.name = "trace", .kind = OPTION_FLAG, .to = &e->trace},
 		{.name = "json", .kind = OPTION_FLAG, .to = &e->json},
 		{.kind = OPTION_END},

@@ -91,6 +91,27 @@ static double cpu_seconds(int who)
 	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
 }
 
+/* After a first report that was the last one, jobs had run more seeds than were counted: how many is chance. */
+static void cover(struct exploration *x)
+{
+	x->summary.covered = x->e->keep_going || x->summary.reports == 0;
+	if (x->summary.covered)
+		sim_coverage_figures(sim_coverage(), x->e->coverage_path != NULL, &x->summary.coverage);
+}
+
+static int write_coverage(struct explore *e, int code)
+{
+	FILE *f = fopen(e->coverage_path, "we");
+	int rc = f != NULL ? sim_coverage_write(sim_coverage(), f) : -errno;
+
+	if (f != NULL && fclose(f) != 0 && rc == 0)
+		rc = -errno;
+	if (rc == -ENOENT && f != NULL)
+		return cli_error(&e->cli, EXPLORE_CANNOT,
+				 "no coverage of lines: it takes objdump, and a build with -g");
+	return rc == 0 ? code : cli_error(&e->cli, EXPLORE_CANNOT, "%s: %s", e->coverage_path, strerror(-rc));
+}
+
 static int explore_all(struct explore *e)
 {
 	static struct explore_failure first;
@@ -115,6 +136,9 @@ static int explore_all(struct explore *e)
 				 (unsigned long long)s->replays_other);
 	if (rc != 0)
 		code = cli_error(&e->cli, EXPLORE_CANNOT, "jobs: %s", strerror(-rc));
+	cover(&x);
+	if (e->coverage_path != NULL && rc == 0)
+		code = write_coverage(e, code);
 	if (!e->json)
 		explore_print_summary(e, s);
 	if (e->minimise && code == EXPLORE_REPORTS && !cli_interrupted())

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cli/output.h"
+#include "sim/coverage.h"
 #include "sim/explore/work.h"
 
 #define MOMENT_MS     100
@@ -38,6 +39,7 @@ struct board {
 struct jobs {
 	struct explore *e;
 	struct board *board;
+	struct sim_coverage *coverage; /* one for each job: two at one would lose what they add at the same moment */
 	struct job job[EXPLORE_JOB_MAX];
 	unsigned chunk_count;   /* places for chunks, used round and round */
 	uint64_t handed, taken; /* chunks, since the start */
@@ -100,6 +102,7 @@ static int job_start(struct jobs *j, struct job *job)
 		close(to[1]);
 		close(from[0]);
 		close_others(j);
+		sim_coverage_into(&j->coverage[job - j->job]);
 		job_main(j, to[0], from[1]);
 	}
 	close(to[0]);
@@ -268,19 +271,29 @@ static void end_all(struct jobs *j)
 	}
 }
 
+static void *share(size_t len_bytes)
+{
+	void *memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
 int explore_jobs(struct explore *e, bool (*take)(void *arg, struct explore_chunk *chunk), bool (*moment)(void *arg),
 		 void *arg)
 {
 	static struct jobs j;
-	size_t board_bytes;
+	size_t board_bytes, coverage_bytes = e->jobs * sizeof(struct sim_coverage);
 	uint64_t stop_ns = 0;
 	int rc = 0;
 
 	j = (struct jobs){.e = e, .chunk_count = e->jobs * CHUNKS_OF_JOB, .seeds_left = e->seeds, .next_seed = e->seed};
 	board_bytes = sizeof(*j.board) + j.chunk_count * sizeof(j.board->chunks[0]);
-	j.board = mmap(NULL, board_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (j.board == MAP_FAILED)
-		return -errno;
+	j.board = share(board_bytes);
+	j.coverage = share(coverage_bytes);
+	if (j.board == NULL || j.coverage == NULL) {
+		rc = -ENOMEM;
+		goto out;
+	}
 	for (unsigned i = 0; i < e->jobs && rc == 0; i++)
 		rc = job_start(&j, &j.job[i]);
 	while (rc == 0) {
@@ -303,6 +316,12 @@ int explore_jobs(struct explore *e, bool (*take)(void *arg, struct explore_chunk
 	if (rc == 0)
 		take_back(&j, take, arg);
 	end_all(&j);
-	munmap(j.board, board_bytes);
+	for (unsigned i = 0; i < e->jobs; i++)
+		sim_coverage_add(sim_coverage(), &j.coverage[i]);
+out:
+	if (j.coverage != NULL)
+		munmap(j.coverage, coverage_bytes);
+	if (j.board != NULL)
+		munmap(j.board, board_bytes);
 	return rc;
 }

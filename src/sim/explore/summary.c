@@ -87,6 +87,18 @@ static void print_faults(const struct explore_summary *s)
 		printf("\n");
 }
 
+static void print_coverage(const struct sim_coverage_figures *c)
+{
+	if (c->blocks > 0)
+		printf("  driver code: %u of %u basic blocks, %u of them preempted, %u interrupted\n",
+		       c->blocks_reached, c->blocks, c->blocks_preempted, c->blocks_interrupted);
+	if (c->lines > 0)
+		printf("  driver lines: %u of %u, %.1f %%\n", c->lines_reached, c->lines,
+		       100.0 * c->lines_reached / c->lines);
+	printf("  states of devices: %u, %u transitions; %u of %u kinds of faults\n", c->states, c->transitions,
+	       c->faults_struck, c->faults);
+}
+
 void explore_print_summary(const struct explore *e, const struct explore_summary *s)
 {
 	double took = s->cpu_seconds > 0 ? s->cpu_seconds : 1e-9;
@@ -104,6 +116,8 @@ void explore_print_summary(const struct explore *e, const struct explore_summary
 	for (unsigned k = 0; k < SIM_CHOICE_COUNT; k++)
 		printf(" %llu %s%s", (ull)s->choices[k], cut_choice_names[k], k + 1 < SIM_CHOICE_COUNT ? "," : "\n");
 	print_faults(s);
+	if (s->covered)
+		print_coverage(&s->coverage);
 	if (e->replay_check > 0)
 		printf("  %llu seeds run twice, %llu of them identical (%.1f %%)\n", (ull)s->replays,
 		       (ull)(s->replays - s->replays_other),
@@ -171,6 +185,21 @@ static json_t *json_faults(const struct explore_summary *s)
 	return faults;
 }
 
+static json_t *json_coverage(const struct sim_coverage_figures *c)
+{
+	json_t *coverage = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "blocks", (json_int_t)c->blocks,
+				     "blocks_reached", (json_int_t)c->blocks_reached, "blocks_preempted",
+				     (json_int_t)c->blocks_preempted, "blocks_interrupted",
+				     (json_int_t)c->blocks_interrupted, "device_states", (json_int_t)c->states,
+				     "device_transitions", (json_int_t)c->transitions);
+
+	if (c->lines > 0) {
+		json_object_set_new(coverage, "lines", json_integer(c->lines));
+		json_object_set_new(coverage, "lines_reached", json_integer(c->lines_reached));
+	}
+	return coverage;
+}
+
 json_t *explore_json_summary(const struct explore *e, const struct explore_summary *s)
 {
 	json_t *scenarios = json_array();
@@ -179,10 +208,11 @@ json_t *explore_json_summary(const struct explore *e, const struct explore_summa
 	for (unsigned i = 0; i < e->scenario_count; i++)
 		json_array_append_new(scenarios, json_string(e->scenarios[i]->name));
 	snprintf(hash, sizeof(hash), "%016llx", (ull)s->hash);
-	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:s, s:o, s:o, s:I, s:I, s:f, s:f, s:i}", "scenarios", scenarios,
-			 "first_seed", (json_int_t)e->seed, "runs", (json_int_t)s->runs, "reports",
+	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:s, s:o, s:o, s:o*, s:I, s:I, s:f, s:f, s:i}", "scenarios",
+			 scenarios, "first_seed", (json_int_t)e->seed, "runs", (json_int_t)s->runs, "reports",
 			 (json_int_t)s->reports, "rules", json_rules(s), "hash", hash, "counts", json_totals(s),
-			 "faults", json_faults(s), "replays", (json_int_t)s->replays, "replays_identical",
+			 "faults", json_faults(s), "coverage", s->covered ? json_coverage(&s->coverage) : NULL,
+			 "replays", (json_int_t)s->replays, "replays_identical",
 			 (json_int_t)(s->replays - s->replays_other), "seconds", s->seconds, "cpu_seconds",
 			 s->cpu_seconds, "jobs", (int)e->jobs);
 }

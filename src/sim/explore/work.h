@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "cli/cli.h"
+#include "sim/coverage.h"
 #include "sim/explore/explore.h"
 
 #define EXPLORE_SCENARIO_MAX 32
@@ -44,6 +45,7 @@ struct explore {
 	uint64_t faults_set; /* bits of those that have a rate in place of the seed's: */
 	unsigned fault_one_in[SIM_FAULT_COUNT];
 	struct sim_fault_script *script;
+	const char *coverage_path;     /* all of it goes there; NULL: figures only */
 	const char *output;            /* of --minimise; NULL: made of the run's name */
 	const struct explore_cut *cut; /* what runs have less than their seeds say; or NULL */
 };
@@ -117,7 +119,7 @@ uint64_t explore_now_ns(void);
  * @take:   gets each chunk that was worked on, whole or in part, in the order of the seeds; false: enough
  * @moment: called a few times a second; false: enough
  *
- * A job that dies is reported as a failure of the seed that it was at, and another one takes its place.
+ * What the runs came by is in sim_coverage() then. A job that dies is reported as a failure of the seed that it was at, and another one takes its place.
  * Return: 0 or negative errno.
  */
 int explore_jobs(struct explore *e, bool (*take)(void *arg, struct explore_chunk *chunk), bool (*moment)(void *arg),
@@ -143,6 +145,8 @@ struct explore_summary {
 	struct explore_rule rules[EXPLORE_RULE_MAX];
 	unsigned rule_count;
 	double seconds, cpu_seconds;
+	bool covered; /* the figures are of these runs and no others */
+	struct sim_coverage_figures coverage;
 };
 
 /** explore_count_run - one more, in the order of the seeds */
