@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sim/event.h"
+
 /* Faults of the device as a whole, which are looked at between two of its doings, and not where something is done. */
 #define OF_DEVICE                                                                                             \
 	(SIM_FAULT_BIT(SIM_FAULT_FATAL) | SIM_FAULT_BIT(SIM_FAULT_REMOVE) | SIM_FAULT_BIT(SIM_FAULT_INSERT) | \

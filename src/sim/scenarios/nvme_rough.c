@@ -20,14 +20,17 @@
 #define SEGMENTS     3
 #define TIMEOUT_NS   (60 * OB_NS_PER_S)
 
-/* A device that breaks, but does not lie. */
-#define FAULTS                                                                                           \
-	(SIM_FAULT_BIT(SIM_FAULT_HANG) | SIM_FAULT_BIT(SIM_FAULT_SLOW) | SIM_FAULT_BIT(SIM_FAULT_FAIL) | \
-	 SIM_FAULT_BIT(SIM_FAULT_ADMIN_HANG) | SIM_FAULT_BIT(SIM_FAULT_ADMIN_SLOW) |                     \
-	 SIM_FAULT_BIT(SIM_FAULT_ADMIN_FAIL) | SIM_FAULT_BIT(SIM_FAULT_COMPLETION_BAD) |                 \
-	 SIM_FAULT_BIT(SIM_FAULT_COMPLETION_LOST) | SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_LOST) |            \
-	 SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_LATE) | SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_SPURIOUS) |         \
-	 SIM_FAULT_BIT(SIM_FAULT_REMOVE) | SIM_FAULT_BIT(SIM_FAULT_CALL))
+#define BIT(kind) SIM_FAULT_BIT(SIM_FAULT_##kind)
+
+/* A device that breaks … */
+#define ROUGH                                                                                                \
+	(BIT(HANG) | BIT(SLOW) | BIT(FAIL) | BIT(ADMIN_HANG) | BIT(ADMIN_SLOW) | BIT(ADMIN_FAIL) |           \
+	 BIT(COMPLETION_BAD) | BIT(COMPLETION_LOST) | BIT(INTERRUPT_LOST) | BIT(INTERRUPT_LATE) |            \
+	 BIT(INTERRUPT_SPURIOUS) | BIT(REGISTERS_ONES) | BIT(CONFIG_ONES) | BIT(NOT_READY) | BIT(NOT_IDLE) | \
+	 BIT(FATAL) | BIT(REMOVE) | BIT(INSERT) | BIT(POWER_CUT) | BIT(CALL))
+
+/* … and one that lies as well. */
+#define HOSTILE (SIM_FAULT_BIT(SIM_FAULT_COUNT) - 1)
 
 struct lane;
 
@@ -261,5 +264,12 @@ const struct sim_scenario scenario_nvme_rough = {
 	.name = "nvme-rough",
 	.help = "all kinds of requests, cancelled, reset, cut off; a device that hangs, fails, vanishes",
 	.run = run,
-	.faults = FAULTS,
+	.faults = ROUGH,
+};
+
+const struct sim_scenario scenario_nvme_hostile = {
+	.name = "nvme-hostile",
+	.help = "the same on a device that also lies: in completions, registers, identify data",
+	.run = run,
+	.faults = HOSTILE,
 };

@@ -5,6 +5,11 @@
 #include <stddef.h>
 
 const struct sim_scenario *const sim_scenarios[] = {
-	&scenario_nvme_io,   &scenario_nvme_rough,   &scenario_nvme_small,
-	&scenario_nvme_long, &scenario_nvme_suspend, NULL,
+	&scenario_nvme_io,
+	&scenario_nvme_rough,
+	&scenario_nvme_small,
+	&scenario_nvme_long,
+	&scenario_nvme_suspend,
+	&scenario_nvme_hostile,
+	NULL,
 };
