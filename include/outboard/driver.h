@@ -100,7 +100,12 @@ struct ob_cpu *ob_device_cpu(const struct ob_device *dev);
  */
 int ob_device_region(struct ob_device *dev, unsigned index, struct ob_region *out);
 
-/** ob_device_enable_dma - let the device be bus master, or not. 0; -ENODEV */
+/**
+ * ob_device_enable_dma - let the device be bus master, or not
+ *
+ * Switching it off is tried on a device that seems to be gone, too: registers may read all ones for a while.
+ * Return: 0; -ENODEV, when it is switched on.
+ */
 int ob_device_enable_dma(struct ob_device *dev, bool enable);
 
 /** ob_device_reset - function-level reset through the bus. Task. 0; -EOPNOTSUPP; -ENODEV; -ETIMEDOUT */

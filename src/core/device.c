@@ -325,8 +325,9 @@ int ob_device_enable_dma(struct ob_device *dev, bool enable)
 	/* Switching it off must not fail for want of anything: an unwinding driver does it. */
 	if (enable && hooks_fail(dev->machine->ob, __func__))
 		return -ENODEV;
-	if (device_is_gone(dev))
-		return enable ? -ENODEV : 0;
+	if (device_is_gone(dev) && enable)
+		return -ENODEV;
+	/* One that was taken for gone may yet be there: whoever frees its memory must be able to rely on this. */
 	return dev->ops->enable_dma != NULL ? dev->ops->enable_dma(dev, enable) : 0;
 }
 

@@ -7,6 +7,7 @@
 #include <outboard/cpu.h>
 #include <outboard/driver.h>
 
+#include "base/bits.h"
 #include "core/machine_core.h"
 
 #define WAIT_SLEEP_MIN_NS (10 * OB_NS_PER_US)
@@ -27,7 +28,7 @@ static bool is_lost(const struct ob_region *region, const char *why)
 int ob_mmio_wait32(const struct ob_region *region, uint64_t offset, uint32_t mask, uint32_t want, uint64_t deadline_ns,
 		   uint32_t *value)
 {
-	uint64_t sleep_ns = WAIT_SLEEP_MIN_NS;
+	uint64_t start_ns = ob_now_ns(), sleep_ns = WAIT_SLEEP_MIN_NS;
 
 	for (;;) {
 		/* The clock comes first: a task that was kept away past its deadline still gets one look after it. */
@@ -45,6 +46,7 @@ int ob_mmio_wait32(const struct ob_region *region, uint64_t offset, uint32_t mas
 		if (now >= deadline_ns)
 			return is_lost(region, "a register never changed") ? -ENODEV : -ETIMEDOUT;
 		ob_task_sleep(now + sleep_ns < deadline_ns ? now + sleep_ns : deadline_ns);
-		sleep_ns = sleep_ns * 2 < WAIT_SLEEP_MAX_NS ? sleep_ns * 2 : WAIT_SLEEP_MAX_NS;
+		/* What takes long is looked for less often: the last look is late by a sixteenth at most. */
+		sleep_ns = MIN(sleep_ns * 2, MAX(WAIT_SLEEP_MAX_NS, (now - start_ns) / 16));
 	}
 }

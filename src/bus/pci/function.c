@@ -127,8 +127,8 @@ static int pci_enable_dma(struct ob_device *dev, bool enable)
 {
 	struct pci_function *fn = pci_function_of(dev);
 
-	if (pci_read16(fn, PCI_VENDOR_ID) == PCI_VENDOR_NONE)
-		return enable ? -ENODEV : 0;
+	if (enable && pci_read16(fn, PCI_VENDOR_ID) == PCI_VENDOR_NONE)
+		return -ENODEV;
 	if (!fn->is_bridge)
 		pci_command_update(fn, enable ? 0 : PCI_COMMAND_MASTER, enable ? PCI_COMMAND_MASTER : 0);
 	return 0;

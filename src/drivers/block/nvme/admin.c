@@ -14,6 +14,7 @@
 #define LOOK_NS       (20 * OB_NS_PER_MS) /* with interrupts */
 #define LOOK_MIN_NS   (20 * OB_NS_PER_US) /* without, growing */
 #define LOOK_MAX_NS   OB_NS_PER_MS
+#define STATUS_NS     (100 * OB_NS_PER_MS) /* between looks at CSTS */
 #define SLOT_WAIT_NS  OB_NS_PER_MS
 #define RESET_WAIT_NS (5 * OB_NS_PER_MS)
 
@@ -351,9 +352,18 @@ static int command_give_up(struct nvme *n, struct nvme_command *cmd)
 	return -ETIMEDOUT;
 }
 
+/* It will not answer any more: no need to wait for as long as an answer may take. */
+static bool is_fatal(struct nvme *n)
+{
+	uint32_t csts;
+
+	return nvme_read_status(n, &csts) != 0 || (csts & NVME_CSTS_CFS) != 0;
+}
+
 int nvme_admin_run(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_ns)
 {
 	uint64_t look_ns = n->admin.polled ? LOOK_MIN_NS : LOOK_NS;
+	uint64_t status_ns = ob_deadline(STATUS_NS);
 	int ret;
 
 	ob_event_init(&cmd->event, n->cpu);
@@ -368,8 +378,11 @@ int nvme_admin_run(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_n
 			n->admin.lost_interrupts++;
 		if (cmd->ended)
 			return cmd->error;
-		if (nvme_is_gone(n) || n->ending || now >= deadline_ns || (cmd->user && !nvme_is_online(n)))
+		if (nvme_is_gone(n) || n->ending || now >= deadline_ns || (cmd->user && !nvme_is_online(n)) ||
+		    (now >= status_ns && is_fatal(n)))
 			return command_give_up(n, cmd);
+		if (now >= status_ns)
+			status_ns = now + STATUS_NS;
 		if (n->admin.polled)
 			look_ns = MIN(look_ns * 2, LOOK_MAX_NS);
 	}
@@ -384,10 +397,7 @@ int nvme_admin_do(struct nvme *n, struct nvme_command *cmd, const char *what)
 		return nvme_status_error(cmd->status);
 	}
 	if (ret != 0 && ret != -ENODEV)
-		ob_err(n->ob, "%s: %s failed: %s", n->name, what,
-		       ret == -ETIMEDOUT   ? "no answer"
-		       : ret == -ECANCELED ? "reset"
-					   : "queue full");
+		ob_err(n->ob, "%s: %s failed: %s", n->name, what, nvme_answer_text(ret, 0));
 	return ret;
 }
 

@@ -174,16 +174,16 @@ gone:
 
 void nvme_quiesce(struct nvme *n)
 {
-	if (n->quiet)
-		return;
-	if (nvme_disable(n) == 0 || n->quiet)
-		return;
-	ob_warn(n->ob, "%s: does not let itself be disabled; function-level reset", n->name);
-	if (ob_device_reset(n->dev) == 0 && nvme_disable(n) == 0)
-		return;
-	/* Without bus mastering nothing of it reaches memory; posted writes are flushed by the read in the bus's code. */
-	if (!n->quiet)
-		ob_device_enable_dma(n->dev, false);
+	if (!n->quiet && nvme_disable(n) != 0 && !n->quiet) {
+		ob_warn(n->ob, "%s: does not let itself be disabled; function-level reset", n->name);
+		if (ob_device_reset(n->dev) == 0)
+			nvme_disable(n);
+	}
+	/*
+	 * Memory is given back next. CSTS may have said what is not so, and registers that read all ones may be those of
+	 * a device that is there all the time: without bus mastering nothing of it reaches memory.
+	 */
+	ob_device_enable_dma(n->dev, false);
 	n->quiet = true;
 }
 
@@ -262,17 +262,19 @@ void nvme_set_doorbell_buffers(struct nvme *n)
 		.prp1 = n->shadow.iova.addr,
 		.prp2 = n->event_index.iova.addr,
 	};
+	int ret;
 
 	n->shadow_on = false;
 	if (n->shadow.base == NULL)
 		return;
 	ob_dma_zero(n->shadow.base, NVME_PAGE_BYTES);
 	ob_dma_zero(n->event_index.base, NVME_PAGE_BYTES);
-	if (nvme_admin_run(n, &cmd, ob_deadline(NVME_ADMIN_TIMEOUT_NS)) == 0 && cmd.status == 0)
+	ret = nvme_admin_run(n, &cmd, ob_deadline(NVME_ADMIN_TIMEOUT_NS));
+	if (ret == 0 && cmd.status == 0)
 		n->shadow_on = true;
 	else
 		ob_warn(n->ob, "%s: doorbell buffers are offered and refused: %s", n->name,
-			ob_nvme_status_text(cmd.status));
+			nvme_answer_text(ret, cmd.status));
 }
 
 int nvme_configure(struct nvme *n)

@@ -50,6 +50,7 @@ void nvme_events_start(struct nvme *n)
 		.opcode = NVME_ADMIN_SET_FEATURES,
 		.cdw10 = FIELD_PREP(NVME_FEATURE_FID, NVME_FEATURE_ASYNC_EVENT),
 	};
+	int ret;
 
 	/* What is not offered must not be asked for (§5.21.1.11). */
 	wanted |= (n->info.oaes & NVME_OAES_NAMESPACE) != 0 ? NVME_ASYNC_NAMESPACE : 0;
@@ -61,8 +62,9 @@ void nvme_events_start(struct nvme *n)
 	n->event_count = 0;
 	n->event_storm = 0;
 	n->events_ns = 0;
-	if (nvme_admin_run(n, &cmd, ob_deadline(NVME_ADMIN_TIMEOUT_NS)) != 0 || cmd.status != 0)
-		ob_warn(n->ob, "%s: async events cannot be configured: %s", n->name, ob_nvme_status_text(cmd.status));
+	ret = nvme_admin_run(n, &cmd, ob_deadline(NVME_ADMIN_TIMEOUT_NS));
+	if (ret != 0 || cmd.status != 0)
+		ob_warn(n->ob, "%s: async events cannot be configured: %s", n->name, nvme_answer_text(ret, cmd.status));
 	n->aer_count = MIN(n->info.aers_max + 1u, NVME_AER_MAX);
 	post_requests(n);
 }

@@ -573,6 +573,8 @@ void nvme_service_stop(struct nvme *n);
 
 /* What a status means to a caller, and whether the same command may do better later. */
 int nvme_status_error(uint16_t status);
+/* What came of an admin command, for the log: what nvme_admin_run() returned and, if that is 0, the status. */
+const char *nvme_answer_text(int ret, uint16_t status);
 bool nvme_status_transient(uint16_t status);
 
 /* ---- quirks.c ---- */

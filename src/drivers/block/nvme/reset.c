@@ -301,6 +301,8 @@ void nvme_freeze(struct nvme *n)
 
 void nvme_forget(struct nvme *n)
 {
+	/* Requests end from here on, and their memory goes back. That CSTS says "disabled" is not enough for that. */
+	ob_device_enable_dma(n->dev, false);
 	/* The handler of a shared line looks into the rings, and may be called for others while ours are cleared. */
 	if (n->admin.irq != NULL)
 		ob_irq_mask(n->admin.irq);

@@ -142,8 +142,6 @@ static void stop_hardware(struct nvme *n)
 	ob_dma_free(n->dev, &n->shadow);
 	nvme_admin_fini(n);
 	release_vectors(n);
-	if (!nvme_is_gone(n))
-		ob_device_enable_dma(n->dev, false);
 }
 
 int nvme_start(struct nvme *n)
@@ -192,8 +190,10 @@ stop:
 
 void nvme_stop(struct nvme *n)
 {
-	if (!ob_device_is_present(n->dev))
-		nvme_mark_gone(n, "it is not there any more");
+	uint32_t csts;
+
+	/* Configuration space alone proves nothing: it may read all ones while the controller works. */
+	nvme_read_status(n, &csts);
 	nvme_service_stop(n);
 	nvme_namespaces_remove(n);
 	n->state = NVME_STOPPING;

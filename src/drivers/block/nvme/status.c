@@ -168,3 +168,19 @@ const char *ob_nvme_status_text(uint16_t status)
 
 	return row != NULL ? row->text : type_text(status);
 }
+
+const char *nvme_answer_text(int ret, uint16_t status)
+{
+	switch (ret) {
+	case 0:
+		return ob_nvme_status_text(status);
+	case -ETIMEDOUT:
+		return "no answer";
+	case -ECANCELED:
+		return "reset";
+	case -ENODEV:
+		return "the device is gone";
+	default:
+		return "queue full";
+	}
+}
