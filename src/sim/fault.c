@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Which faults there are, and when one strikes: by its rate, or because the script says so. */
 #include "sim/fault.h"
-#include "sim/cover.h"
-#include "sim/event.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sim/cover.h"
 #include "sim/event.h"
 
 /* Faults of the device as a whole, which are looked at between two of its doings, and not where something is done. */

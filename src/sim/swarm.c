@@ -40,6 +40,11 @@ static void vary_faults(uint64_t bears, uint64_t seed, struct sim_config *c)
 	c->slot = c->fault_one_in[SIM_FAULT_REMOVE] > 0 && c->fault_one_in[SIM_FAULT_INSERT] > 0;
 	c->slot |= c->fault_one_in[SIM_FAULT_POWER_CUT] > 0;
 	c->lossy = c->fault_one_in[SIM_FAULT_POWER_CUT] > 0;
+	/* An admin command may take ten seconds, a controller two minutes to get ready: many waits are no hang. */
+	if (c->time_max_ns == 0)
+		c->time_max_ns = 3000 * OB_NS_PER_S;
+	if (c->steps_max == 0)
+		c->steps_max = 200000000;
 }
 
 void sim_swarm(const struct sim_scenario *scenario, uint64_t seed, struct sim_config *c)

@@ -267,9 +267,16 @@ const struct sim_scenario scenario_nvme_rough = {
 	.faults = ROUGH,
 };
 
+/* A seed with the same faults as the other scenario's gets another world. */
+static void run_hostile(const struct sim_config *config)
+{
+	sim_random(2);
+	run(config);
+}
+
 const struct sim_scenario scenario_nvme_hostile = {
 	.name = "nvme-hostile",
 	.help = "the same on a device that also lies: in completions, registers, identify data",
-	.run = run,
+	.run = run_hostile,
 	.faults = HOSTILE,
 };
