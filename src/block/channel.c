@@ -11,6 +11,7 @@
 #include "block/object.h"
 #include "core/context.h"
 #include "core/cpu.h"
+#include "core/watch.h"
 
 #define QUIET_POLL_NS      (20 * OB_NS_PER_US)
 #define NO_MEMORY_RETRY_NS (1 * OB_NS_PER_MS)
@@ -129,8 +130,10 @@ void block_channel_detach(struct block_channel *c, bool gone)
 	detach_call(c, collect_lost_on_cpu, c);
 	wait_quiet(c);
 	lost = c->lost + c->pub.depth - (unsigned)c->room;
-	if (lost != 0)
+	if (lost != 0) {
+		watch_misuse("a driver closed a channel and did not end all its requests, so many", lost);
 		ob_err(block->ob, "%s: the driver closed a channel and kept %u requests", block->name, lost);
+	}
 	ob_lock(&block->lock);
 	list_del(&c->link);
 	block_stats_add(&block->closed, c);

@@ -377,6 +377,7 @@ void block_work(struct ob_work *work)
 
 static void end_nobodys(struct block_channel *c, const struct ob_block_request *request)
 {
+	watch_misuse("a driver ends a request that it does not have, of block", request->lba);
 	ob_err(ob_cpu_context(c->pub.cpu), "%s: the driver ended a request that it does not have (%s, block %llu)",
 	       ob_block_name(c->pub.block), ob_block_op_name((enum ob_block_op)request->op),
 	       (unsigned long long)request->lba);

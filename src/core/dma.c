@@ -362,10 +362,12 @@ void ob_dma_free(struct ob_device *dev, struct ob_dma *dma)
 		}
 	}
 	ob_unlock(&dev->machine->dma_lock);
-	if (found != NULL)
+	if (found != NULL) {
 		block_delete(dev, found);
-	else
+	} else {
+		watch_misuse("DMA memory is freed that is not the device's, at", (uintptr_t)dma->base);
 		ob_err(dev->machine->ob, "%s: freed DMA memory at %p that is not its own", dev->name, dma->base);
+	}
 	*dma = (struct ob_dma){0};
 }
 

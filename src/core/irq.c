@@ -17,6 +17,7 @@
 #include "core/context.h"
 #include "core/device.h"
 #include "core/machine_core.h"
+#include "core/watch.h"
 
 /* Deliveries of a line that stays up, before the rest of the CPU gets a turn. */
 #define LEVEL_TURNS 16
@@ -373,13 +374,17 @@ static int check_request(struct ob_device *dev, unsigned vector, const struct ob
 {
 	if (config->hard == NULL && config->soft == NULL && config->task == NULL)
 		return -EINVAL;
-	if (dev->irqs == NULL || vector >= dev->vectors.count)
+	if (dev->irqs == NULL || vector >= dev->vectors.count) {
+		watch_misuse("an interrupt vector is requested that the device was not given", vector);
 		return -EINVAL;
+	}
 	/* A level that no hard handler takes down never ends. */
 	if (dev->vectors.kind == OB_IRQ_INTX && config->hard == NULL)
 		return -EINVAL;
-	if (dev->irqs[vector] != NULL)
+	if (dev->irqs[vector] != NULL) {
+		watch_misuse("an interrupt vector is requested that has a handler", vector);
 		return -EBUSY;
+	}
 	if (hooks_fail(dev->machine->ob, "ob_irq_request"))
 		return -ENOMEM;
 	return device_is_gone(dev) ? -ENODEV : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the simulated build is told of, because accesses to memory alone would not show it: locks, waits, loans of memory
- * to devices, interrupt handlers. Natively all of this is nothing. src/sim/check_*.c judge it.
+ * to devices, interrupt handlers, mistakes that a driver gets away with. Natively all of this is nothing. src/sim/check_*.c judge it.
  */
 #ifndef OB_CORE_WATCH_H
 #define OB_CORE_WATCH_H
@@ -52,6 +52,8 @@ WATCH(void watch_device_unbound(const struct ob_device *dev));
 /* A request's segments are lent to the device with @dma_index, and come back; @refused: the driver did not take it. */
 WATCH(void watch_request_down(const struct ob_block_request *request, unsigned dma_index));
 WATCH(void watch_request_up(const struct ob_block_request *request, bool refused));
+/* A driver asked for what it cannot have; it is refused, and need not notice. */
+WATCH(void watch_misuse(const char *what, uint64_t value));
 
 /* clang-format on */
 

@@ -24,6 +24,56 @@ static struct nvme_device *of(struct sim_device *dev)
 	return dev->model;
 }
 
+/* ---- what a driver must not say ---- */
+
+/* The end that comes next was drawn as a fault. */
+SIM_STATE static bool injected;
+
+/* Statuses that say that the command itself made no sense. */
+static const struct {
+	uint16_t status;
+	const char *text;
+} refusals[] = {
+	{NVME_SC_INVALID_OPCODE, "there is no such command"},
+	{NVME_SC_INVALID_FIELD, "a field cannot be so"},
+	{NVME_SC_CID_CONFLICT, "its id is another's"},
+	{NVME_SC_INVALID_NAMESPACE_OR_FORMAT, "there is no such namespace"},
+	{NVME_SC_COMMAND_SEQUENCE_ERROR, "it does not come in order"},
+	{NVME_SC_SGL_INVALID_SEGMENT, "an SGL segment cannot be so"},
+	{NVME_SC_SGL_INVALID_COUNT, "the SGL has too many descriptors"},
+	{NVME_SC_SGL_INVALID_DATA_LENGTH, "the SGL's length does not fit"},
+	{NVME_SC_SGL_INVALID_TYPE, "an SGL descriptor has no known type"},
+	{NVME_SC_INVALID_PRP_OFFSET, "a PRP entry points into a page"},
+	{NVME_SC_LBA_OUT_OF_RANGE, "its blocks are beyond the namespace"},
+	{NVME_SC_INVALID_CQ, "there is no such completion queue"},
+	{NVME_SC_INVALID_QID, "there is no such queue, or there is one"},
+	{NVME_SC_INVALID_QUEUE_SIZE, "the queue cannot have that size"},
+	{NVME_SC_ABORT_LIMIT_EXCEEDED, "there are too many aborts"},
+	{NVME_SC_AER_LIMIT_EXCEEDED, "there are too many event requests"},
+	{NVME_SC_INVALID_INTERRUPT_VECTOR, "it has no such interrupt vector"},
+	{NVME_SC_INVALID_LOG_PAGE, "there is no such log page"},
+	{NVME_SC_INVALID_QUEUE_DELETION, "a submission queue still uses it"},
+};
+
+static void check_refusal(const struct nvme_model_command *command, const struct nvme_cqe *cqe)
+{
+	uint16_t status = NVME_CQE_STATUS(ob_le16_to_cpu(cqe->status));
+	bool drawn = injected;
+
+	injected = false;
+	drawn |= (W.fault_excuses & FAULT_EXCUSE_NOTES) != 0;
+	for (size_t i = 0; status != 0 && !drawn && i < ARRAY_SIZE(refusals); i++) {
+		if (refusals[i].status != status)
+			continue;
+		report_begin(
+			"device-refused",
+			"the device refuses command %02xh of queue %u, id %#x: %s (status %#x); block %llu, count %u",
+			command->opcode, command->sqid, command->cid, refusals[i].text, status,
+			(unsigned long long)command->lba, command->block_count);
+		report_end();
+	}
+}
+
 /* ---- how long a command takes, and what befalls it: they end in any order ---- */
 
 /* The same fault has a kind for each sort of queue. */
@@ -64,6 +114,7 @@ static uint16_t command_failure(void *arg, const struct nvme_model_command *comm
 
 	if (r == NULL)
 		return 0;
+	injected = true;
 	return r->has_value ? (uint16_t)r->value : statuses[fault_draw(ARRAY_SIZE(statuses))];
 }
 
@@ -107,6 +158,7 @@ static void completion_change(void *arg, const struct nvme_model_command *comman
 	const struct fault_rule *r;
 
 	view_completion(arg, command_key(command), ob_le16_to_cpu(cqe->status) >> 1);
+	check_refusal(command, cqe);
 	if (OB_LIKELY(W.fault_on == 0))
 		return;
 	if (command->sqid != 0 && fault_strike(SIM_FAULT_COMPLETION_BAD) != NULL)
@@ -274,7 +326,9 @@ static int nvme_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_
 	nvme_model_config_default(&c);
 	c.queue_pairs_max = (uint16_t)W.config.queues;
 	c.queue_entries_max = 64;
-	c.msix_vectors = W.config.pin_interrupts ? 0 : (uint16_t)(W.config.queues + 1);
+	c.msix_vectors = W.config.vectors != 0 ? (uint16_t)W.config.vectors : (uint16_t)(W.config.queues + 1);
+	if (W.config.pin_interrupts)
+		c.msix_vectors = 0;
 	c.mdts = 2;
 	c.shadow_doorbells = W.config.shadow_doorbells;
 	c.namespaces_max = 4;

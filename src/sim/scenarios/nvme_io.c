@@ -146,6 +146,7 @@ static void lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 	static const enum ob_completion_mode modes[] = {OB_COMPLETION_INTERRUPT, OB_COMPLETION_POLLED,
 							OB_COMPLETION_HYBRID};
 	struct ob_block_channel_config config = {.cpu = ob_cpu_get(ob, cpu), .bounce_buffers = 1};
+	int rc;
 
 	config.poll.mode = modes[sim_random(3)];
 	config.poll.window_ns = 1 + sim_random(20 * OB_NS_PER_US);
@@ -157,7 +158,9 @@ static void lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 		l->slots[i].segment = (struct ob_segment){(uint8_t *)l->window->base + i * BLOCK_BYTES, BLOCK_BYTES};
 	}
 	SIM_CHECK(ob_block_grant(l->block, l->window) == 0);
-	SIM_CHECK(ob_block_channel_open(l->block, &config, &l->channel) == 0);
+	rc = ob_block_channel_open(l->block, &config, &l->channel);
+	if (rc != 0)
+		sim_fail("not-driven", "a channel cannot be opened: %d, and nothing is wrong with the device", rc);
 }
 
 /* A completion that was overlooked is found by the driver's watch in the end: that must not be needed. */
@@ -208,7 +211,8 @@ static void bed_open(struct bed *b, const struct sim_config *config)
 			SIM_CHECK(ob_cpu_start(ob_cpu_get(b->ob, i), -1) == 0);
 	SIM_CHECK(ob_machine_open(b->ob, "sim:", NULL, &b->machine) == 0);
 	b->block = ob_block_find(b->ob, NULL);
-	SIM_CHECK(b->block != NULL);
+	if (b->block == NULL)
+		sim_fail("not-driven", "no block device appeared, and nothing is wrong with the device");
 	for (unsigned i = 0; i < b->channels; i++) {
 		b->lanes[i].index = i;
 		b->lanes[i].block = b->block;
@@ -249,7 +253,8 @@ static void bed_work(const struct bed *b, int sleeps)
 			if (!over)
 				sleep_once(b);
 		}
-		SIM_CHECK(over || ob_event_wait(finished, ob_deadline(TIMEOUT_NS)) == 0);
+		if (!over && ob_event_wait(finished, ob_deadline(TIMEOUT_NS)) != 0)
+			sim_fail("lost-completion", "%u requests of channel %u do not end", b->lanes[i].busy, i);
 	}
 	check_pace(b->block, start_ns);
 }
@@ -327,6 +332,7 @@ static void shape_machine(const struct sim_config *config, struct sim_config *sh
 	shape->shadow_doorbells = config->shadow_doorbells;
 	shape->cpus_max = config->cpus_max;
 	shape->channels_max = config->channels_max;
+	shape->vectors = config->vectors;
 }
 
 const struct sim_scenario scenario_nvme_io = {
