@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 MESON   ?= meson
 export MACHINE
 
-.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz bench install docs clean help
+.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench install docs clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -37,6 +37,9 @@ format: ## let clang-format have its way
 fuzz: ## a device that lies, made by libFuzzer, for FUZZ_TIME seconds (60)
 	@tools/install-packages build test
 	@tools/fuzz
+
+mutants: all ## bugs put into the real driver, and how soon the simulation finds each (MUTANTS=, JOBS=, STARTS=)
+	@BUILD=$(BUILD) tests/mutants/run --twin $(if $(JOBS),--jobs $(JOBS)) $(if $(STARTS),--starts $(STARTS)) $(MUTANTS)
 
 bench: ## instructions per request, and IOPS beside what you would otherwise use
 	@tools/install-packages build run bench
