@@ -6,7 +6,29 @@
 #include "sim/event.h"
 #include "sim/race.h"
 
-static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, uint32_t pc)
+/* DMA memory, where what a CPU stores and sees is not what the device has. */
+static void access_dma(uintptr_t address, size_t len_bytes, unsigned flags)
+{
+	const struct vclock *seen;
+
+	if (flags & ACCESS_WRITE) {
+		weak_store(address, len_bytes, (flags & (ACCESS_MARKED | ACCESS_ATOMIC)) == ACCESS_MARKED);
+		return;
+	}
+	weak_before_load(address, len_bytes);
+	if ((flags & ACCESS_MARKED) == 0 || weak_is_stale(W.current->id, address, len_bytes))
+		return;
+	seen = race_sync(address, false);
+	if (seen == NULL)
+		return;
+	if (seen->t[THREAD_DEVICE] > W.views[W.current->id].pending.t[THREAD_DEVICE])
+		event_add(EVENT_SEEN, address, len_bytes);
+	vclock_join(&W.views[W.current->id].pending, seen);
+}
+
+/* Inlined into each of the callbacks: it is most of what a run does. */
+static inline __attribute__((always_inline)) void access(uintptr_t address, size_t len_bytes, unsigned flags,
+							 uint32_t pc)
 {
 	uint64_t offset = address - ARENA_BASE;
 
@@ -25,22 +47,8 @@ static inline void access(uintptr_t address, size_t len_bytes, unsigned flags, u
 	if (OB_UNLIKELY(arena_cells[offset / 8] != CELL_LIVE))
 		arena_judge(address, len_bytes, flags, pc);
 	race_check(address, len_bytes, flags | W.mode, pc, W.current);
-	if (offset - DMA_OFFSET >= DMA_BYTES)
-		return;
-	if (flags & ACCESS_WRITE)
-		weak_store(address, len_bytes, (flags & (ACCESS_MARKED | ACCESS_ATOMIC)) == ACCESS_MARKED);
-	else
-		weak_before_load(address, len_bytes);
-	if ((flags & (ACCESS_WRITE | ACCESS_MARKED)) == ACCESS_MARKED &&
-	    !weak_is_stale(W.current->id, address, len_bytes)) {
-		const struct vclock *seen = race_sync(address, false);
-
-		if (seen == NULL)
-			return;
-		if (seen->t[THREAD_DEVICE] > W.views[W.current->id].pending.t[THREAD_DEVICE])
-			event_add(EVENT_SEEN, address, len_bytes);
-		vclock_join(&W.views[W.current->id].pending, seen);
-	}
+	if (offset - DMA_OFFSET < DMA_BYTES)
+		access_dma(address, len_bytes, flags);
 }
 
 /* All of a range counts. */

@@ -191,3 +191,17 @@ void race_check_granule(struct granule *g, uint32_t accessor, uint32_t pc, uintp
 	g->who[place] = accessor;
 	g->pc[place] = pc;
 }
+
+void race_check_range(uintptr_t address, size_t len_bytes, uint32_t accessor, uint32_t pc, const struct thread *who)
+{
+	while (len_bytes > 0) {
+		unsigned from = address % 8, count = (unsigned)MIN(len_bytes, (size_t)(8 - from));
+		uint32_t one = accessor | (((1u << count) - 1) << from) << 8;
+		struct granule *g = &race_granules[(address - ARENA_BASE) / 8];
+
+		if (!race_is_plain(g, one, pc, who))
+			race_check_granule(g, one, pc, address, who);
+		address += count;
+		len_bytes -= count;
+	}
+}
