@@ -17,14 +17,10 @@ static int run(struct cli *cli, int argc, char **argv)
 	const struct option_def table[] = {{.kind = OPTION_END}};
 	struct arguments args;
 	char *text = NULL;
-	int error, code = options_parse(cli, table, argc, argv, &args);
+	int error, code;
 
-	if (code)
+	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	if (args.help) {
-		fputs(help, stdout);
-		return CLI_OK;
-	}
 	if (args.count)
 		return cli_usage(cli, "takes no arguments: the machine is --machine URI");
 	error = ob_machine_attach_help(cli->machine_uri, &text);

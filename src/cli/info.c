@@ -260,14 +260,10 @@ static int run(struct cli *cli, int argc, char **argv)
 	};
 	json_t *list = NULL;
 	struct arguments args;
-	int code = options_parse(cli, table, argc, argv, &args);
+	int code;
 
-	if (code)
+	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	if (args.help) {
-		fputs(help, stdout);
-		return CLI_OK;
-	}
 	options_join_rest(&args);
 	code = cli_open(cli, 1);
 	if (!code) {

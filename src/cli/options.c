@@ -338,6 +338,15 @@ int options_parse(struct cli *cli, const struct option_def *table, int argc, cha
 	return CLI_OK;
 }
 
+bool options_begin(struct cli *cli, const struct option_def *table, const char *help, int argc, char **argv,
+		   struct arguments *out, int *code)
+{
+	*code = options_parse(cli, table, argc, argv, out);
+	if (*code == CLI_OK && out->help)
+		fputs(help, stdout);
+	return *code == CLI_OK && !out->help;
+}
+
 int options_parse_front(struct cli *cli, const struct option_def *table, int argc, char **argv, int *next, bool *help)
 {
 	struct walk w = {.cli = cli, .table = table, .argc = argc, .argv = argv};

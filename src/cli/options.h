@@ -51,6 +51,15 @@ struct arguments {
  */
 int options_parse(struct cli *cli, const struct option_def *table, int argc, char **argv, struct arguments *out);
 
+/**
+ * options_begin - what a verb begins with: options_parse(), and @help on standard output when it was asked for
+ * @code: what the verb returns, if that is all
+ *
+ * Return: true: go on.
+ */
+bool options_begin(struct cli *cli, const struct option_def *table, const char *help, int argc, char **argv,
+		   struct arguments *out, int *code);
+
 /** options_parse_front - only those before the first operand, which is argv[*next] (or argc) */
 int options_parse_front(struct cli *cli, const struct option_def *table, int argc, char **argv, int *next, bool *help);
 

@@ -184,14 +184,10 @@ static int run(struct cli *cli, int argc, char **argv)
 		{.kind = OPTION_END},
 	};
 	struct arguments args;
-	int code = options_parse(cli, table, argc, argv, &args);
+	int code;
 
-	if (code)
+	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	if (args.help) {
-		fputs(help, stdout);
-		return CLI_OK;
-	}
 	options_join_rest(&args);
 	if (args.count < 1 || args.count > 2)
 		return cli_usage(cli, args.count ? "too many arguments" : "name a disk; 'outboard info' lists them");

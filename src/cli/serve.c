@@ -291,14 +291,10 @@ static int run(struct cli *cli, int argc, char **argv)
 		{.kind = OPTION_END},
 	};
 	struct arguments args;
-	int code = options_parse(cli, table, argc, argv, &args);
+	int code;
 
-	if (code)
+	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	if (args.help) {
-		fputs(help, stdout);
-		return CLI_OK;
-	}
 	code = check(cli, &o, &args);
 	return code ? code : serve(cli, &o, &args);
 }

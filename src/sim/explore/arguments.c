@@ -132,14 +132,10 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 	int code;
 
 	e->jobs = cpus_here();
-	code = options_parse(&e->cli, table, argc, argv, &args);
-	*done = code == CLI_OK && (args.help || e->list || e->list_faults);
-	if (code != CLI_OK)
+	*done = true;
+	if (!options_begin(&e->cli, table, explore_help, argc, argv, &args, &code))
 		return code;
-	if (args.help) {
-		fputs(explore_help, stdout);
-		return CLI_OK;
-	}
+	*done = e->list || e->list_faults;
 	if (e->list_faults) {
 		explore_faults_list();
 		return CLI_OK;

@@ -85,7 +85,7 @@ extern const char *const explore_strategy_names[];
 
 /** explore_parse_hash - false: @text is none */
 bool explore_parse_hash(const char *text, uint64_t *out);
-/** explore_arguments - CLI_OK; or an exit code after a message; *@done: help or a list was printed */
+/** explore_arguments - CLI_OK; or an exit code after a message; *@done: nothing is left to do */
 int explore_arguments(struct explore *e, int argc, char **argv, bool *done);
 /** explore_replay_command - how to bring @seed of a scenario back */
 void explore_replay_command(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed, char *out,
