@@ -14,6 +14,7 @@
 #include "core/device.h"
 #include "core/machine_core.h"
 #include "core/match.h"
+#include "core/watch.h"
 
 #define DRAIN_SLEEP_MIN_NS (10 * OB_NS_PER_US)
 #define DRAIN_SLEEP_MAX_NS OB_NS_PER_MS
@@ -60,6 +61,7 @@ static int device_probe(struct ob_device *dev, const struct ob_driver *driver, c
 	int rc;
 
 	device_set_state(dev, OB_DEVICE_PROBING);
+	watch_device_bound(dev);
 	__atomic_store_n(&dev->driver, driver, __ATOMIC_RELEASE);
 	rc = device_dma_attach(dev);
 	if (rc != 0)
@@ -154,6 +156,8 @@ static int take_away(struct ob_device *dev, enum haste haste, uint64_t deadline_
 	ob_info(ob, "%s: removing %s", dev->name, dev->driver->name);
 	device_set_state(dev, OB_DEVICE_REMOVING);
 	device_power_up(dev);
+	if (device_is_gone(dev))
+		watch_device_told(dev);
 	dev->driver->remove(dev);
 	device_tidy(dev, OB_DEVICE_FOUND);
 unlock:

@@ -128,10 +128,13 @@ enum ob_irq_result irq_deliver(struct ob_irq *irq)
 	enum ob_irq_result result = OB_IRQ_HANDLED;
 
 	IRQ_COUNT(irq->stats.delivered);
-	if (irq->config.hard != NULL)
+	if (irq->config.hard != NULL) {
+		watch_hard_begin(irq->name);
 		result = irq->config.hard(irq->config.arg);
-	else
+		watch_hard_end(irq->name);
+	} else {
 		result = irq->config.soft != NULL ? OB_IRQ_SOFT : OB_IRQ_TASK;
+	}
 	OB_TRACE(irq->line->cpu, OB_TRACE_IRQ_HARD, irq->vector, result, 0);
 	if (result == OB_IRQ_NONE) {
 		IRQ_COUNT(irq->stats.spurious);
@@ -181,15 +184,18 @@ static void line_deliver(void *arg)
 	struct irq_line *line = arg;
 
 	for (unsigned turn = 0; turn < LEVEL_TURNS; turn++) {
+		const char *name = "";
 		bool answered = false, asked = false, up;
 
 		list_for_each (node, &line->irqs) {
 			struct ob_irq *irq = list_entry(node, struct ob_irq, line_link);
 
+			name = irq->name;
 			asked |= irq->masked == 0;
 			answered |= irq_arrived(irq);
 		}
 		up = line->level && line_is_up(line);
+		watch_delivered(line, name, asked, answered, line->level, up);
 		if (line->level)
 			irq_storm_level(line, up);
 		/* On a level that is down by now nobody had to answer: another device had raised it. */

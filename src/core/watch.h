@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the simulated build is told of, because accesses to memory alone would not show it: locks, waits, loans of memory
- * to devices, interrupt handlers, mistakes that a driver gets away with. Natively all of this is nothing. src/sim/check_*.c judge it.
+ * to devices, interrupt handlers, mistakes that a driver gets away with. Natively all of this is nothing.
+ * src/sim/check_*.c judge it.
  */
 #ifndef OB_CORE_WATCH_H
 #define OB_CORE_WATCH_H
@@ -48,12 +49,21 @@ WATCH(void watch_wait(const char *call, uint64_t deadline_ns));
 WATCH(void watch_map(const struct ob_device *dev, const void *buffer, size_t len_bytes, unsigned rights, uint64_t iova,
 		     bool direct));
 WATCH(void watch_unmap(const struct ob_device *dev, const void *buffer, size_t len_bytes, uint64_t iova, bool direct));
+/* Before a driver's probe; before its remove, for a device that is gone; after its end. */
+WATCH(void watch_device_bound(const struct ob_device *dev));
+WATCH(void watch_device_told(const struct ob_device *dev));
 WATCH(void watch_device_unbound(const struct ob_device *dev));
+WATCH(void watch_config(const struct ob_device *dev, unsigned offset));
 /* A request's segments are lent to the device with @dma_index, and come back; @refused: the driver did not take it. */
 WATCH(void watch_request_down(const struct ob_block_request *request, unsigned dma_index));
 WATCH(void watch_request_up(const struct ob_block_request *request, bool refused));
 /* A driver asked for what it cannot have; it is refused, and need not notice. */
 WATCH(void watch_misuse(const char *what, uint64_t value));
+/* Around a hard handler. */
+WATCH(void watch_hard_begin(const char *name));
+WATCH(void watch_hard_end(const char *name));
+/* @line was delivered: whether somebody was asked for it, answered for it, whether it is a level and still up. */
+WATCH(void watch_delivered(const void *line, const char *name, bool asked, bool answered, bool level, bool up));
 
 /* clang-format on */
 

@@ -47,6 +47,8 @@ static inline __attribute__((always_inline)) void access(uintptr_t address, size
 	if (OB_UNLIKELY(arena_cells[offset / 8] != CELL_LIVE))
 		arena_judge(address, len_bytes, flags, pc);
 	race_check(address, len_bytes, flags | W.mode, pc, W.current);
+	if ((flags & (ACCESS_WRITE | ACCESS_MARKED)) == ACCESS_MARKED)
+		check_spin(address, pc, "a word");
 	if (offset - DMA_OFFSET < DMA_BYTES)
 		access_dma(address, len_bytes, flags);
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ob_device;
+
 /* At the start of a run, and at its end. */
 void check_reset(void);
 void check_requests(void);
@@ -20,6 +22,20 @@ void check_may_allocate(const char *what);
 /* check_dma.c */
 void check_dma_taken(uint64_t iova, size_t len_bytes, bool freed_granted); /* from the device's reach */
 void check_dma_address(uint64_t iova, const char *verb);                   /* that was never granted */
+
+/* check_gone.c */
+void check_gone_reset(void);
+void check_gone_unbound(const struct ob_device *dev);
+void check_gone_access(const struct ob_device *dev, const char *what, unsigned offset); /* to a register */
+void check_spin(uintptr_t what, uint32_t pc, const char *kind);                         /* a look at it */
+
+/* check_irq.c */
+void check_irq_reset(void);
+void check_irq_read(void); /* a register was read */
+void check_irq_running(void);
+void check_irq_cause(void);
+void check_irq_unheard(const char *what);
+void check_irq_asleep(uint64_t until_ns);
 
 /* check_lend.c */
 void check_lend_reset(void);

@@ -4,6 +4,8 @@
 
 void check_reset(void)
 {
+	check_gone_reset();
+	check_irq_reset();
 	check_lock_reset();
 	check_lend_reset();
 	check_durable_reset();

@@ -285,6 +285,7 @@ static void leaked(const struct loan *l, const char *when)
 
 void watch_device_unbound(const struct ob_device *dev)
 {
+	check_gone_unbound(dev);
 	for (unsigned i = 1; W.on && lent.count > 0 && i <= lent.used; i++)
 		if (lent.loans[i].key != NULL && lent.loans[i].device == dev)
 			leaked(&lent.loans[i], "when its driver has ended");

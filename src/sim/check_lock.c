@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "core/watch.h"
-#include "sim/world.h"
+#include "sim/event.h"
 
 #define LOCKS_MAX  128
 #define EDGES_MAX  256
@@ -211,6 +211,7 @@ void watch_lock_taken(const void *address)
 	me->lock_wanted = false;
 	if (l == NULL || me->lock_count == HELD_MAX)
 		return;
+	event_add(EVENT_LOCK, (uintptr_t)address, (uintptr_t)l->name)->pc = event_caller();
 	l->holder = me;
 	l->thread = W.current->name;
 	l->context = report_context(W.current);
@@ -243,6 +244,7 @@ void watch_lock_release(const void *address)
 		me->lock_count--;
 		break;
 	}
+	event_add(EVENT_UNLOCK, (uintptr_t)address, (uintptr_t)l->name)->pc = event_caller();
 	l->holder = NULL;
 	order.held_count--;
 }

@@ -117,6 +117,7 @@ uint64_t simdev_ask(struct posted *access)
 	access->result = &result;
 	access->done = &done;
 	W.now_ns += 300;
+	check_irq_read();
 	if (W.current == device() || (!W.device_inside && W.posted_count == 0)) {
 		arrive(access);
 	} else {

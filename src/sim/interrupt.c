@@ -65,6 +65,8 @@ void sim_message(struct model_pci_root *root, struct model_pci *from, uint64_t a
 {
 	if (address != SIM_MSI_ADDRESS || message_fd(data) == 0)
 		return;
+	if (!world_fd_heard(message_fd(data)))
+		check_irq_unheard("a message interrupt");
 	if (fault_strike(SIM_FAULT_INTERRUPT_LOST) == NULL)
 		fire(message_fd(data));
 	else
@@ -125,8 +127,12 @@ void sim_line_set(struct model_pci_root *root, unsigned slot, unsigned pin, bool
 	if (line == NULL)
 		return;
 	line->level += level ? 1 : -1u;
+	if (level)
+		check_irq_cause();
 	if (line->users == 0)
 		return;
+	if (level && !world_fd_heard(line->fd))
+		check_irq_unheard("an interrupt line");
 	if (level && line->level == 1)
 		fire(line->fd);
 	else if (fault_strike(SIM_FAULT_INTERRUPT_SPURIOUS) != NULL)

@@ -80,8 +80,11 @@ void ob_mmio_rmb(void)
 uint64_t ob_region_read(const struct ob_region *region, uint64_t offset, unsigned size_bytes)
 {
 	struct view *v = enter(0xa1 + offset, WORLD_PC());
-	uint64_t value = region->ops->read(region, offset, size_bytes);
+	uint64_t value;
 
+	check_gone_access(region->dev, "register read", (unsigned)offset);
+	check_spin(region->address + offset, WORLD_PC(), "a register");
+	value = region->ops->read(region, offset, size_bytes);
 	v = &W.views[W.current->id];
 	vclock_join(&v->mmio_pending, &W.threads[THREAD_DEVICE].clock);
 	W.threads[THREAD_DEVICE].clock.t[THREAD_DEVICE]++;
@@ -93,6 +96,7 @@ void ob_region_write(const struct ob_region *region, uint64_t offset, unsigned s
 {
 	const struct view *v = enter(0xa2 + offset, WORLD_PC());
 
+	check_gone_access(region->dev, "register write", (unsigned)offset);
 	if (random_one_in(&W.random_memory, DRIFT_ONE_IN))
 		weak_check_drift();
 	weak_drain_before(W.current->id, v->mmio_barrier);

@@ -358,6 +358,16 @@ static void nvme_event(struct sim_device *dev)
 	nvme_model_event(of(dev)->nvme);
 }
 
+static bool nvme_unseen(struct sim_device *dev, char *text, size_t size)
+{
+	unsigned qid;
+
+	if (!nvme_model_unseen(dev->model, &qid))
+		return false;
+	snprintf(text, size, "completions of queue %u", qid);
+	return true;
+}
+
 static const char *nvme_holds(struct sim_device *dev, uint64_t iova, uint64_t len_bytes)
 {
 	return nvme_model_holds(of(dev)->nvme, iova, len_bytes);
@@ -409,6 +419,7 @@ const struct sim_device_type sim_nvme = {
 	.run = nvme_run,
 	.event = nvme_event,
 	.holds = nvme_holds,
+	.unseen = nvme_unseen,
 	.fail = nvme_fail,
 	.power_cut = nvme_power_cut,
 	.registers = registers,

@@ -42,6 +42,13 @@ void world_fd_close(int fd)
 	*s = (struct event_source){0};
 }
 
+bool world_fd_heard(int fd)
+{
+	const struct event_source *s = source(fd);
+
+	return s == NULL || s->heard;
+}
+
 static bool poller_has(const struct os_poller *p, int fd)
 {
 	for (unsigned i = 0; i < p->fd_count; i++)
@@ -118,6 +125,8 @@ int os_poller_add(struct os_poller *p, int fd, void *arg)
 	world_step(0xadd);
 	if (p->fd_count == POLLER_FDS)
 		return -ENOSPC;
+	if (source(fd) != NULL)
+		source(fd)->heard = true;
 	p->fds[p->fd_count].fd = fd;
 	p->fds[p->fd_count++].arg = arg;
 	race_release(&p->clock);
@@ -278,6 +287,7 @@ void ob_cpu_relax(void)
 	world_capture();
 	world_step(0x4e1a);
 	check_may_wait("a busy loop");
+	W.current->spin_what = 0;
 	sched_yield_now();
 }
 
@@ -331,6 +341,7 @@ void os_fiber_switch(struct os_fiber *from, struct os_fiber *to, bool last)
 	world_capture();
 	world_step(0xf1be4);
 	check_may_wait("a switch of tasks");
+	W.current->spin_what = 0;
 	from->frames = W.current->frames;
 	W.current->frames = to->frames;
 	event_add(EVENT_TASK, (uintptr_t)to, 0);

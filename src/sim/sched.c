@@ -41,7 +41,7 @@ static void tell_frames(const struct frames *f)
 	report_pcs(pcs, count);
 }
 
-static void tell_threads(void)
+void sched_tell_threads(void)
 {
 	for (unsigned i = 0; i < W.thread_count; i++) {
 		const struct thread *t = &W.threads[i];
@@ -66,12 +66,12 @@ static void check_limits(void)
 	if (W.now_ns - OB_NS_PER_S > W.config.time_max_ns) {
 		report_begin("hang", "not finished after %llu virtual ms",
 			     (unsigned long long)(W.config.time_max_ns / OB_NS_PER_MS));
-		tell_threads();
+		sched_tell_threads();
 		report_end();
 	}
 	if (W.steps > W.config.steps_max) {
 		report_begin("livelock", "not finished after %llu steps", (unsigned long long)W.steps);
-		tell_threads();
+		sched_tell_threads();
 		report_end();
 	}
 }
@@ -110,9 +110,10 @@ static void jump(void)
 		weak_drain_all(k);
 	if (at == NEVER) {
 		report_begin("deadlock", "all threads wait, and nothing will wake one");
-		tell_threads();
+		sched_tell_threads();
 		report_end();
 	}
+	check_irq_asleep(at);
 	W.now_ns = MAX(W.now_ns, at);
 	check_limits();
 	expire();
@@ -206,6 +207,7 @@ static void switch_to(struct thread *to)
 	W.current = to;
 	world_mode_update();
 	W.switches++;
+	from->ran_steps += W.steps - W.ran_since;
 	W.ran_since = W.steps;
 	world_mix(0x5317c4 + to->id);
 	if (to->id != THREAD_DEVICE)
@@ -261,6 +263,8 @@ void sched_decide(void)
 	bool random = W.config.strategy == SIM_RANDOM, preempt = random;
 
 	check_limits();
+	if (OB_UNLIKELY(W.current->hard_since != 0))
+		check_irq_running();
 	expire();
 	if (W.config.strategy == SIM_PCT) {
 		for (unsigned i = 0; i < W.change_count; i++)
@@ -297,6 +301,7 @@ bool sched_wait(const void *on, uint64_t wake_ns, const char *what)
 	world_capture();
 	sched_progress();
 	t->state = THREAD_WAITING;
+	t->spin_what = 0;
 	t->wait_on = on;
 	t->wait_what = what;
 	t->wake_ns = wake_ns;

@@ -83,6 +83,7 @@ struct sim_config {
 	bool loose_interrupts;   /* they order nothing: what a handler finds may be newer than what raised it */
 	uint64_t time_max_ns;    /* virtual; default 100 s */
 	uint64_t steps_max;      /* default 20 million */
+	unsigned hard_steps_max; /* of its own that a hard handler may take; default 5000, 10 us */
 	bool no_weak_memory;     /* all stores visible at once */
 	bool no_races;           /* no vector clocks */
 	bool no_snapshot;        /* come to the checkpoint in each run anew: slower, and nothing else */

@@ -141,6 +141,8 @@ static void set_defaults(struct sim_config *c)
 		c->latency_max_ns = 30 * OB_NS_PER_US;
 	if (c->time_max_ns == 0)
 		c->time_max_ns = 100 * OB_NS_PER_S;
+	if (c->hard_steps_max == 0)
+		c->hard_steps_max = 5000;
 	if (c->steps_max == 0)
 		c->steps_max = 20000000;
 	if (c->queues == 0)

@@ -98,6 +98,11 @@ struct thread {
 	struct os_thread_data data;
 	void (*fn)(void *arg);
 	void *arg;
+	uint64_t ran_steps;  /* before it was switched to last */
+	uint64_t hard_since; /* own steps when its hard handler began, and 1; 0: none runs. check_irq.c */
+	uintptr_t spin_what; /* check_gone.c */
+	uint32_t spin_pc;
+	unsigned spins;
 	bool interrupted; /* runs a hard handler in the midst of driver code */
 	/*
 	 * By the own clock: up to when what handlers did is known to the code that they interrupt, and up to when what
@@ -180,7 +185,7 @@ struct block {
 
 /* An eventfd. */
 struct event_source {
-	bool open;
+	bool open, heard;
 	uint64_t count;
 	struct vclock clock;
 };
@@ -337,6 +342,7 @@ void sched_init(void);           /* from here on as the configuration says */
 struct thread *sched_spawn(const char *name, void (*fn)(void *arg), void *arg);
 void sched_decide(void);
 /* Sleep until sched_wake(@on) or @wake_ns; true when the time ran out. */
+void sched_tell_threads(void); /* into a report */
 bool sched_wait(const void *on, uint64_t wake_ns, const char *what);
 void sched_wake(const void *on);
 void sched_wake_device(uint64_t at_ns);
@@ -451,6 +457,7 @@ void probe_access(const struct posted *access);
 int world_fd_open(void);
 void world_fd_close(int fd);
 void world_fd_fire(int fd);
+bool world_fd_heard(int fd); /* somebody has waited for it, some time */
 bool world_fd_ready(int fd);
 
 /* preempt.c */

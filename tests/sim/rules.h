@@ -12,7 +12,8 @@ struct rule_case {
 };
 
 /* By subject, each ended by one without a rule. */
-extern const struct rule_case rules_basic[], rules_lock[], rules_lend[], rules_durable[];
+extern const struct rule_case rules_basic[], rules_lock[], rules_lend[], rules_durable[], rules_irq[], rules_gone[];
+extern const struct rule_case rules_pin[]; /* the device has no messages */
 
 /* Run @fn in a task of a context with one CPU, and end it all. */
 void rules_in_task(void (*fn)(void *arg), void *arg);

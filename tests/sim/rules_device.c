@@ -5,6 +5,8 @@
  */
 #include "tests/sim/rules_device.h"
 
+#include <stdio.h>
+
 #include "sim/model.h"
 
 #define BAR_BYTES   0x4000u
@@ -105,6 +107,14 @@ static const char *holds(struct sim_device *dev, uint64_t iova, uint64_t len_byt
 	return m->length != 0 && m->address - iova < len_bytes ? "its transfer" : NULL;
 }
 
+static bool unseen(struct sim_device *dev, char *text, size_t size)
+{
+	const struct model *m = of(dev);
+
+	snprintf(text, size, "cause %#x", m->cause);
+	return (m->cause & ~m->mask) != 0 && (m->cause & RULES_UNSEEN) != 0;
+}
+
 static void reset(struct model_pci *f)
 {
 	struct sim_device *dev = f->model;
@@ -144,7 +154,7 @@ static int create(struct sim_device *dev, struct model_pci_bus *bus, uint8_t dev
 	return model_pci_add_msix(&dev->pci, RULES_VECTORS, 0, MSIX_TABLE, MSIX_PBA);
 }
 
-void rules_device_unplug(void)
+void rules_device_unplug(void *arg)
 {
 	model_pci_unplug(&sim_machine->devices[0]->pci);
 }
@@ -156,6 +166,7 @@ static const struct sim_device_type type = {
 	.run = run,
 	.event = transfer,
 	.holds = holds,
+	.unseen = unseen,
 };
 
 const struct sim_device_type *const rules_devices[] = {&type, NULL};

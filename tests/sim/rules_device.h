@@ -19,6 +19,7 @@
 #define RULES_ADDRESS 0x10 /* 8 bytes */
 #define RULES_LENGTH  0x18 /* starts a transfer, which ends with cause 0 */
 #define RULES_WRITE   0x80000000u
+#define RULES_UNSEEN  0x80000000u /* a cause that it waits for somebody to see */
 
 extern const struct sim_device_type *const rules_devices[];
 
@@ -35,12 +36,13 @@ struct rules_device {
 
 /* Run @body in the probe of a driver of the device, which may do DMA; then remove it, and end it all. */
 void rules_with_device(void (*body)(struct rules_device *d));
-/* … with @remove in its remove. */
-void rules_with_driver(void (*body)(struct rules_device *d), void (*remove)(struct rules_device *d));
+/* … with @remove in its remove, and @after on the first thread when it is unbound. Both may be NULL. */
+void rules_with_driver(void (*body)(struct rules_device *d), void (*remove)(struct rules_device *d),
+		       void (*after)(struct rules_device *d));
 /* A transfer, and its end. */
 void rules_transfer(struct rules_device *d, ob_iova iova, uint32_t len_bytes, bool write);
 void rules_transfer_wait(struct rules_device *d);
-/* As a hand on the machine does; on the device's thread. */
-void rules_device_unplug(void);
+/* As a hand on the machine does; the device's thread does it, for sim_device_set(). */
+void rules_device_unplug(void *arg);
 
 #endif

@@ -31,7 +31,8 @@ static void log_line(void *arg, enum ob_log_level level, const char *message)
 	sim_log(arg, (int)level, message);
 }
 
-void rules_with_driver(void (*the_body)(struct rules_device *d), void (*the_ending)(struct rules_device *d))
+void rules_with_driver(void (*the_body)(struct rules_device *d), void (*the_ending)(struct rules_device *d),
+		       void (*after)(struct rules_device *d))
 {
 	const struct ob_config config = {.cpu_count = 1, .log = log_line};
 	struct ob_machine *machine;
@@ -43,13 +44,19 @@ void rules_with_driver(void (*the_body)(struct rules_device *d), void (*the_endi
 	SIM_CHECK(ob_create(&config, &ob) == 0);
 	SIM_CHECK(ob_driver_register(ob, &driver) == 0);
 	SIM_CHECK(ob_machine_open(ob, "sim:", NULL, &machine) == 0);
+	if (after != NULL) {
+		ob_device_get(device.dev);
+		ob_device_unbind(device.dev);
+		after(&device);
+		ob_device_put(device.dev);
+	}
 	ob_machine_close(machine);
 	ob_destroy(ob);
 }
 
 void rules_with_device(void (*the_body)(struct rules_device *d))
 {
-	rules_with_driver(the_body, NULL);
+	rules_with_driver(the_body, NULL, NULL);
 }
 
 void rules_transfer(struct rules_device *d, ob_iova iova, uint32_t len_bytes, bool write)

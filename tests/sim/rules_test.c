@@ -14,13 +14,14 @@
 
 #define SEEDS 20
 
-static const struct rule_case *const rule_sets[] = {rules_basic, rules_lock, rules_lend, rules_durable};
+static const struct rule_case *const rule_sets[] = {rules_basic, rules_lock, rules_lend, rules_durable,
+						    rules_irq,   rules_pin,  rules_gone};
 
-static void check_case(const struct rule_case *c)
+static void check_case(const struct rule_case *c, bool pin)
 {
 	static struct sim_result result;
 	const struct sim_scenario scenario = {.name = c->name, .run = c->run, .devices = rules_devices};
-	const struct sim_config config = {.steps_max = 200000};
+	const struct sim_config config = {.steps_max = 200000, .pin_interrupts = pin};
 
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
 		sim_run(&scenario, &config, seed, &result);
@@ -36,7 +37,7 @@ static void test_rule_mistake_is_named(void **state)
 	assert_int_equal(sim_init(), 0);
 	for (unsigned set = 0; set < sizeof(rule_sets) / sizeof(rule_sets[0]); set++)
 		for (const struct rule_case *c = rule_sets[set]; c->rule != NULL; c++)
-			check_case(c);
+			check_case(c, rule_sets[set] == rules_pin);
 }
 
 static void test_report_symbols_name_the_source(void **state)

@@ -4,6 +4,7 @@
 
 #include "bus/pci/pci.h"
 #include "core/machine_core.h"
+#include "core/watch.h"
 
 /* How exact a row is: subsystem ids above ids above class; among classes, more bits above fewer. */
 enum {
@@ -187,6 +188,7 @@ uint32_t ob_pci_read(struct ob_device *dev, unsigned offset, unsigned size_bytes
 {
 	struct pci_function *fn = pci_function_of(dev);
 
+	watch_config(dev, offset);
 	if (fn == NULL || device_is_gone(dev))
 		return size_bytes == 1 ? 0xff : size_bytes == 2 ? 0xffff : 0xffffffffu;
 	return pci_read(fn, offset, size_bytes);
@@ -196,6 +198,7 @@ void ob_pci_write(struct ob_device *dev, unsigned offset, unsigned size_bytes, u
 {
 	struct pci_function *fn = pci_function_of(dev);
 
+	watch_config(dev, offset);
 	if (fn == NULL || device_is_gone(dev))
 		return;
 	if (offset == PCI_COMMAND || offset == PCI_COMMAND + 1) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What memory of the host the controller may use of its own: its rings, its doorbell buffers, data of commands it has. */
+/*
+ * What the controller has of the host: memory that it may use of its own (rings, doorbell buffers, data of commands),
+ * and completions that nobody took.
+ */
 #include "model/block/nvme/controller.h"
 
 struct range {
@@ -38,4 +41,20 @@ const char *nvme_model_holds(const struct nvme_model *n, uint64_t iova, uint64_t
 		if (command_uses(&r, list_entry(node, struct slot, link)))
 			return "the data of a command that has not ended";
 	return NULL;
+}
+
+bool nvme_model_unseen(const struct nvme_model *n, unsigned *qid)
+{
+	if ((n->csts & NVME_CSTS_RDY) == 0)
+		return false;
+	for (unsigned i = 0; i <= n->config.queue_pairs_max; i++) {
+		const struct nvme_cq *cq = &n->cq[i];
+
+		/* The head of a shadow doorbell lies in memory, and the controller has no reason to look there. */
+		if (!cq->exists || !cq->interrupt || cq->shadow != 0 || cq->head == cq->tail)
+			continue;
+		*qid = i;
+		return true;
+	}
+	return false;
 }

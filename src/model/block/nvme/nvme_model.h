@@ -126,6 +126,8 @@ void nvme_model_fail(struct nvme_model *n, const char *why);
  * message, or NULL, it has none. Of a command's data the beginnings are known.
  */
 const char *nvme_model_holds(const struct nvme_model *n, uint64_t iova, uint64_t len_bytes);
+/* A completion queue that interrupts, and has entries that its head says nobody took; false: none. */
+bool nvme_model_unseen(const struct nvme_model *n, unsigned *qid);
 
 struct nvme_model_stats {
 	uint64_t commands, completions, interrupts, doorbells, dma_refused;
