@@ -64,10 +64,16 @@ want 0 "$OUTBOARD" explore nvme-small nvme-io --seed 100 --seeds 60 --trace --jo
 check "$last: not 28 of one and 32 of the other" [ "$(grep -c "nvme-io no\|nvme-io$" "$work/out") $(grep -c "nvme-small$" "$work/out")" = "28 32" ]
 refused 2 "cannot trace 'explore'" "$OUTBOARD" trace explore
 
+# Every option that the help names is one that it takes.
+for option in $("$OUTBOARD" explore --help | grep -o -- '^ *\(-[a-z], \)\?--[a-z-]*' | grep -o -- '--[a-z-]*'); do
+	"$OUTBOARD" explore "$option" --help >/dev/null 2>"$work/err"
+	check "explore --help names $option, which is unknown" eval '! grep -q "unknown option" "$work/err"'
+done
+
 # ---- jobs: what is said does not depend on how many ----
 plain() { grep -v " s of CPU"; }
-for arguments in "--seeds 300" "lost-update --seeds 200 -k" "--seeds 500 --seed 7" "dies --seeds 400 -k" \
-	"fine dies --seeds 1000" "--seeds 300 -k --trace --strategy pct"; do
+for arguments in "fine lost-update dies --seeds 300" "lost-update --seeds 200 -k" "fine lost-update dies --seeds 500 --seed 7" "dies --seeds 400 -k" \
+	"fine dies --seeds 1000" "fine lost-update dies --seeds 300 -k --trace --strategy pct"; do
 	last="$arguments"
 	"$planted" $arguments --jobs 1 2>&1 | plain >one
 	for jobs in 2 5; do
@@ -146,6 +152,8 @@ json "d['seed'] == $seed and d['rule'] == 'lost-update' and d['counts']['steps']
 hash=$(python3 -c 'import json; print(json.load(open("out"))["hash"])')
 want 1 "$planted" lost-update --replay "$seed" --hash "$hash" --json
 json "d['identical'] is True"
+want 1 "$planted" garbage --json
+json "d['reports'][0]['report'].startswith('garbage: the device calls itself ??')"
 want 0 "$planted" fine --seeds 50 --json
 json "d['reports'] == [] and d['summary']['rules'] == {}"
 

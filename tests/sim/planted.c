@@ -61,10 +61,20 @@ static void run_dies(const struct sim_config *config)
 	count(add_whole);
 }
 
+static void run_garbage(const struct sim_config *config)
+{
+	sim_fail("garbage", "the device calls itself \xff\xfe");
+}
+
 const struct sim_scenario planted_fine = {.name = "fine", .help = "nothing is wrong", .run = run_fine};
 const struct sim_scenario planted_lost_update = {
 	.name = "lost-update",
 	.help = "threads that add to one counter, and lose some",
 	.run = run_lost_update,
+};
+const struct sim_scenario planted_garbage = {
+	.name = "garbage",
+	.help = "a report that is not UTF-8",
+	.run = run_garbage,
 };
 const struct sim_scenario planted_dies = {.name = "dies", .help = "ends the process now and then", .run = run_dies};

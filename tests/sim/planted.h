@@ -5,7 +5,7 @@
 
 #include "sim/sim.h"
 
-extern const struct sim_scenario planted_fine, planted_lost_update, planted_dies;
+extern const struct sim_scenario planted_fine, planted_lost_update, planted_dies, planted_garbage;
 
 /* Compiled without instrumentation: what no rule stops. */
 void planted_die(void);

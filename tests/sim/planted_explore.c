@@ -13,7 +13,7 @@ void planted_die(void)
 int main(int argc, char **argv)
 {
 	static const struct sim_scenario *const scenarios[] = {&planted_fine, &planted_lost_update, &planted_dies,
-							       NULL};
+							       &planted_garbage, NULL};
 
 	return sim_explore_main(argc, argv, scenarios);
 }

@@ -193,9 +193,10 @@ static int finish(struct minimiser *m, const char *path, json_t **out)
 		return cli_error(&m->e->cli, EXPLORE_CANNOT, "%s: %s", path, strerror(-rc));
 	sim_report_symbols(&result);
 	if (out != NULL) {
-		*out = json_pack("{s:s, s:I, s:o, s:o, s:s, s:s}", "rule", result.rule, "runs", (json_int_t)m->runs,
+		*out = json_pack("{s:s, s:I, s:o, s:o, s:o, s:s}", "rule", result.rule, "runs", (json_int_t)m->runs,
 				 "before", explore_json_counts(&m->failure->run, NULL), "after",
-				 explore_json_counts(&m->best_run, &m->best), "report", result.report, "file", path);
+				 explore_json_counts(&m->best_run, &m->best), "report",
+				 explore_json_text(result.report), "file", path);
 		return EXPLORE_REPORTS;
 	}
 	printf("%s", result.report);

@@ -130,6 +130,21 @@ void explore_print_summary(const struct explore *e, const struct explore_summary
 
 /* ---- for programs ---- */
 
+/* A report quotes what devices and drivers said: that need not be UTF-8. */
+json_t *explore_json_text(const char *text)
+{
+	static char plain[SIM_REPORT_LEN];
+	json_t *string = json_string(text);
+
+	if (string != NULL)
+		return string;
+	snprintf(plain, sizeof(plain), "%s", text);
+	for (char *c = plain; *c != '\0'; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	return json_string(plain);
+}
+
 json_t *explore_json_counts(const struct explore_run *run, const struct explore_cut *cut)
 {
 	json_t *counts = json_pack("{s:I, s:I, s:I, s:I}", "steps", (json_int_t)run->steps, "switches",
@@ -148,9 +163,9 @@ json_t *explore_json_failure(const struct explore *e, const struct explore_failu
 
 	explore_replay_command(e, e->scenarios[f->run.scenario], f->seed, command, sizeof(command));
 	snprintf(hash, sizeof(hash), "%016llx", (ull)f->run.hash);
-	return json_pack("{s:s, s:I, s:s, s:s, s:o, s:s, s:s}", "scenario", e->scenarios[f->run.scenario]->name, "seed",
+	return json_pack("{s:s, s:I, s:s, s:s, s:o, s:o, s:s}", "scenario", e->scenarios[f->run.scenario]->name, "seed",
 			 (json_int_t)f->seed, "rule", f->rule, "hash", hash, "counts",
-			 explore_json_counts(&f->run, NULL), "report", f->report, "replay", command);
+			 explore_json_counts(&f->run, NULL), "report", explore_json_text(f->report), "replay", command);
 }
 
 static json_t *json_rules(const struct explore_summary *s)

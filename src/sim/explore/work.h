@@ -159,6 +159,8 @@ void explore_print_failure(const struct explore *e, const struct explore_failure
 void explore_print_summary(const struct explore *e, const struct explore_summary *s);
 /** explore_json_counts - of a run; of its choices those that are left of @cut, unless it is NULL */
 json_t *explore_json_counts(const struct explore_run *run, const struct explore_cut *cut);
+/** explore_json_text - @text, as much of it as JSON can hold */
+json_t *explore_json_text(const char *text);
 json_t *explore_json_failure(const struct explore *e, const struct explore_failure *f);
 json_t *explore_json_summary(const struct explore *e, const struct explore_summary *s);
 
