@@ -12,6 +12,7 @@
 
 #include "core/watch.h"
 #include "sim/event.h"
+#include "sim/world.h"
 
 #define LOCKS_MAX  128
 #define EDGES_MAX  256

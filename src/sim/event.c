@@ -5,6 +5,8 @@
 
 #include <sys/mman.h>
 
+#define VISIBLE_PAGE 4096
+
 SIM_STATE struct event_log event_log;
 SIM_STATE static struct event ring[EVENT_RING];
 static struct event *whole; /* from its start to event_log.count it is as the state says */
@@ -52,19 +54,25 @@ static struct event *last(void)
 	return event_log.count > 0 ? &event_buffer[(event_log.count - 1) & event_mask] : NULL;
 }
 
-/* Stores that become visible one after the other are one event, as far as they lie side by side. */
+/* Stores to one page that become visible one after the other are one event. */
 void event_visible(unsigned thread, uintptr_t address, size_t len_bytes, uint32_t step, uint32_t pc)
 {
 	struct event *e = last();
 
 	if (e != NULL && e->kind == EVENT_VISIBLE && e->thread == thread && e->step == (uint32_t)W.steps &&
-	    e->a + e->b == address) {
-		e->b += len_bytes;
+	    e->a / VISIBLE_PAGE == address / VISIBLE_PAGE) {
+		uint64_t end = MAX(e->a + e->b, address + len_bytes);
+
+		e->a = MIN(e->a, address);
+		e->b = end - e->a;
+		e->link = MIN(e->link, step);
+		e->flags = (uint8_t)MIN(e->flags + 1u, 255u);
 		return;
 	}
 	e = event_of(&W.threads[thread], EVENT_VISIBLE, address, len_bytes);
 	e->link = step;
 	e->pc = pc;
+	e->flags = 1;
 }
 
 /* Who polls a word finds it old many times. */

@@ -14,25 +14,25 @@
 
 enum event_kind {
 	EVENT_NONE,
-	EVENT_SWITCH,      /* a: to which thread; b: what it waits for, a string, or 0; flags: enum event_why */
-	EVENT_WAKE,        /* a: which thread */
-	EVENT_EXPIRED,     /* its time to sleep is over */
-	EVENT_SPAWN,       /* a: which thread */
-	EVENT_TASK,        /* a: what tells the task that goes on from others */
-	EVENT_RAISE,       /* an interrupt; a: its descriptor */
-	EVENT_TAKE,        /* … is seen by a CPU */
-	EVENT_HARD_BEGIN,  /* … in the midst of something */
-	EVENT_HARD_END,    /* … */
-	EVENT_POST,        /* a: address; b: value; link: number of the access; flags: enum posted_kind */
-	EVENT_ARRIVE,      /* … at the device */
-	EVENT_ANSWER,      /* … with its answer, which is known to the CPU */
-	EVENT_BARRIER,     /* flags: enum event_barrier */
-	EVENT_DMA_READ,    /* a: address; b: bytes */
-	EVENT_DMA_WRITE,   /* …; flags: 1 for the word that tells of the rest */
-	EVENT_COMMAND,     /* a, b: as the device's type has it; link: which device */
-	EVENT_COMPLETION,  /* … */
-	EVENT_FAULT,       /* a: its name, a string */
-	EVENT_VISIBLE,     /* of a store: a: address; b: bytes; link: the step that made it; pc: the store's */
+	EVENT_SWITCH,     /* a: to which thread; b: what it waits for, a string, or 0; flags: enum event_why */
+	EVENT_WAKE,       /* a: which thread */
+	EVENT_EXPIRED,    /* its time to sleep is over */
+	EVENT_SPAWN,      /* a: which thread */
+	EVENT_TASK,       /* a: what tells the task that goes on from others */
+	EVENT_RAISE,      /* an interrupt; a: its descriptor */
+	EVENT_TAKE,       /* … is seen by a CPU */
+	EVENT_HARD_BEGIN, /* … in the midst of something */
+	EVENT_HARD_END,   /* … */
+	EVENT_POST,       /* a: address; b: value; link: number of the access; flags: enum posted_kind */
+	EVENT_ARRIVE,     /* … at the device */
+	EVENT_ANSWER,     /* … with its answer, which is known to the CPU */
+	EVENT_BARRIER,    /* flags: enum event_barrier */
+	EVENT_DMA_READ,   /* a: address; b: bytes */
+	EVENT_DMA_WRITE,  /* …; flags: 1 for the word that tells of the rest */
+	EVENT_COMMAND,    /* a, b: as the device's type has it; link: which device */
+	EVENT_COMPLETION, /* … */
+	EVENT_FAULT,      /* a: its name, a string */
+	EVENT_VISIBLE, /* of stores: a: address; b: bytes, 0: in several places; flags: how many; link: the first one's step */
 	EVENT_OLD,         /* a load finds what was overwritten; a: address; b: bytes; link: how many times more */
 	EVENT_SEEN,        /* … finds what the device tells of its writes by */
 	EVENT_LOCK,        /* a: address; b: name, or 0 */
@@ -143,6 +143,12 @@ void event_memory(uintptr_t address, char *text, size_t size);
 /* view.c: a device's own words for what happened to it, and its register's name. */
 void event_device(const struct event *e, char *text, size_t size);
 void event_register(const struct event *e, char *text, size_t size);
+/* Does it touch the line of memory that the report is about? */
+bool event_locks_matter(void);
+bool event_is_near(const struct event *e);
+/* Is it told with the one before it, as another piece of the same? */
+bool event_continues(const struct event *e, const struct event *before);
+void event_merge(struct event *into, const struct event *next);
 /* Puts the last steps into the report. */
 void event_tell_steps(void);
 

@@ -393,15 +393,17 @@ static bool nvme_memory_name(struct sim_device *dev, uint64_t iova, char *text, 
 static void nvme_command_text(struct sim_device *dev, bool completed, uint64_t a, uint64_t b, char *text, size_t size)
 {
 	unsigned sqid = (unsigned)(a >> 48), cid = (unsigned)(a >> 32) & 0xffff;
-	const char *name = nvme_model_command_name(sqid, (uint8_t)a);
+	uint8_t opcode = (uint8_t)a;
+	const char *name = nvme_model_command_name(sqid, opcode);
 
 	if (completed)
 		snprintf(text, size, "completes SQ%u cid %#x, %s: status %#llx", sqid, cid, name,
 			 (unsigned long long)b);
-	else if (sqid == 0)
-		snprintf(text, size, "fetches SQ0 cid %#x, %s", cid, name);
-	else
+	else if (sqid != 0 && (opcode == NVME_CMD_READ || opcode == NVME_CMD_WRITE || opcode == NVME_CMD_COMPARE ||
+			       opcode == NVME_CMD_WRITE_ZEROES))
 		snprintf(text, size, "fetches SQ%u cid %#x, %s of block %llu", sqid, cid, name, (unsigned long long)b);
+	else
+		snprintf(text, size, "fetches SQ%u cid %#x, %s", sqid, cid, name);
 }
 
 static unsigned nvme_state(struct sim_device *dev)

@@ -95,6 +95,15 @@ static void text_of_memory(const struct event *e, char *text, size_t size)
 	char where[96];
 
 	event_memory(e->a, where, sizeof(where));
+	if (e->kind == EVENT_VISIBLE && e->b == 0) {
+		snprintf(text, size, "%u stores, to %s and elsewhere, become visible", e->flags, where);
+		return;
+	}
+	if (e->kind == EVENT_VISIBLE && e->flags > 1) {
+		snprintf(text, size, "%u stores to %s, %llu bytes, become visible", e->flags, where,
+			 (unsigned long long)e->b);
+		return;
+	}
 	snprintf(text, size, "%s %s, %llu bytes%s%s", words[e->kind].verb, where, (unsigned long long)e->b,
 		 e->kind == EVENT_VISIBLE || e->kind == EVENT_OLD ? "," : "", words[e->kind].after);
 }
@@ -220,12 +229,17 @@ enum relevance {
 	NEAR,    /* at the memory that it is about */
 };
 
-/* The line of the cache that the report is about. */
-static bool is_near(uint64_t address, uint64_t len_bytes)
+/* They are many, and seldom what it is about. */
+bool event_locks_matter(void)
+{
+	return strstr(W.result->rule, "lock") != NULL;
+}
+
+bool event_is_near(const struct event *e)
 {
 	uint64_t line = ALIGN_DOWN(W.about_address, (uint64_t)OB_CACHE_LINE);
 
-	return W.about_address != 0 && address < line + OB_CACHE_LINE && line < address + len_bytes;
+	return W.about_address != 0 && e->a < line + OB_CACHE_LINE && line < e->a + MAX(e->b, 1u);
 }
 
 static enum relevance relevance(const struct event *e)
@@ -243,12 +257,12 @@ static enum relevance relevance(const struct event *e)
 	case EVENT_VISIBLE:
 	case EVENT_OLD:
 	case EVENT_SEEN:
-		return is_near(e->a, e->b) ? NEAR : involved ? THREADS : FILLS;
+		return event_is_near(e) ? NEAR : involved ? THREADS : FILLS;
 	case EVENT_READ:
 	case EVENT_WRITE:
 	case EVENT_ALLOC:
 	case EVENT_FREE:
-		return is_near(e->a, e->b) ? NEAR : NEVER_TOLD;
+		return event_is_near(e) ? NEAR : NEVER_TOLD;
 	case EVENT_FAULT:
 		return THREADS;
 	case EVENT_SWITCH:
@@ -257,6 +271,9 @@ static enum relevance relevance(const struct event *e)
 	case EVENT_TASK:
 	case EVENT_EXPIRED:
 		return FILLS;
+	case EVENT_LOCK:
+	case EVENT_UNLOCK:
+		return !event_locks_matter() ? NEVER_TOLD : involved ? THREADS : FILLS;
 	case EVENT_STATE:
 		return NEVER_TOLD; /* its parts are, and the last one is in the device's own view */
 	default:
@@ -264,11 +281,31 @@ static enum relevance relevance(const struct event *e)
 	}
 }
 
-/* Pieces of one transfer, nothing between. */
-static bool continues(const struct event *e, const struct event *before)
+/* Pieces of one transfer; stores that nobody looked at in between, and that the report is not about. */
+bool event_continues(const struct event *e, const struct event *before)
 {
-	return (e->kind == EVENT_DMA_READ || e->kind == EVENT_DMA_WRITE) && e->kind == before->kind &&
-	       before->a + before->b == e->a && !(e->flags & 1);
+	if (e->kind != before->kind || e->thread != before->thread)
+		return false;
+	switch ((enum event_kind)e->kind) {
+	case EVENT_DMA_READ:
+		return before->a + before->b == e->a;
+	case EVENT_DMA_WRITE:
+		return before->a + before->b == e->a && !e->flags;
+	case EVENT_VISIBLE:
+		return !event_is_near(e) && !event_is_near(before);
+	default:
+		return false;
+	}
+}
+
+void event_merge(struct event *into, const struct event *next)
+{
+	if (into->kind != EVENT_VISIBLE) {
+		into->b += next->b;
+		return;
+	}
+	into->flags = (uint8_t)MIN(into->flags + next->flags, 255);
+	into->b = into->b != 0 && into->a + into->b == next->a ? into->b + next->b : 0;
 }
 
 static unsigned choose(uint8_t *told, unsigned first, unsigned count, enum relevance wanted, unsigned room)
@@ -276,7 +313,7 @@ static unsigned choose(uint8_t *told, unsigned first, unsigned count, enum relev
 	for (unsigned i = count; i-- > 0 && room > 0;) {
 		if (told[i] || relevance(event_at(first + i)) < wanted)
 			continue;
-		if (i > 0 && continues(event_at(first + i), event_at(first + i - 1))) {
+		if (i > 0 && event_continues(event_at(first + i), event_at(first + i - 1))) {
 			told[i] = 2; /* with the one before it */
 			continue;
 		}
@@ -292,7 +329,7 @@ static void tell(struct event e, unsigned first, unsigned count, const uint8_t *
 	char text[160], who[32];
 
 	while (i + 1 < count && told[i + 1] == 2)
-		e.b += event_at(first + ++i)->b;
+		event_merge(&e, event_at(first + ++i));
 	event_text(&e, text, sizeof(text));
 	snprintf(who, sizeof(who), "%s%s%s", thread_name(e.thread), e.thread == THREAD_DEVICE ? "" : " ",
 		 e.thread == THREAD_DEVICE ? "" : report_context_name(e.context));

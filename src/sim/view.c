@@ -64,6 +64,20 @@ void view_state_name(const struct sim_device_type *type, unsigned state, char *t
 		snprintf(text, size, "state %u", state);
 }
 
+bool view_state_changes(const struct event *e)
+{
+	const struct sim_device *dev = device_at(e->link);
+	char before[160], now[160];
+	size_t len;
+
+	if (dev == NULL)
+		return true;
+	view_state_name(dev->type, (unsigned)e->a, before, sizeof(before));
+	view_state_name(dev->type, (unsigned)e->b, now, sizeof(now));
+	len = strcspn(now, ",");
+	return len != strcspn(before, ",") || memcmp(before, now, len) != 0;
+}
+
 /* ---- in words ---- */
 
 void view_tell_devices(void)

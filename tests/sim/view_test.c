@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "sim/coverage.h"
+#include "sim/picture.h"
 #include "sim/scenarios/scenarios.h"
 #include "tests/sim/view.h"
 
@@ -211,6 +212,139 @@ static void test_coverage_listing_marks_the_source(void **state)
 	free(c);
 }
 
+/* ---- pictures ---- */
+
+/* Tags that are closed in order, attributes in quotes, no bare ampersand: what XML asks of a text without declarations. */
+static void assert_well_formed(const char *text)
+{
+	char open[16][16];
+	unsigned depth = 0;
+
+	assert_int_equal(strncmp(text, "<?xml ", 6), 0);
+	text = strstr(text, "?>") + 2;
+	for (const char *at = text; *at != '\0';) {
+		size_t len;
+
+		if (*at == '&')
+			assert_true(strncmp(at, "&lt;", 4) == 0 || strncmp(at, "&gt;", 4) == 0 ||
+				    strncmp(at, "&amp;", 5) == 0 || strncmp(at, "&quot;", 6) == 0 ||
+				    strncmp(at, "&#10;", 5) == 0);
+		if (*at != '<') {
+			assert_true((unsigned char)*at >= ' ' || *at == '\n');
+			at++;
+			continue;
+		}
+		len = strcspn(at, ">");
+		assert_int_equal(at[len], '>');
+		if (at[1] == '/') {
+			assert_true(depth-- > 0);
+			assert_int_equal(strncmp(at + 2, open[depth], len - 2), 0);
+		} else if (at[len - 1] != '/') {
+			assert_true(depth < 16);
+			snprintf(open[depth++], sizeof(open[0]), "%.*s", (int)strcspn(at + 1, " >"), at + 1);
+		}
+		for (unsigned quotes = 0, i = 0; i <= len; i++) {
+			quotes += at[i] == '"';
+			assert_true(i < len || quotes % 2 == 0);
+		}
+		at += len + 1;
+	}
+	assert_int_equal(depth, 0);
+}
+
+static unsigned count_of(const char *text, const char *what)
+{
+	unsigned count = 0;
+
+	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+		count++;
+	return count;
+}
+
+/* No two lines of words that begin at the same place across lie on one another. */
+static void assert_no_overlap(const char *text)
+{
+	static struct {
+		double x, y;
+	} seen[4000];
+	unsigned count = 0;
+
+	for (const char *at = text; (at = strstr(at, "<text x=\"")) != NULL; at++) {
+		assert_true(count < 4000);
+		assert_int_equal(sscanf(at, "<text x=\"%lf\" y=\"%lf\"", &seen[count].x, &seen[count].y), 2);
+		for (unsigned i = 0; i < count; i++) {
+			double dx = seen[i].x - seen[count].x, dy = seen[i].y - seen[count].y;
+
+			assert_false(dx > -1 && dx < 1 && dy > -10 && dy < 10);
+		}
+		count++;
+	}
+	assert_true(count > 10);
+}
+
+static char *picture(const struct sim_scenario *scenario, uint64_t seed, unsigned events_max)
+{
+	struct sim_config config = {.record = true};
+	struct sim_picture_options options = {.events_max = events_max, .command = "a \"command\" < here & there"};
+	size_t len = 0;
+	char *text = NULL;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_non_null(f);
+	assert_int_equal(sim_init(), 0);
+	if (scenario != &view_no_barrier)
+		sim_swarm(scenario, seed, &config);
+	sim_run(scenario, &config, seed, &result);
+	assert_int_equal(sim_picture_write(&result, &options, f), 0);
+	fclose(f);
+	return text;
+}
+
+static void test_picture_shows_both_sides_and_what_led_there(void **state)
+{
+	char *text = picture(&view_no_barrier, 3, 0), *again = picture(&view_no_barrier, 3, 0);
+
+	assert_well_formed(text);
+	assert_no_overlap(text);
+	assert_string_equal(text, again);
+	/* The lanes. */
+	assert_non_null(strstr(text, "class=\"lane\">main</text>"));
+	assert_non_null(strstr(text, "class=\"lane\">memory that the device sees</text>"));
+	assert_non_null(strstr(text, "class=\"lane\">device</text>"));
+	/* Two sides, and the source line of the one that has one. */
+	assert_int_equal(count_of(text, "class=\"band\"/>"), 2);
+	assert_non_null(strstr(text, "class=\"w where\">ask at view.c:"));
+	/* The doorbell on its way, a store to where it is seen, the device's reads and writes, a barrier; and the legend. */
+	assert_int_equal(count_of(text, "class=\"a reg\""), 2);
+	assert_int_equal(count_of(text, "class=\"a mem\""), 2);
+	assert_int_equal(count_of(text, "class=\"a dma\""), 4);
+	assert_int_equal(count_of(text, "class=\"barrier\"/>"), 2);
+	assert_non_null(strstr(text, ">writes the doorbell = 0x2a</text>"));
+	assert_non_null(strstr(text, "a &quot;command&quot; &lt; here &amp; there"));
+	free(text);
+	free(again);
+}
+
+static void test_picture_of_whole_runs_is_well_formed(void **state)
+{
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		char *text = picture(&scenario_nvme_rough, seed, 0);
+
+		assert_well_formed(text);
+		assert_no_overlap(text);
+		assert_in_range(count_of(text, "<g><title>"), 100, 120);
+		free(text);
+	}
+}
+
+static void test_picture_has_as_many_events_as_asked_for(void **state)
+{
+	char *text = picture(&scenario_nvme_io, 1, 30);
+
+	assert_int_equal(count_of(text, "<g><title>"), 30);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +356,9 @@ int main(void)
 		cmocka_unit_test(test_coverage_figures_grow_and_add_up),
 		cmocka_unit_test(test_coverage_faults_that_struck),
 		cmocka_unit_test(test_coverage_listing_marks_the_source),
+		cmocka_unit_test(test_picture_shows_both_sides_and_what_led_there),
+		cmocka_unit_test(test_picture_of_whole_runs_is_well_formed),
+		cmocka_unit_test(test_picture_has_as_many_events_as_asked_for),
 	};
 
 	return cmocka_run_group_tests_name("sim/view", tests, NULL, NULL);

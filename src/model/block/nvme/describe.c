@@ -119,6 +119,7 @@ static void name_doorbell(struct words *w, const char *what, uint64_t offset, un
 	say(w, index % 2 != 0 ? "%s of CQ%u's head" : "%s of SQ%u's tail", what, index / 2);
 }
 
+/* A queue that is gone keeps its name: what is asked for may be of that time. */
 bool nvme_model_memory_name(const struct nvme_model *n, uint64_t iova, char *text, size_t size)
 {
 	struct words w = {text, size};
@@ -127,11 +128,11 @@ bool nvme_model_memory_name(const struct nvme_model *n, uint64_t iova, char *tex
 		const struct nvme_sq *sq = &n->sq[i];
 		const struct nvme_cq *cq = &n->cq[i];
 
-		if (sq->exists && is_in(iova, sq->base, (uint64_t)sq->entry_count << NVME_SQE_SHIFT)) {
+		if (is_in(iova, sq->base, (uint64_t)sq->entry_count << NVME_SQE_SHIFT)) {
 			name_entry(&w, "SQ", i, iova - sq->base, NVME_SQE_SHIFT);
 			return true;
 		}
-		if (cq->exists && is_in(iova, cq->base, (uint64_t)cq->entry_count << NVME_CQE_SHIFT)) {
+		if (is_in(iova, cq->base, (uint64_t)cq->entry_count << NVME_CQE_SHIFT)) {
 			name_entry(&w, "CQ", i, iova - cq->base, NVME_CQE_SHIFT);
 			return true;
 		}
