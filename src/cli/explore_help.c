@@ -7,7 +7,7 @@ const char explore_help[] =
 	"\n"
 	"Takes drivers through many simulated worlds: interleavings, weak memory, interrupts, faults. What breaks a\n"
 	"rule is reported with its seed, and the same seed brings it back to the last step. Without SCENARIO all of\n"
-	"them have their turn, for 64 seeds each.\n"
+	"them have their turn, seed by seed.\n"
 	"\n"
 	"  outboard explore                                # 1000 worlds\n"
 	"  outboard explore nvme-rough --time 10m --keep-going\n"

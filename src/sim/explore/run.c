@@ -16,10 +16,13 @@ uint64_t explore_now_ns(void)
 	return (uint64_t)t.tv_sec * OB_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* In turn, for as many seeds in a row as one job takes: they may start from one world that is up. */
+/*
+ * In turn, so that few seeds have seen all of them. Scenarios that start from a world which is up pay for it: it is made
+ * anew each time.
+ */
 unsigned explore_scenario_of(const struct explore *e, uint64_t seed)
 {
-	return (unsigned)(seed / EXPLORE_CHUNK % e->scenario_count);
+	return (unsigned)(seed % e->scenario_count);
 }
 
 static void configure(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed,
