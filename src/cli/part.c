@@ -4,7 +4,15 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+bool part_is_file(const char *path, int mode)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, mode) == 0;
+}
 
 bool part_find(char *out, size_t size, const char *name, const char *const beside[], const char *installed, int mode)
 {
@@ -19,9 +27,9 @@ bool part_find(char *out, size_t size, const char *name, const char *const besid
 	for (unsigned i = 0; slash && beside[i]; i++) {
 		int len = snprintf(out, size, "%s/%s/%s", here, beside[i], name);
 
-		if (len > 0 && (size_t)len < size && !access(out, mode))
+		if (len > 0 && (size_t)len < size && part_is_file(out, mode))
 			return true;
 	}
 	snprintf(out, size, "%s", installed);
-	return !access(out, mode);
+	return part_is_file(out, mode);
 }

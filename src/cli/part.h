@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/** part_is_file - and may be used by @mode? A directory may have that name, too. */
+bool part_is_file(const char *path, int mode);
 /**
  * part_find - the path of a part, into @out
  * @beside:    directories relative to this program's; ends with NULL

@@ -93,15 +93,7 @@ static void add(struct serve_args *a, char *text)
 
 /* ---- what is needed ---- */
 
-/* A program in $PATH, or NULL. */
-/* A directory of that name is none: some systems keep nbdkit's plugins in one beside programs. */
-static bool is_program(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
-}
-
+/* A program in $PATH, or NULL. Some systems keep nbdkit's plugins in a directory of its name, beside programs. */
 static char *find_program(struct serve_args *a, const char *name)
 {
 	const char *path = getenv("PATH");
@@ -110,7 +102,7 @@ static char *find_program(struct serve_args *a, const char *name)
 		size_t len = strcspn(p, ":");
 		char *candidate = format_text(a, "%.*s/%s", (int)len, p, name);
 
-		if (candidate && len && is_program(candidate))
+		if (candidate && len && part_is_file(candidate, X_OK))
 			return candidate;
 		p += len + (p[len] == ':');
 	}

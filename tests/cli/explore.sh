@@ -50,6 +50,7 @@ echo "at io 3 hang" >good.faults
 refuse "good.faults: no scenario here bears" --faults good.faults nvme-io
 refuse "/nonexistent: No such file" --replay-file /nonexistent
 refuse "says all of the run by itself" --replay-file /nonexistent nvme-io
+refuse "--replay-file runs one seed" --replay-file /nonexistent --seeds 3
 refuse "says all of the run by itself" --replay-file /nonexistent --replay 5
 echo "nonsense 5" >bad.run
 refuse "bad.run:1: 'nonsense 5' is nothing of a run" --replay-file bad.run

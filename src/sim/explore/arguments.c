@@ -43,6 +43,8 @@ static int choose(struct explore *e, const struct arguments *args)
 			return cli_usage(&e->cli, "at most %d scenarios", EXPLORE_SCENARIO_MAX);
 		e->scenarios[e->scenario_count++] = e->all[k];
 	}
+	if (e->all[0] == NULL)
+		return cli_error(&e->cli, EXPLORE_CANNOT, "there are no scenarios in this program");
 	for (unsigned k = 0; args->count == 0 && e->all[k] != NULL && k < EXPLORE_SCENARIO_MAX; k++)
 		e->scenarios[e->scenario_count++] = e->all[k];
 	return CLI_OK;
@@ -57,10 +59,12 @@ bool explore_parse_hash(const char *text, uint64_t *out)
 }
 
 /* The options that --replay-file gives by itself. */
-static int read_run(struct explore *e, const char *path, const struct arguments *args)
+static int read_run(struct explore *e, const char *path, bool seeds_given, const struct arguments *args)
 {
 	static struct explore_cut cut;
 
+	if (seeds_given || e->time_ns > 0 || e->coverage_path != NULL)
+		return cli_usage(&e->cli, "--replay-file runs one seed: --seeds, --time and --coverage go without");
 	if (e->fault_count > 0 || e->script_path != NULL || args->count > 0 || e->replay_given || e->hash_given ||
 	    e->calm || e->strategy != EXPLORE_SWARM || e->minimise)
 		return cli_usage(&e->cli, "--replay-file says all of the run by itself");
@@ -69,6 +73,8 @@ static int read_run(struct explore *e, const char *path, const struct arguments 
 
 static int check(struct explore *e, bool seeds_given, const char *hash)
 {
+	uint64_t chunks;
+
 	if (e->cli.machine_uri != NULL || e->cli.qemu_arg_count > 0)
 		return cli_usage(&e->cli, "takes no machine: the scenarios have theirs");
 	if (hash != NULL && !e->replay_given)
@@ -81,6 +87,10 @@ static int check(struct explore *e, bool seeds_given, const char *hash)
 		return cli_usage(&e->cli, "--output goes with --minimise");
 	if (!seeds_given && e->time_ns > 0)
 		e->seeds = INT64_MAX - e->seed;
+	/* No more than there are chunks. */
+	chunks = (e->seed % EXPLORE_CHUNK + e->seeds - 1) / EXPLORE_CHUNK + 1;
+	if (chunks < e->jobs)
+		e->jobs = (unsigned)chunks;
 	e->hash_given = hash != NULL;
 	if (hash != NULL && !explore_parse_hash(hash, &e->hash))
 		return cli_usage(&e->cli, "--hash: '%s' is not a hash, as --replay prints it", hash);
@@ -145,7 +155,7 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 	if (code == CLI_OK)
 		code = check(e, seeds_given, hash);
 	if (code == CLI_OK && run_file != NULL && !e->list)
-		code = read_run(e, run_file, &args);
+		code = read_run(e, run_file, seeds_given, &args);
 	if (code == CLI_OK && !e->list)
 		code = explore_faults(e);
 	for (unsigned i = 0; code == CLI_OK && e->list && i < e->scenario_count; i++)

@@ -135,11 +135,12 @@ static int job_end(struct job *job)
 	return status;
 }
 
-static int hand_to(struct jobs *j, struct job *job, unsigned chunk)
+/* A job that is dead already does not read it: that shows when it is listened to. */
+static void hand_to(struct job *job, unsigned chunk)
 {
 	job->busy = true;
 	job->chunk = chunk;
-	return write_all(job->to, &chunk, sizeof(chunk));
+	write_all(job->to, &chunk, sizeof(chunk));
 }
 
 /* The seed that was under way is lost; what is left of its chunk goes to another job. */
@@ -178,8 +179,9 @@ static int bury(struct jobs *j, struct job *job)
 	if (rc != 0)
 		return rc;
 	if (j->e->keep_going && at + 1 < chunk->count)
-		return hand_to(j, job, number);
-	j->done[number] = true;
+		hand_to(job, number);
+	else
+		j->done[number] = true;
 	return 0;
 }
 
@@ -193,16 +195,14 @@ static unsigned chunk_len(const struct jobs *j)
 	return j->seeds_left < whole ? (unsigned)j->seeds_left : whole;
 }
 
-static int hand_out(struct jobs *j)
+static void hand_out(struct jobs *j)
 {
-	int rc = 0;
-
-	for (unsigned i = 0; i < j->e->jobs && rc == 0; i++) {
+	for (unsigned i = 0; i < j->e->jobs; i++) {
 		unsigned number = (unsigned)(j->handed % j->chunk_count);
 		struct explore_chunk *chunk = &j->board->chunks[number];
 
 		if (j->stopping || j->seeds_left == 0 || j->handed - j->taken == j->chunk_count)
-			return 0;
+			return;
 		if (j->job[i].busy)
 			continue;
 		chunk->first = j->next_seed;
@@ -213,9 +213,8 @@ static int hand_out(struct jobs *j)
 		j->next_seed += chunk->count;
 		j->seeds_left -= chunk->count;
 		j->handed++;
-		rc = hand_to(j, &j->job[i], number);
+		hand_to(&j->job[i], number);
 	}
-	return rc;
 }
 
 static void stop(struct jobs *j)
@@ -253,7 +252,7 @@ static int listen_to(struct jobs *j)
 		if (read_full(j->job[i].from, &chunk, sizeof(chunk)) == (int64_t)sizeof(chunk)) {
 			j->job[i].busy = false;
 			j->done[chunk] = true;
-		} else if (!cli_interrupted()) {
+		} else {
 			rc = bury(j, &j->job[i]);
 		}
 	}
@@ -297,8 +296,8 @@ int explore_jobs(struct explore *e, bool (*take)(void *arg, struct explore_chunk
 	for (unsigned i = 0; i < e->jobs && rc == 0; i++)
 		rc = job_start(&j, &j.job[i]);
 	while (rc == 0) {
-		rc = hand_out(&j);
-		if (rc != 0 || j.taken == j.handed)
+		hand_out(&j);
+		if (j.taken == j.handed)
 			break;
 		rc = listen_to(&j);
 		take_back(&j, take, arg);
