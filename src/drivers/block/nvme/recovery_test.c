@@ -181,6 +181,98 @@ static void test_cpu_that_comes_back_after_a_reset_rings_no_doorbell(void **stat
 	away_come_back(thread);
 }
 
+/* ---- a close that a reset comes into ---- */
+
+static struct {
+	struct ob_block_channel *channel;
+	struct nvme_queue *queue;
+	struct ob_task *closer;
+	struct ob_block_request request;
+	struct ob_segment segment;
+	bool no_memory, closed;
+	unsigned refused;
+	bool ended; /* __atomic */
+} closing;
+
+/* The close has begun, and there is no memory to tell the queue's CPU of it. */
+static bool refuse_closer(void *arg, const char *call)
+{
+	if (!closing.no_memory || strcmp(call, "ob_cpu_call") != 0 || ob_task_current() == NULL ||
+	    ob_task_current() != closing.closer || !closing.queue->closing)
+		return false;
+	closing.refused++;
+	return true;
+}
+
+static void closing_ended(struct ob_block_request *request)
+{
+	__atomic_store_n(&closing.ended, true, __ATOMIC_RELEASE);
+}
+
+static void closing_submit(void *arg)
+{
+	closing.segment = (struct ob_segment){bed.window->base, 512};
+	closing.request = (struct ob_block_request){.op = OB_BLOCK_READ,
+						    .block_count = 1,
+						    .segments = &closing.segment,
+						    .segment_count = 1,
+						    .window = bed.window,
+						    .done = closing_ended};
+	assert_int_equal(ob_block_submit(closing.channel, &closing.request), 0);
+	ob_block_kick(closing.channel);
+}
+
+static void close_in_task(void *arg)
+{
+	closing.closer = ob_task_current();
+	ob_block_channel_close(closing.channel);
+	closing.closed = true;
+}
+
+static bool is_refused(struct bed *b)
+{
+	return closing.refused > 0;
+}
+
+static bool is_closed(struct bed *b)
+{
+	return closing.closed;
+}
+
+static void test_reset_amid_a_close_does_not_revive_its_queue(void **state)
+{
+	struct ob_block_channel_config config = {.depth = 8, .timeout_ns = LONG};
+	struct ob_hooks hooks = {.fail = refuse_closer};
+
+	memset(&closing, 0, sizeof(closing));
+	assert_int_equal(bed_try_open(&bed, "model:?nvme=8M&shadow=0", NULL, 2), 0);
+	bed.block = ob_block_find(bed.ob, NULL);
+	ob_block_limits(bed.block, &bed.limits);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 8, LONG);
+	config.cpu = ob_cpu_get(bed.ob, 1);
+	assert_int_equal(ob_cpu_start(config.cpu, -1), 0);
+	assert_int_equal(ob_block_channel_open(bed.block, &config, &closing.channel), 0);
+	closing.queue = closing.channel->driver_data;
+	bed_command(&bed, "fault " DEVICE " op=read count=1 delay=hang");
+	assert_int_equal(ob_cpu_call(config.cpu, closing_submit, NULL, ob_deadline(LONG)), 0);
+	ob_set_hooks(bed.ob, &hooks);
+	closing.no_memory = true;
+	assert_int_equal(ob_task_spawn(ob_cpu_get(bed.ob, 0), "test-close", close_in_task, NULL, NULL), 0);
+	assert_true(bed_turn_until(&bed, is_refused, LONG));
+	assert_int_equal(ob_nvme_reset(bed.block, ob_deadline(LONG)), 0);
+	/* Nothing of it may be issued: the controller does not know the queue. */
+	bed_turn_until(&bed, NULL, 50 * OB_NS_PER_MS);
+	assert_false(__atomic_load_n(&closing.ended, __ATOMIC_ACQUIRE));
+	closing.no_memory = false;
+	assert_true(bed_turn_until(&bed, is_closed, LONG));
+	assert_true(closing.ended);
+	assert_int_equal(closing.request.status, -ECANCELED);
+	assert_int_equal(bed_logged(&bed, "a doorbell of no queue"), 0);
+	assert_int_equal(bed_do(&bed, OB_BLOCK_READ, 0, 1), 0);
+	ob_set_hooks(bed.ob, NULL);
+	ob_cpu_stop(config.cpu);
+}
+
 /* ---- wishes for a reset ---- */
 
 static struct ob *early_ob;
@@ -620,6 +712,7 @@ int main(void)
 		cmocka_unit_test(test_cpu_that_comes_back_after_the_end_finds_no_interrupt),
 		cmocka_unit_test(test_cpu_that_comes_back_after_the_end_finds_no_ring),
 		cmocka_unit_test_teardown(test_cpu_that_comes_back_after_a_reset_rings_no_doorbell, close_bed),
+		cmocka_unit_test_teardown(test_reset_amid_a_close_does_not_revive_its_queue, close_bed),
 		cmocka_unit_test(test_queue_that_breaks_during_probe_is_reset_after_it),
 		cmocka_unit_test_setup_teardown(test_broken_queue_asks_until_it_is_reset, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_controller_that_another_reset_helped_is_not_given_up, open_bed,
