@@ -207,6 +207,9 @@ static void device_remove(struct sim_device *dev)
 	r = dev->port != NULL ? fault_strike(SIM_FAULT_INSERT) : NULL;
 	if (r != NULL)
 		dev->insert_ns = W.now_ns + (INSERT_MIN_NS << fault_draw(INSERT_SHIFTS));
+	/* Its power is gone already. */
+	dev->cut = NULL;
+	dev->cut_ns = NEVER;
 	device_stops(dev);
 }
 
