@@ -317,13 +317,18 @@ void rig_set(struct nvme_sqe *sqe, unsigned cdw, uint32_t value)
 
 uint16_t rig_create(struct rig *r, unsigned qid, uint32_t count, int vector)
 {
+	uint64_t sq = rig_alloc(r, count * sizeof(struct nvme_sqe));
+
+	return rig_create_at(r, qid, count, vector, sq, rig_alloc(r, count * sizeof(struct nvme_cqe)));
+}
+
+uint16_t rig_create_at(struct rig *r, unsigned qid, uint32_t count, int vector, uint64_t sq, uint64_t cq)
+{
 	struct rig_queue *q = &r->q[qid];
 	struct nvme_sqe sqe;
 	uint16_t status;
 
-	*q = (struct rig_queue){.sq_count = count, .cq_count = count, .phase = true};
-	q->sq = rig_alloc(r, count * sizeof(struct nvme_sqe));
-	q->cq = rig_alloc(r, count * sizeof(struct nvme_cqe));
+	*q = (struct rig_queue){.sq = sq, .cq = cq, .sq_count = count, .cq_count = count, .phase = true};
 	sqe = rig_sqe(NVME_ADMIN_CREATE_CQ, 0, q->cq, 0);
 	rig_set(&sqe, 10, FIELD_PREP(NVME_QUEUE_QID, qid) | FIELD_PREP(NVME_QUEUE_QSIZE, count - 1));
 	rig_set(&sqe, 11, NVME_CQ_PC | (vector >= 0 ? NVME_CQ_IEN | FIELD_PREP(NVME_CQ_IV, (uint32_t)vector) : 0));

@@ -74,6 +74,7 @@ struct nvme_sqe rig_sqe(uint8_t opcode, uint32_t nsid, uint64_t prp1, uint64_t p
 void rig_set(struct nvme_sqe *sqe, unsigned cdw, uint32_t value); /* cdw 10 to 15 */
 /* Create a pair of @count entries, no interrupts unless @vector is at least 0. Status of the first failure. */
 uint16_t rig_create(struct rig *r, unsigned qid, uint32_t count, int vector);
+uint16_t rig_create_at(struct rig *r, unsigned qid, uint32_t count, int vector, uint64_t sq, uint64_t cq);
 /* Read or write blocks through PRPs that are made for @iova. */
 struct nvme_sqe rig_io(struct rig *r, uint8_t opcode, uint32_t nsid, uint64_t lba, uint32_t count, uint64_t prp1,
 		       uint64_t prp2);

@@ -180,6 +180,8 @@ static int set_number(struct parser *p, const char *key, uint64_t v)
 		c->mdts = (uint8_t)MIN(v, 255u);
 	else if (strcmp(key, "stride") == 0)
 		c->doorbell_stride = (uint8_t)MIN(v, 255u);
+	else if (strcmp(key, "cmb") == 0)
+		c->cmb_bytes = (uint32_t)MIN(v, (uint64_t)UINT32_MAX);
 	else if (strcmp(key, "sgl") == 0)
 		c->sgl = v != 0;
 	else if (strcmp(key, "shadow") == 0)
@@ -202,6 +204,8 @@ static int set_switch(struct parser *p, const char *key, bool on)
 		d->threaded = on;
 	else if (strcmp(key, "port") == 0)
 		d->port = on;
+	else if (strcmp(key, "legacy-cmb") == 0)
+		d->config.cmb_legacy = on;
 	else if (strcmp(key, "retain") == 0)
 		d->config.retains = on;
 	else if (strcmp(key, "absent") == 0)

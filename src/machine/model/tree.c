@@ -158,6 +158,8 @@ static int read_config(const struct tree *t, int node, struct nvme_model_config 
 		{"latency-ns", 0, UINT64_MAX, c->latency_ns},
 		{"ready-ns", 0, UINT64_MAX, c->ready_ns},
 		{"shutdown-ns", 0, UINT64_MAX, c->shutdown_ns},
+		{"cmb-size", 0, NVME_MODEL_CMB_MAX, c->cmb_bytes},
+		{"cmb-uses", 0, 0x1f, c->cmb_uses},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(f); i++) {
@@ -177,6 +179,9 @@ static int read_config(const struct tree *t, int node, struct nvme_model_config 
 	c->latency_ns = f[8].value;
 	c->ready_ns = f[9].value;
 	c->shutdown_ns = f[10].value;
+	c->cmb_bytes = (uint32_t)f[11].value;
+	c->cmb_uses = (uint32_t)f[12].value;
+	c->cmb_legacy = has(t, node, "legacy-cmb");
 	c->retains = has(t, node, "retain-state");
 	c->sgl = !has(t, node, "no-sgl");
 	c->shadow_doorbells = !has(t, node, "no-shadow-doorbells");

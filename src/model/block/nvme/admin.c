@@ -49,6 +49,8 @@ static uint16_t create_cq(struct nvme_model *n, struct nvme_cmd *cmd)
 
 	if (status != NVME_SC_SUCCESS)
 		return status;
+	if (!nvme_model_cmb_allows(n, q.base, (uint64_t)q.entry_count << NVME_CQE_SHIFT, NVME_CMBSZ_CQS))
+		return FAIL(NVME_SC_INVALID_CMB_USE);
 	/* The pin has one vector (§5.3). */
 	if (vector != 0 && (vector >= n->config.msix_vectors || !host->ops->msix_enabled(host)))
 		return FAIL(NVME_SC_INVALID_INTERRUPT_VECTOR);
@@ -71,6 +73,8 @@ static uint16_t create_sq(struct nvme_model *n, struct nvme_cmd *cmd)
 			     FIELD_GET(NVME_CC_IOSQES, n->cc), NVME_SQE_SHIFT);
 	if (status != NVME_SC_SUCCESS)
 		return status;
+	if (!nvme_model_cmb_allows(n, q.base, (uint64_t)q.entry_count << NVME_SQE_SHIFT, NVME_CMBSZ_SQS))
+		return FAIL(NVME_SC_INVALID_CMB_USE);
 	nvme_model_sq_start(n, q.qid, cqid, q.base, q.entry_count);
 	return NVME_SC_SUCCESS;
 }

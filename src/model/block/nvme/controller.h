@@ -83,6 +83,13 @@ struct nvme_model {
 	uint64_t ready_due_ns, shutdown_due_ns; /* MODEL_NEVER: nothing coming */
 	unsigned page_shift;
 
+	/* controller memory buffer */
+	uint8_t *cmb;
+	uint64_t cmbmsc;
+	uint32_t cmbloc, cmbsz, cmbsts;
+	bool cmb_mapped; /* addresses may lead to it */
+	const struct model_pci *function;
+
 	/* queues; [0] is admin */
 	struct nvme_sq sq[QUEUE_COUNT];
 	struct nvme_cq cq[QUEUE_COUNT];
@@ -146,6 +153,49 @@ static inline uint16_t sqe_cid(const struct nvme_sqe *sqe)
 static inline uint32_t page_bytes(const struct nvme_model *n)
 {
 	return 1u << n->page_shift;
+}
+
+/* cmb.c: the controller memory buffer */
+int nvme_model_cmb_init(struct nvme_model *n);
+void nvme_model_cmb_reset(struct nvme_model *n);
+uint32_t nvme_model_cmb_register(const struct nvme_model *n, uint64_t offset);
+/* CMBMSC in halves; the lower one makes it take effect. */
+void nvme_model_cmb_control(struct nvme_model *n, bool high, uint32_t value);
+/* Access by the host, through the BAR. */
+uint64_t nvme_model_cmb_load(const struct nvme_model *n, uint64_t offset, unsigned size_bytes);
+void nvme_model_cmb_store(struct nvme_model *n, uint64_t offset, unsigned size_bytes, uint64_t value);
+/* How much of a range of the controller's addresses lies in it: NVME_CMB_*. */
+enum nvme_cmb_share {
+	NVME_CMB_NONE,
+	NVME_CMB_PART,
+	NVME_CMB_ALL
+};
+enum nvme_cmb_share nvme_model_cmb_share(const struct nvme_model *n, uint64_t iova, uint64_t len_bytes);
+int nvme_model_cmb_read(const struct nvme_model *n, uint64_t iova, void *to, size_t len_bytes);
+int nvme_model_cmb_write(struct nvme_model *n, uint64_t iova, const void *from, size_t len_bytes);
+/* May what is at @iova be used for NVME_CMBSZ_* @use? True for memory of the host. */
+bool nvme_model_cmb_allows(const struct nvme_model *n, uint64_t iova, uint64_t len_bytes, uint32_t use);
+
+/* Memory as the controller addresses it: its own where that is mapped, otherwise the host's. */
+static inline int nvme_model_dma_read(struct nvme_model *n, uint64_t iova, void *to, size_t len_bytes)
+{
+	if (OB_UNLIKELY(n->cmb_mapped) && nvme_model_cmb_share(n, iova, len_bytes) != NVME_CMB_NONE)
+		return nvme_model_cmb_read(n, iova, to, len_bytes);
+	return n->host->ops->dma_read(n->host, iova, to, len_bytes);
+}
+
+static inline int nvme_model_dma_write(struct nvme_model *n, uint64_t iova, const void *from, size_t len_bytes)
+{
+	if (OB_UNLIKELY(n->cmb_mapped) && nvme_model_cmb_share(n, iova, len_bytes) != NVME_CMB_NONE)
+		return nvme_model_cmb_write(n, iova, from, len_bytes);
+	return n->host->ops->dma_write(n->host, iova, from, len_bytes);
+}
+
+static inline int nvme_model_dma_publish(struct nvme_model *n, uint64_t iova, const void *from, size_t len_bytes)
+{
+	if (OB_UNLIKELY(n->cmb_mapped) && nvme_model_cmb_share(n, iova, len_bytes) != NVME_CMB_NONE)
+		return nvme_model_cmb_write(n, iova, from, len_bytes);
+	return n->host->ops->dma_publish(n->host, iova, from, len_bytes);
 }
 
 /* queue.c */

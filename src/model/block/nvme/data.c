@@ -13,20 +13,31 @@
 #define SGL_COUNT_MAX  65536 /* descriptors of one command, all kinds */
 #define SGL_LENGTH_MAX 16777216u
 
-/* ---- PRP ---- */
-
-static uint16_t prp_list_read(struct nvme_model *n, uint64_t iova, ob_le64 *entries, unsigned count)
+/* One piece of a command's data. */
+static inline uint16_t piece(struct nvme_model *n, bool to_host, nvme_piece_fn fn, void *arg, uint64_t iova,
+			     uint64_t offset, uint32_t len_bytes)
 {
-	struct model_host *host = n->host;
+	if (OB_UNLIKELY(n->cmb_mapped) &&
+	    !nvme_model_cmb_allows(n, iova, len_bytes, to_host ? NVME_CMBSZ_RDS : NVME_CMBSZ_WDS))
+		return FAIL(NVME_SC_INVALID_CMB_USE);
+	return fn(n, arg, iova, offset, len_bytes);
+}
 
-	if (host->ops->dma_read(host, iova, entries, count * sizeof(*entries)) == 0)
+/* Part of a list that says where the data are. */
+static uint16_t list_read(struct nvme_model *n, uint64_t iova, void *entries, size_t len_bytes)
+{
+	if (n->cmb_mapped && !nvme_model_cmb_allows(n, iova, len_bytes, NVME_CMBSZ_LISTS))
+		return FAIL(NVME_SC_INVALID_CMB_USE);
+	if (nvme_model_dma_read(n, iova, entries, len_bytes) == 0)
 		return NVME_SC_SUCCESS;
 	n->stats.dma_refused++;
 	return FAIL(NVME_SC_DATA_TRANSFER_ERROR);
 }
 
+/* ---- PRP ---- */
+
 /* The pages from @offset on, by the list at @list. */
-static uint16_t prp_list_walk(struct nvme_model *n, uint64_t list, uint64_t offset, uint32_t len_bytes,
+static uint16_t prp_list_walk(struct nvme_model *n, uint64_t list, uint64_t offset, uint32_t len_bytes, bool to_host,
 			      nvme_piece_fn fn, void *arg)
 {
 	uint32_t page = page_bytes(n);
@@ -40,7 +51,7 @@ static uint16_t prp_list_walk(struct nvme_model *n, uint64_t list, uint64_t offs
 		/* The last entry of a page leads to the next list when more than one page is still to come. */
 		bool chained = pages_left > room;
 		unsigned count = MIN(MIN(chained ? room : pages_left, room), (uint32_t)LIST_ENTRIES);
-		uint16_t status = prp_list_read(n, list, entries, count);
+		uint16_t status = list_read(n, list, entries, count * sizeof(entries[0]));
 		bool at_link = chained && count == room;
 
 		for (unsigned i = 0; status == NVME_SC_SUCCESS && i < count - (at_link ? 1 : 0); i++) {
@@ -49,7 +60,7 @@ static uint16_t prp_list_walk(struct nvme_model *n, uint64_t list, uint64_t offs
 
 			if (!IS_ALIGNED(iova, page))
 				return FAIL(NVME_SC_INVALID_PRP_OFFSET);
-			status = fn(n, arg, iova, offset, part);
+			status = piece(n, to_host, fn, arg, iova, offset, part);
 			offset += part;
 			len_bytes -= part;
 		}
@@ -65,8 +76,8 @@ static uint16_t prp_list_walk(struct nvme_model *n, uint64_t list, uint64_t offs
 	return NVME_SC_SUCCESS;
 }
 
-static uint16_t prp_walk(struct nvme_model *n, const struct nvme_sqe *sqe, uint32_t len_bytes, nvme_piece_fn fn,
-			 void *arg)
+static uint16_t prp_walk(struct nvme_model *n, const struct nvme_sqe *sqe, uint32_t len_bytes, bool to_host,
+			 nvme_piece_fn fn, void *arg)
 {
 	uint64_t prp1 = ob_le64_to_cpu(sqe->prp1), prp2 = ob_le64_to_cpu(sqe->prp2);
 	uint32_t page = page_bytes(n);
@@ -75,15 +86,15 @@ static uint16_t prp_walk(struct nvme_model *n, const struct nvme_sqe *sqe, uint3
 
 	if (OB_UNLIKELY(!IS_ALIGNED(prp1, 4u)))
 		return FAIL(NVME_SC_INVALID_PRP_OFFSET);
-	status = fn(n, arg, prp1, 0, first);
+	status = piece(n, to_host, fn, arg, prp1, 0, first);
 	len_bytes -= first;
 	if (len_bytes == 0 || status != NVME_SC_SUCCESS)
 		return status;
 	if (len_bytes > page)
-		return prp_list_walk(n, prp2, first, len_bytes, fn, arg);
+		return prp_list_walk(n, prp2, first, len_bytes, to_host, fn, arg);
 	if (!IS_ALIGNED(prp2, page))
 		return FAIL(NVME_SC_INVALID_PRP_OFFSET);
-	return fn(n, arg, prp2, first, len_bytes);
+	return piece(n, to_host, fn, arg, prp2, first, len_bytes);
 }
 
 /* ---- SGL ---- */
@@ -111,7 +122,7 @@ static uint16_t sgl_data(struct nvme_model *n, struct sgl_walk *w, const struct 
 	if (len_bytes > w->left)
 		return FAIL(NVME_SC_SGL_INVALID_DATA_LENGTH); /* SGLS says that no SGL may be longer */
 	if (!bucket && part != 0)
-		status = w->fn(n, w->arg, ob_le64_to_cpu(d->addr), w->offset, part);
+		status = piece(n, w->to_host, w->fn, w->arg, ob_le64_to_cpu(d->addr), w->offset, part);
 	w->offset += part;
 	w->left -= part;
 	return status;
@@ -128,7 +139,6 @@ static bool sgl_is_pointer(const struct nvme_sgl *d)
 static uint16_t sgl_segment_walk(struct nvme_model *n, struct sgl_walk *w, const struct nvme_sgl *segment,
 				 struct nvme_sgl *next, bool *has_next)
 {
-	struct model_host *host = n->host;
 	bool last = FIELD_GET(NVME_SGL_TYPE, segment->type) == NVME_SGL_LAST_SEGMENT;
 	uint64_t iova = ob_le64_to_cpu(segment->addr);
 	uint32_t len_bytes = ob_le32_to_cpu(segment->length);
@@ -144,10 +154,9 @@ static uint16_t sgl_segment_walk(struct nvme_model *n, struct sgl_walk *w, const
 		w->count += count;
 		if (w->count > SGL_COUNT_MAX)
 			return FAIL(NVME_SC_SGL_INVALID_COUNT);
-		if (host->ops->dma_read(host, iova, d, count * sizeof(*d)) != 0) {
-			n->stats.dma_refused++;
-			return FAIL(NVME_SC_DATA_TRANSFER_ERROR);
-		}
+		status = list_read(n, iova, d, count * sizeof(*d));
+		if (status != NVME_SC_SUCCESS)
+			return status;
 		iova += count * sizeof(*d);
 		left -= count;
 		for (uint32_t i = 0; i < count; i++) {
@@ -205,7 +214,7 @@ uint16_t nvme_model_data(struct nvme_model *n, const struct nvme_cmd *cmd, uint3
 	unsigned psdt = FIELD_GET(NVME_CDW0_PSDT, ob_le32_to_cpu(cmd->sqe->cdw0));
 
 	if (OB_LIKELY(psdt == NVME_PSDT_PRP))
-		return prp_walk(n, cmd->sqe, len_bytes, fn, arg);
+		return prp_walk(n, cmd->sqe, len_bytes, to_host, fn, arg);
 	/* Admin commands take no SGLs on PCIe (§5, CDW0.PSDT). */
 	if (!n->config.sgl || cmd->sq->qid == 0 || psdt > NVME_PSDT_SGL_SEG)
 		return FAIL(NVME_SC_INVALID_FIELD);
@@ -214,9 +223,8 @@ uint16_t nvme_model_data(struct nvme_model *n, const struct nvme_cmd *cmd, uint3
 
 static uint16_t piece_to_host(struct nvme_model *n, void *arg, uint64_t iova, uint64_t offset, uint32_t len_bytes)
 {
-	struct model_host *host = n->host;
 
-	if (host->ops->dma_write(host, iova, (const uint8_t *)arg + offset, len_bytes) == 0)
+	if (nvme_model_dma_write(n, iova, (const uint8_t *)arg + offset, len_bytes) == 0)
 		return NVME_SC_SUCCESS;
 	n->stats.dma_refused++;
 	return FAIL(NVME_SC_DATA_TRANSFER_ERROR);
@@ -224,9 +232,8 @@ static uint16_t piece_to_host(struct nvme_model *n, void *arg, uint64_t iova, ui
 
 static uint16_t piece_from_host(struct nvme_model *n, void *arg, uint64_t iova, uint64_t offset, uint32_t len_bytes)
 {
-	struct model_host *host = n->host;
 
-	if (host->ops->dma_read(host, iova, (uint8_t *)arg + offset, len_bytes) == 0)
+	if (nvme_model_dma_read(n, iova, (uint8_t *)arg + offset, len_bytes) == 0)
 		return NVME_SC_SUCCESS;
 	n->stats.dma_refused++;
 	return FAIL(NVME_SC_DATA_TRANSFER_ERROR);

@@ -7,12 +7,16 @@
 
 static uint64_t function_read(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes)
 {
-	return nvme_model_read(f->model, offset, size_bytes);
+	return bar == NVME_MODEL_CMB_BAR ? nvme_model_cmb_load(f->model, offset, size_bytes)
+					 : nvme_model_read(f->model, offset, size_bytes);
 }
 
 static void function_write(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes, uint64_t value)
 {
-	nvme_model_write(f->model, offset, size_bytes, value);
+	if (OB_UNLIKELY(bar == NVME_MODEL_CMB_BAR))
+		nvme_model_cmb_store(f->model, offset, size_bytes, value);
+	else
+		nvme_model_write(f->model, offset, size_bytes, value);
 }
 
 static void function_reset(struct model_pci *f)
@@ -38,6 +42,15 @@ const struct model_pci_ops nvme_model_function_ops = {
 	.sleeps = function_sleeps,
 };
 
+static uint64_t bar_bytes(uint32_t len_bytes)
+{
+	uint64_t bytes = 4096;
+
+	while (bytes < len_bytes)
+		bytes *= 2;
+	return bytes;
+}
+
 int nvme_model_function_init(struct nvme_model *n, struct model_pci *f, struct model_pci_bus *bus, uint8_t devfn)
 {
 	const struct model_pci_id id = {
@@ -53,6 +66,9 @@ int nvme_model_function_init(struct nvme_model *n, struct model_pci *f, struct m
 	model_pci_init(f, bus, devfn, &id, &nvme_model_function_ops);
 	f->model = n;
 	model_pci_add_bar(f, NVME_PCI_BAR, NVME_MODEL_BAR_BYTES, true, false);
+	n->function = f;
+	if (n->cmb != NULL)
+		model_pci_add_bar(f, NVME_MODEL_CMB_BAR, bar_bytes(n->config.cmb_bytes), true, true);
 	model_pci_add_pm(f);
 	if (n->config.retains)
 		model_pci_keep_state(f);

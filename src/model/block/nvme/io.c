@@ -21,19 +21,17 @@ static uint16_t transfer_error(struct nvme_model *n)
 static uint16_t piece_read(struct nvme_model *n, void *arg, uint64_t iova, uint64_t offset, uint32_t len_bytes)
 {
 	const struct transfer *t = arg;
-	struct model_host *host = n->host;
 	struct backing *b = t->ns->backing;
 
 	if (b->memory != NULL)
-		return host->ops->dma_write(host, iova, b->memory + t->start + offset, len_bytes) == 0
-			       ? NVME_SC_SUCCESS
-			       : transfer_error(n);
+		return nvme_model_dma_write(n, iova, b->memory + t->start + offset, len_bytes) == 0 ? NVME_SC_SUCCESS
+												    : transfer_error(n);
 	while (len_bytes != 0) {
 		uint32_t part = MIN(len_bytes, BOUNCE_BYTES);
 
 		if (b->ops->read(b, t->start + offset, n->bounce, part) != 0)
 			return NVME_SC_UNRECOVERED_READ;
-		if (host->ops->dma_write(host, iova, n->bounce, part) != 0)
+		if (nvme_model_dma_write(n, iova, n->bounce, part) != 0)
 			return transfer_error(n);
 		iova += part;
 		offset += part;
@@ -51,17 +49,15 @@ static uint16_t piece_nothing(struct nvme_model *n, void *arg, uint64_t iova, ui
 static uint16_t piece_write(struct nvme_model *n, void *arg, uint64_t iova, uint64_t offset, uint32_t len_bytes)
 {
 	const struct transfer *t = arg;
-	struct model_host *host = n->host;
 	struct backing *b = t->ns->backing;
 
 	if (b->memory != NULL)
-		return host->ops->dma_read(host, iova, b->memory + t->start + offset, len_bytes) == 0
-			       ? NVME_SC_SUCCESS
-			       : transfer_error(n);
+		return nvme_model_dma_read(n, iova, b->memory + t->start + offset, len_bytes) == 0 ? NVME_SC_SUCCESS
+												   : transfer_error(n);
 	while (len_bytes != 0) {
 		uint32_t part = MIN(len_bytes, BOUNCE_BYTES);
 
-		if (host->ops->dma_read(host, iova, n->bounce, part) != 0)
+		if (nvme_model_dma_read(n, iova, n->bounce, part) != 0)
 			return transfer_error(n);
 		if (b->ops->write(b, t->start + offset, n->bounce, part) != 0)
 			return NVME_SC_WRITE_FAULT;
@@ -75,14 +71,13 @@ static uint16_t piece_write(struct nvme_model *n, void *arg, uint64_t iova, uint
 static uint16_t piece_compare(struct nvme_model *n, void *arg, uint64_t iova, uint64_t offset, uint32_t len_bytes)
 {
 	const struct transfer *t = arg;
-	struct model_host *host = n->host;
 	struct backing *b = t->ns->backing;
 
 	while (len_bytes != 0) {
 		uint32_t part = MIN(len_bytes, BOUNCE_BYTES / 2);
 		uint8_t *theirs = n->bounce, *ours = n->bounce + BOUNCE_BYTES / 2;
 
-		if (host->ops->dma_read(host, iova, theirs, part) != 0)
+		if (nvme_model_dma_read(n, iova, theirs, part) != 0)
 			return transfer_error(n);
 		if (b->ops->read(b, t->start + offset, ours, part) != 0)
 			return NVME_SC_UNRECOVERED_READ;

@@ -22,6 +22,8 @@
 #define NVME_MODEL_MSIX_TABLE   0x2000u
 #define NVME_MODEL_MSIX_PBA     0x3000u
 #define NVME_MODEL_MSIX_MAX     256
+#define NVME_MODEL_CMB_BAR      2
+#define NVME_MODEL_CMB_MAX      (256u << 20)
 #define NVME_MODEL_CAPACITY_MAX (1ull << 50)
 
 struct nvme_model;
@@ -62,6 +64,9 @@ struct nvme_model_config {
 	uint8_t abort_limit, aer_limit; /* 0's based, as in identify */
 	uint32_t namespaces_max;        /* NN */
 	bool sgl, shadow_doorbells, volatile_cache, namespace_management, compare, write_zeroes, dataset_management;
+	/* Controller memory buffer: 0 none, or a multiple of 4 KiB; what may lie in it, as in CMBSZ. */
+	uint32_t cmb_bytes, cmb_uses;
+	bool cmb_legacy;         /* as before NVMe 1.4: addressed by its BAR, no CMBMSC */
 	uint64_t capacity_bytes; /* of the subsystem, for namespace management */
 	uint64_t latency_ns;     /* of each I/O command */
 	uint64_t ready_ns, shutdown_ns;

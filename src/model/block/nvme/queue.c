@@ -173,10 +173,9 @@ static bool cq_take_head(struct nvme_model *n, struct nvme_cq *cq, uint32_t head
 
 static bool shadow_read(struct nvme_model *n, uint64_t iova, uint32_t *value)
 {
-	struct model_host *host = n->host;
 	ob_le32 word;
 
-	if (host->ops->dma_read(host, iova, &word, sizeof(word)) != 0) {
+	if (nvme_model_dma_read(n, iova, &word, sizeof(word)) != 0) {
 		nvme_model_fail(n, "the shadow doorbells cannot be read");
 		return false;
 	}
@@ -251,7 +250,7 @@ static void event_index_write(struct nvme_model *n, uint64_t iova, uint32_t valu
 	struct model_host *host = n->host;
 	ob_le32 word = ob_cpu_to_le32(value);
 
-	if (host->ops->dma_write(host, iova, &word, sizeof(word)) != 0)
+	if (nvme_model_dma_write(n, iova, &word, sizeof(word)) != 0)
 		nvme_model_fail(n, "the doorbells' event indices cannot be written");
 	/* The index is out before the shadow is looked at again, or a doorbell falls between the two. */
 	host->ops->dma_fence(host);
@@ -319,7 +318,6 @@ static struct nvme_model_command command_view(const struct nvme_sq *sq, const st
 static void cq_post(struct nvme_model *n, struct nvme_cq *cq, const struct nvme_sq *sq, const struct nvme_sqe *sqe,
 		    uint16_t status, uint32_t dw0)
 {
-	struct model_host *host = n->host;
 	struct nvme_cqe cqe = {
 		.dw0 = ob_cpu_to_le32(dw0),
 		.sqhd = ob_cpu_to_le16((uint16_t)sq->head),
@@ -333,7 +331,7 @@ static void cq_post(struct nvme_model *n, struct nvme_cq *cq, const struct nvme_
 
 		n->hooks.completion(n->hooks.arg, &view, &cqe);
 	}
-	if (host->ops->dma_publish(host, cq->base + ((uint64_t)cq->tail << NVME_CQE_SHIFT), &cqe, sizeof(cqe)) != 0) {
+	if (nvme_model_dma_publish(n, cq->base + ((uint64_t)cq->tail << NVME_CQE_SHIFT), &cqe, sizeof(cqe)) != 0) {
 		n->stats.dma_refused++;
 		nvme_model_fail(n, "a completion queue cannot be written");
 		return;
@@ -542,7 +540,6 @@ static void run_due(struct nvme_model *n)
 /* One queue's turn: at most @budget commands. Returns how many. */
 static unsigned sq_run(struct nvme_model *n, struct nvme_sq *sq, unsigned budget)
 {
-	struct model_host *host = n->host;
 	struct nvme_sqe entries[FETCH_MAX];
 	unsigned count = MIN(ring_distance(sq->head, sq->tail, sq->entry_count), MIN(budget, (unsigned)FETCH_MAX));
 	unsigned done;
@@ -550,7 +547,7 @@ static unsigned sq_run(struct nvme_model *n, struct nvme_sq *sq, unsigned budget
 	count = MIN(count, sq->entry_count - sq->head); /* a fetch does not go around */
 	if (sq->qid == 0)
 		count = MIN(count, 1u); /* the next may depend on what this one does */
-	if (host->ops->dma_read(host, sq->base + ((uint64_t)sq->head << NVME_SQE_SHIFT), entries,
+	if (nvme_model_dma_read(n, sq->base + ((uint64_t)sq->head << NVME_SQE_SHIFT), entries,
 				count * sizeof(entries[0])) != 0) {
 		n->stats.dma_refused++;
 		nvme_model_fail(n, "a submission queue cannot be read");

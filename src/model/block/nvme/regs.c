@@ -7,6 +7,8 @@
 
 #define CC_KNOWN (NVME_CC_EN | NVME_CC_CSS | NVME_CC_MPS | NVME_CC_AMS | NVME_CC_SHN | NVME_CC_IOSQES | NVME_CC_IOCQES)
 
+#define CMB_USES (NVME_CMBSZ_SQS | NVME_CMBSZ_CQS | NVME_CMBSZ_LISTS | NVME_CMBSZ_RDS | NVME_CMBSZ_WDS)
+
 void nvme_model_config_default(struct nvme_model_config *config)
 {
 	*config = (struct nvme_model_config){
@@ -31,6 +33,7 @@ void nvme_model_config_default(struct nvme_model_config *config)
 		.compare = true,
 		.write_zeroes = true,
 		.dataset_management = true,
+		.cmb_uses = CMB_USES,
 		.capacity_bytes = 1ull << 40,
 	};
 }
@@ -41,7 +44,9 @@ static bool config_is_sane(const struct nvme_model_config *c)
 	       c->queue_entries_max <= NVME_QUEUE_MAX && c->msix_vectors <= NVME_MODEL_MSIX_MAX &&
 	       c->mdts <= NVME_MDTS_MAX && c->doorbell_stride <= 2 && c->page_shift_max >= 12 &&
 	       c->page_shift_max <= 16 && c->firmware_slots >= 1 && c->firmware_slots <= NVME_MODEL_FW_SLOTS &&
-	       c->namespaces_max >= 1 && c->namespaces_max <= NVME_MODEL_NAMESPACES &&
+	       IS_ALIGNED(c->cmb_bytes, 4096u) && c->cmb_bytes <= NVME_MODEL_CMB_MAX &&
+	       (c->cmb_uses & ~(uint32_t)CMB_USES) == 0 && c->namespaces_max >= 1 &&
+	       c->namespaces_max <= NVME_MODEL_NAMESPACES &&
 	       NVME_CQHDBL(c->queue_pairs_max, c->doorbell_stride) + 4 <= NVME_MODEL_MSIX_TABLE;
 }
 
@@ -93,6 +98,10 @@ int nvme_model_create(struct model_host *host, const struct nvme_model_config *c
 	n->firmware_active = 1;
 	memcpy(n->firmware_slot[0], config->firmware, sizeof(n->firmware_slot[0]));
 	nvme_model_features_reset(n);
+	if (nvme_model_cmb_init(n) != 0) {
+		nvme_model_destroy(n);
+		return -ENOMEM;
+	}
 	*out = n;
 	return 0;
 }
@@ -107,6 +116,7 @@ void nvme_model_destroy(struct nvme_model *n)
 		backing_destroy(n->ns[i]->backing);
 		host->ops->free(host, n->ns[i]);
 	}
+	host->ops->free(host, n->cmb);
 	host->ops->free(host, n->slots);
 	host->ops->free(host, n->ns);
 	host->ops->free(host, n->firmware_image);
@@ -185,6 +195,10 @@ static const char *enable_is_refused(const struct nvme_model *n)
 		return "AQA holds a queue of one entry";
 	if (n->asq == 0 || n->acq == 0 || !IS_ALIGNED(n->asq, page) || !IS_ALIGNED(n->acq, page))
 		return "ASQ or ACQ is not a page's address";
+	if (!nvme_model_cmb_allows(n, n->asq, (FIELD_GET(NVME_AQA_ASQS, n->aqa) + 1) << NVME_SQE_SHIFT,
+				   NVME_CMBSZ_SQS) ||
+	    !nvme_model_cmb_allows(n, n->acq, (FIELD_GET(NVME_AQA_ACQS, n->aqa) + 1) << NVME_CQE_SHIFT, NVME_CMBSZ_CQS))
+		return "the admin queue is where the controller memory buffer takes none";
 	return NULL;
 }
 
@@ -256,6 +270,7 @@ void nvme_model_reset(struct nvme_model *n)
 	n->cc = 0;
 	n->aqa = 0;
 	n->asq = n->acq = 0;
+	nvme_model_cmb_reset(n);
 	controller_reset(n);
 }
 
@@ -319,6 +334,12 @@ static uint32_t dword_read(const struct nvme_model *n, uint64_t offset)
 		return (uint32_t)n->acq;
 	case NVME_ACQ + 4:
 		return (uint32_t)(n->acq >> 32);
+	case NVME_CMBLOC:
+	case NVME_CMBSZ:
+	case NVME_CMBMSC:
+	case NVME_CMBMSC + 4:
+	case NVME_CMBSTS:
+		return nvme_model_cmb_register(n, offset);
 	default:
 		return 0; /* reserved, or of something that CAP does not offer */
 	}
@@ -374,6 +395,10 @@ static void dword_write(struct nvme_model *n, uint64_t offset, uint32_t value)
 	case NVME_ACQ + 4:
 		address_write(n, &n->acq, offset != NVME_ACQ, value);
 		break;
+	case NVME_CMBMSC:
+	case NVME_CMBMSC + 4:
+		nvme_model_cmb_control(n, offset != NVME_CMBMSC, value);
+		break;
 	default:
 		break; /* read-only and reserved registers */
 	}
@@ -392,7 +417,8 @@ void nvme_model_write(struct nvme_model *n, uint64_t offset, unsigned size_bytes
 				(unsigned long long)offset);
 		return;
 	}
-	dword_write(n, offset, (uint32_t)value);
+	/* The upper half first: where the order matters, the lower one acts. */
 	if (size_bytes == 8)
 		dword_write(n, offset + 4, (uint32_t)(value >> 32));
+	dword_write(n, offset, (uint32_t)value);
 }
