@@ -66,6 +66,15 @@ int ob_nvme_firmware_download(struct ob_block *block, const void *image, size_t 
 			      unsigned action, uint16_t *status);
 /** ob_nvme_admin - any admin command but those that make or delete queues (-EPERM) */
 int ob_nvme_admin(struct ob_block *block, struct ob_nvme_admin *command, uint64_t deadline_ns);
+/**
+ * ob_nvme_use_memory_buffer - submission queues of channels opened from now on go to the controller's own memory, or not
+ *
+ * It then fetches commands without reading the host's memory; how much that is worth depends on the controller, so it is
+ * off at first. A channel that finds no room there works as others do.
+ * Return: 0; -EOPNOTSUPP the controller has no such memory for queues; -EBUSY suspended; -ENODEV; -ETIMEDOUT; -EDEADLK.
+ * Spec: NVMe 1.4 §4.7.
+ */
+int ob_nvme_use_memory_buffer(struct ob_block *block, bool on);
 /** ob_nvme_reset - controller reset; requests in flight are issued again */
 int ob_nvme_reset(struct ob_block *block, uint64_t deadline_ns);
 /** ob_nvme_status_text - "Invalid Field in Command"; never NULL */

@@ -9,8 +9,9 @@
 #include "sim/model.h"
 #include "sim/view.h"
 
-#define DISK_BYTES (64u << 10)
-#define LBA_SHIFT  9u
+#define MEMORY_BUFFER_BYTES (12u << 10) /* three rings */
+#define DISK_BYTES          (64u << 10)
+#define LBA_SHIFT           9u
 
 /* What the device adds to the model: what it pretends of being ready. */
 struct nvme_device {
@@ -221,9 +222,9 @@ static const struct sim_register registers[] = {
 static uint64_t register_read(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes)
 {
 	const struct nvme_device *d = of(container_of(f, struct sim_device, pci));
-	uint64_t value = nvme_model_read(d->nvme, offset, size_bytes);
+	uint64_t value = nvme_model_function_ops.read(f, bar, offset, size_bytes);
 
-	if (offset != NVME_CSTS || OB_LIKELY(!d->never_ready && !d->never_idle))
+	if (bar != NVME_PCI_BAR || offset != NVME_CSTS || OB_LIKELY(!d->never_ready && !d->never_idle))
 		return value;
 	return d->never_ready ? value & ~(uint64_t)NVME_CSTS_RDY : value | NVME_CSTS_RDY;
 }
@@ -249,9 +250,9 @@ static void register_write(struct model_pci *f, unsigned bar, uint64_t offset, u
 {
 	struct nvme_device *d = of(container_of(f, struct sim_device, pci));
 
-	if (OB_UNLIKELY(offset == NVME_CC && W.fault_on != 0))
+	if (OB_UNLIKELY(offset == NVME_CC && W.fault_on != 0 && bar == NVME_PCI_BAR))
 		enabling(d, (uint32_t)value);
-	nvme_model_write(d->nvme, offset, size_bytes, value);
+	nvme_model_function_ops.write(f, bar, offset, size_bytes, value);
 }
 
 static void function_reset(struct model_pci *f)
@@ -268,11 +269,17 @@ static void function_changed(struct model_pci *f)
 	nvme_model_interrupts_changed(of(container_of(f, struct sim_device, pci))->nvme);
 }
 
+static void function_sleeps(struct model_pci *f)
+{
+	nvme_model_function_ops.sleeps(f);
+}
+
 static const struct model_pci_ops function_ops = {
 	.read = register_read,
 	.write = register_write,
 	.reset = function_reset,
 	.changed = function_changed,
+	.sleeps = function_sleeps,
 };
 
 /* ---- power ---- */
@@ -331,6 +338,7 @@ static int nvme_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_
 		c.msix_vectors = 0;
 	c.mdts = 2;
 	c.shadow_doorbells = W.config.shadow_doorbells;
+	c.cmb_bytes = W.config.memory_buffer ? MEMORY_BUFFER_BYTES : 0;
 	c.namespaces_max = 4;
 	ret = nvme_model_create(&dev->host, &c, &d->nvme);
 	if (ret != 0)

@@ -23,6 +23,7 @@ static void vary(uint64_t seed, struct sim_config *c)
 	c->spin_patience = 1u << random_below(&x, 4);
 	/* Fewer than queues, with the admin queue: some share, some are polled. */
 	c->vectors = random_one_in(&x, 4) ? 1 + (unsigned)random_below(&x, c->queues) : 0;
+	c->memory_buffer = random_one_in(&x, 8);
 }
 
 /* Few at a time, so that one does not hide what another would show; in one seed of eight none at all. */

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <outboard/driver.h>
 #include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
@@ -222,10 +223,213 @@ static void test_model_and_qemu_give_the_same_answers(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* ---- the controller memory buffer ---- */
+
+#define CMB_MIB  "2"
+#define CMB_BASE 0x4000000000000000ull
+#define CMB_BAR  2
+#define CMB_LOOK 0xff0u /* somewhere in it */
+
+enum where {
+	REG,    /* BAR 0 */
+	BUFFER, /* BAR 2 */
+};
+
+/* One access, and whether it is a write. */
+struct access {
+	const char *name;
+	enum where where;
+	uint32_t offset;
+	unsigned size_bytes;
+	bool write;
+	uint64_t value;      /* to be written; or the bits that are looked at */
+	const char *differs; /* why; or NULL */
+};
+
+/* QEMU takes no completion queues there; the model is told which uses it has, and has that one too. */
+#define SIZE_BITS (UINT32_MAX & ~NVME_CMBSZ_CQS)
+
+static const struct access accesses[] = {
+	{"CAP.CMBS", REG, NVME_CAP + 4, 4, false, NVME_CAP_CMBS >> 32, NULL},
+	{"CMBLOC at first", REG, NVME_CMBLOC, 4, false, UINT32_MAX, NULL},
+	{"CMBSZ at first", REG, NVME_CMBSZ, 4, false, SIZE_BITS, NULL},
+	{"CMBMSC at first", REG, NVME_CMBMSC, 4, false, UINT32_MAX, NULL},
+	{"enable registers", REG, NVME_CMBMSC, 4, true, NVME_CMBMSC_CRE, NULL},
+	{"CMBLOC", REG, NVME_CMBLOC, 4, false, UINT32_MAX, NULL},
+	{"CMBSZ", REG, NVME_CMBSZ, 4, false, SIZE_BITS, NULL},
+	{"CMBMSC", REG, NVME_CMBMSC, 4, false, UINT32_MAX, NULL},
+	{"CMBSTS", REG, NVME_CMBSTS, 4, false, UINT32_MAX, NULL},
+	{"write CMBLOC", REG, NVME_CMBLOC, 4, true, UINT32_MAX, NULL},
+	{"write CMBSZ", REG, NVME_CMBSZ, 4, true, UINT32_MAX, NULL},
+	{"CMBLOC is read-only", REG, NVME_CMBLOC, 4, false, UINT32_MAX, NULL},
+	{"CMBSZ is read-only", REG, NVME_CMBSZ, 4, false, SIZE_BITS, NULL},
+	{"upper half of the base", REG, NVME_CMBMSC + 4, 4, true, CMB_BASE >> 32, NULL},
+	{"enable all", REG, NVME_CMBMSC, 4, true, NVME_CMBMSC_CRE | NVME_CMBMSC_CMSE, NULL},
+	{"CMBSTS mapped", REG, NVME_CMBSTS, 4, false, UINT32_MAX, NULL},
+	{"CMBMSC upper", REG, NVME_CMBMSC + 4, 4, false, UINT32_MAX, NULL},
+	{"8 bytes into it", BUFFER, CMB_LOOK, 8, true, 0x1122334455667788ull, NULL},
+	{"1 byte into it", BUFFER, CMB_LOOK + 1, 1, true, 0xaa, NULL},
+	{"2 bytes into it", BUFFER, CMB_LOOK + 4, 2, true, 0xbbcc, NULL},
+	{"4 bytes from it", BUFFER, CMB_LOOK, 4, false, UINT32_MAX, NULL},
+	{"8 bytes from it", BUFFER, CMB_LOOK, 8, false, UINT64_MAX, NULL},
+	{"all at once", REG, NVME_CMBMSC, 8, true, 0x123000 | NVME_CMBMSC_CRE | NVME_CMBMSC_CMSE, NULL},
+	{"CMBMSC at once", REG, NVME_CMBMSC, 8, false, UINT64_MAX, NULL},
+	{"off", REG, NVME_CMBMSC, 8, true, 0, NULL},
+	{"CMBLOC when off", REG, NVME_CMBLOC, 4, false, UINT32_MAX, NULL},
+	{"CMBSZ when off", REG, NVME_CMBSZ, 4, false, SIZE_BITS, NULL},
+	{"base beyond the end", REG, NVME_CMBMSC, 8, true, 0xfffffffffffff003ull, NULL},
+	{"CMBSTS with it", REG, NVME_CMBSTS, 4, false, UINT32_MAX,
+	 "QEMU does not tell of a base that it does not take"},
+};
+
+#define ACCESS_COUNT (sizeof(accesses) / sizeof(accesses[0]))
+
+static uint64_t seen[2][ACCESS_COUNT], *looking;
+
+static uint64_t access_one(const struct ob_region *region, const struct access *a)
+{
+	if (a->write) {
+		switch (a->size_bytes) {
+		case 1:
+			ob_mmio_write8(region, a->offset, (uint8_t)a->value);
+			return 0;
+		case 2:
+			ob_mmio_write16(region, a->offset, (uint16_t)a->value);
+			return 0;
+		case 4:
+			ob_mmio_write32(region, a->offset, (uint32_t)a->value);
+			return 0;
+		default:
+			ob_mmio_write64(region, a->offset, a->value);
+			return 0;
+		}
+	}
+	return a->size_bytes == 8 ? ob_mmio_read64(region, a->offset) & a->value
+				  : ob_mmio_read32(region, a->offset) & a->value;
+}
+
+/* A driver that only looks, and leaves the device to nobody. */
+static int look_probe(struct ob_device *dev, const struct ob_match *match)
+{
+	struct ob_region regs, buffer;
+	int ret = ob_device_region(dev, NVME_PCI_BAR, &regs);
+
+	if (ret == 0)
+		ret = ob_device_region(dev, CMB_BAR, &buffer);
+	if (ret != 0)
+		return ret;
+	assert_int_equal(buffer.len_bytes, strtoul(CMB_MIB, NULL, 10) << 20);
+	for (unsigned i = 0; i < ACCESS_COUNT; i++)
+		looking[i] = access_one(accesses[i].where == REG ? &regs : &buffer, &accesses[i]);
+	return -ENODEV;
+}
+
+static void look_remove(struct ob_device *dev)
+{
+}
+
+/* More exact than the class that the real driver goes by: QEMU's controller, and the model's. */
+static const struct ob_match look_match[] = {OB_PCI_ID(0x1b36, 0x0010), OB_PCI_ID(0x0b0d, 0x0001), OB_MATCH_LAST};
+static const struct ob_driver look_driver = {
+	.name = "look", .match = look_match, .probe = look_probe, .remove = look_remove};
+
+static int look(const char *uri, uint64_t *out)
+{
+	const struct ob_config config = {.log = print_log};
+	struct ob_machine *machine;
+	struct ob *ob;
+	int ret;
+
+	memset(out, 0xff, ACCESS_COUNT * sizeof(*out));
+	looking = out;
+	assert_int_equal(ob_create(&config, &ob), 0);
+	assert_int_equal(ob_driver_register(ob, &look_driver), 0);
+	ret = ob_machine_open(ob, uri, NULL, &machine);
+	if (ret == 0)
+		ob_machine_close(machine);
+	ob_destroy(ob);
+	return ret;
+}
+
+/* What the driver does over it, with queues there. */
+static void drive(const char *uri)
+{
+	const struct ob_config config = {.log = print_log};
+	uint8_t data[4096], back[4096];
+	struct ob_block_channel *channel;
+	struct ob_machine *machine;
+	struct ob_block *block;
+	struct ob *ob;
+
+	assert_int_equal(ob_create(&config, &ob), 0);
+	assert_int_equal(ob_machine_open(ob, uri, NULL, &machine), 0);
+	block = ob_block_find(ob, NULL);
+	assert_non_null(block);
+	assert_int_equal(ob_nvme_use_memory_buffer(block, true), 0);
+	assert_int_equal(ob_block_channel_open(block, NULL, &channel), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		uint64_t deadline_ns = ob_deadline(10 * OB_NS_PER_S);
+
+		memset(data, (int)i, sizeof(data));
+		assert_int_equal(ob_block_write(channel, 8ull * i, 8, data, NULL, 0, deadline_ns), 0);
+		assert_int_equal(ob_block_read(channel, 8ull * i, 8, back, NULL, deadline_ns), 0);
+		assert_memory_equal(data, back, sizeof(data));
+		if (i % 100 == 50)
+			assert_int_equal(ob_nvme_reset(block, deadline_ns), 0);
+	}
+	ob_block_channel_close(channel);
+	ob_block_put(block);
+	ob_machine_close(machine);
+	ob_destroy(ob);
+}
+
+/* Of old, QEMU has the registers of NVMe 1.4 all the same, and ignores the base: there only the use is alike. */
+static void memory_buffer_judge(bool legacy)
+{
+	char path[] = "/tmp/outboard-judge-XXXXXX", uri[128];
+	const char *ours = legacy ? "model:?nvme=64M&cmb=" CMB_MIB "M&legacy-cmb" : "model:?nvme=64M&cmb=" CMB_MIB "M";
+	unsigned wrong = 0;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, DISK_BYTES), 0);
+	close(fd);
+	snprintf(uri, sizeof(uri), "qemu:q35?nvme=%s,cmb_size_mb=" CMB_MIB "%s", path, legacy ? ",legacy-cmb=on" : "");
+	if (look(uri, seen[0]) == -ENOENT) {
+		unlink(path);
+		print_message("QEMU is not installed\n");
+		skip();
+	}
+	drive(uri);
+	unlink(path);
+	assert_int_equal(look(ours, seen[1]), 0);
+	drive(ours);
+	for (unsigned i = 0; i < ACCESS_COUNT && !legacy; i++) {
+		if ((seen[0][i] == seen[1][i]) == (accesses[i].differs == NULL))
+			continue;
+		wrong++;
+		print_error("%s: model %#llx, QEMU %#llx\n", accesses[i].name, (unsigned long long)seen[1][i],
+			    (unsigned long long)seen[0][i]);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static void test_memory_buffers_are_alike(void **state)
+{
+	memory_buffer_judge(false);
+}
+
+static void test_memory_buffers_of_old_are_alike(void **state)
+{
+	memory_buffer_judge(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model_and_qemu_give_the_same_answers),
+		cmocka_unit_test(test_memory_buffers_are_alike),
+		cmocka_unit_test(test_memory_buffers_of_old_are_alike),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

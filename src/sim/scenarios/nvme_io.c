@@ -3,6 +3,7 @@
  * Scenario: reads and writes of the NVMe driver over some channels on as many CPUs, each on blocks of its own, checked
  * against what was written. All choices come from the seed.
  */
+#include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
 #include "sim/scenarios/scenarios.h"
@@ -213,6 +214,8 @@ static void bed_open(struct bed *b, const struct sim_config *config)
 	b->block = ob_block_find(b->ob, NULL);
 	if (b->block == NULL)
 		sim_fail("not-driven", "no block device appeared, and nothing is wrong with the device");
+	if (config->memory_buffer)
+		SIM_CHECK(ob_nvme_use_memory_buffer(b->block, true) == 0);
 	for (unsigned i = 0; i < b->channels; i++) {
 		b->lanes[i].index = i;
 		b->lanes[i].block = b->block;
@@ -330,6 +333,7 @@ static void shape_machine(const struct sim_config *config, struct sim_config *sh
 	shape->queues = config->queues;
 	shape->pin_interrupts = config->pin_interrupts;
 	shape->shadow_doorbells = config->shadow_doorbells;
+	shape->memory_buffer = false;
 	shape->cpus_max = config->cpus_max;
 	shape->channels_max = config->channels_max;
 	shape->vectors = config->vectors;

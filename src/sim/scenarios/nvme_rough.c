@@ -185,11 +185,14 @@ static void sleep_once(struct ob *ob, struct ob_block *block, struct lane *l)
 		ob_device_resume(dev, ob_deadline(OB_NS_PER_US << sim_random(24)));
 }
 
-static void live(struct ob *ob, struct ob_machine **machine, struct lane *lanes, struct ob_block *block)
+static void live(const struct sim_config *config, struct ob *ob, struct ob_machine **machine, struct lane *lanes,
+		 struct ob_block *block)
 {
 	unsigned channels = sim_channels(1 + (unsigned)sim_random(CHANNELS_MAX));
 	bool open[CHANNELS_MAX] = {false};
 
+	if (config->memory_buffer)
+		ob_nvme_use_memory_buffer(block, true);
 	for (unsigned i = 0; i < channels; i++) {
 		lanes[i].block = block;
 		open[i] = lane_open(&lanes[i], ob, *machine, i % ob_cpu_count(ob));
@@ -253,7 +256,7 @@ static void run(const struct sim_config *config)
 	if (block == NULL)
 		SIM_CHECK(sim_fault_count(SIM_FAULT_COUNT) > 0);
 	else
-		live(ob, &machine, lanes, block);
+		live(config, ob, &machine, lanes, block);
 	ob_block_put(block);
 	ob_machine_close(machine);
 	ob_destroy(ob);

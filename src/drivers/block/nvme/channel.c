@@ -116,6 +116,7 @@ static int queue_alloc(struct nvme *n, struct ob_block_channel *channel, unsigne
 	ret = nvme_ring_init(n, &q->ring, qid, entries);
 	if (ret != 0)
 		goto free_memory;
+	nvme_cmb_take(n, &q->ring);
 	ret = ob_dma_alloc(n->dev, (size_t)q->depth * q->list_bytes, NVME_PAGE_BYTES, &q->lists_dma);
 	if (ret != 0)
 		goto fini_ring;
@@ -144,6 +145,7 @@ static int queue_alloc(struct nvme *n, struct ob_block_channel *channel, unsigne
 	return 0;
 
 fini_ring:
+	nvme_cmb_give(n, &q->ring);
 	nvme_ring_fini(n, &q->ring);
 free_memory:
 	ob_free(q->slots);
@@ -154,6 +156,7 @@ free_memory:
 void nvme_queue_free(struct nvme *n, struct nvme_queue *q)
 {
 	ob_dma_free(n->dev, &q->lists_dma);
+	nvme_cmb_give(n, &q->ring);
 	nvme_ring_fini(n, &q->ring);
 	ob_free(q->slots);
 	ob_free(q);
@@ -235,7 +238,7 @@ static int create_sq(struct nvme *n, const struct nvme_queue *q)
 {
 	struct nvme_command cmd = {
 		.opcode = NVME_ADMIN_CREATE_SQ,
-		.prp1 = q->ring.sq_dma.iova.addr,
+		.prp1 = q->ring.sq_address,
 		.cdw10 = FIELD_PREP(NVME_QUEUE_QID, q->ring.qid) | FIELD_PREP(NVME_QUEUE_QSIZE, q->ring.mask),
 		.cdw11 = NVME_SQ_PC | FIELD_PREP(NVME_SQ_CQID, q->ring.qid),
 	};

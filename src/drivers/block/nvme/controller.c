@@ -191,7 +191,11 @@ int nvme_enable(struct nvme *n)
 {
 	const struct nvme_ring *r = &n->admin.ring;
 	uint32_t size = r->mask; /* 0's based */
+	int ret;
 
+	ret = nvme_cmb_restore(n);
+	if (ret != 0)
+		return ret;
 	nvme_ring_rewind(&n->admin.ring);
 	n->quiet = false;
 	ob_mmio_write32(&n->regs, NVME_AQA, FIELD_PREP(NVME_AQA_ASQS, size) | FIELD_PREP(NVME_AQA_ACQS, size));

@@ -63,6 +63,7 @@ enum nvme_quirk_flag {
 	NVME_QUIRK_NO_IDS = 16,           /* EUI64 and NGUID are not unique */
 	NVME_QUIRK_NO_SHADOW = 32,        /* doorbell buffers do not work */
 	NVME_QUIRK_NO_SGL = 64,
+	NVME_QUIRK_CMB_AT_BAR = 128, /* its memory buffer is where its BAR is, whatever CMBMSC says */
 };
 
 /* ---- queue pairs ---- */
@@ -112,7 +113,28 @@ struct nvme_ring {
 	ob_le32 *shadow_sq, *shadow_cq;     /* NULL: no doorbell buffers */
 	const ob_le32 *event_sq, *event_cq; /* device writes */
 	const struct ob_region *regs;
+	const struct ob_region *cmb; /* the submission ring is there, sq a copy; NULL: sq is it */
+	uint64_t cmb_offset;         /* … in the region */
+	uint64_t sq_address;         /* for the device */
 	struct ob_dma sq_dma, cq_dma;
+};
+
+#define NVME_CMB_PAGES_MAX 1024u
+
+/* Where the controller memory buffer is, as its registers say. */
+struct nvme_cmb_place {
+	unsigned bar;
+	uint64_t offset, len_bytes; /* in the BAR */
+	bool queues;                /* submission queues may lie in it */
+};
+
+struct nvme_cmb {
+	bool wanted; /* for queues that are made from now on */
+	bool on;     /* the controller was told; stays so */
+	struct nvme_cmb_place place;
+	struct ob_region region; /* the BAR */
+	uint64_t address;        /* where the controller finds the buffer */
+	uint64_t used[NVME_CMB_PAGES_MAX / 64];
 };
 
 /* An I/O queue pair: one channel's. All but the last part belongs to the channel's CPU. */
@@ -303,6 +325,7 @@ struct nvme {
 	struct list graveyard;             /* queues whose memory the device may still use */
 	struct ob_dma shadow, event_index; /* empty: none */
 	bool shadow_on;                    /* the controller was told of them */
+	struct nvme_cmb cmb;               /* under lock */
 
 	/* namespaces: the service task's, before it starts probe's, after its end remove's */
 	struct list namespaces;
@@ -342,6 +365,9 @@ void nvme_ring_set_shadow(const struct nvme *n, struct nvme_ring *r);
 /* Doorbells that go through the shadow; noinline parts of the inline ones below. */
 bool nvme_shadow_update(ob_le32 *shadow, const ob_le32 *event, uint32_t value, uint32_t told, uint32_t mask);
 
+/* Entries that the device is about to be told of, to where it looks for them. Owner CPU. */
+void nvme_ring_copy_out(struct nvme_ring *r);
+
 /* Has the device posted an entry that was not taken yet? Hard context too: one word of ours decides. */
 static inline bool nvme_ring_pending(const struct nvme_ring *r)
 {
@@ -359,6 +385,8 @@ static inline void nvme_ring_kick(struct nvme_ring *r)
 
 	if (tail == r->sq_told)
 		return;
+	if (OB_UNLIKELY(r->cmb != NULL))
+		nvme_ring_copy_out(r);
 	/* The entries are visible before the device is told of them (§4.1). */
 	if (OB_UNLIKELY(r->shadow_sq != NULL) &&
 	    !nvme_shadow_update(r->shadow_sq, r->event_sq, tail, r->sq_told, r->mask)) {
@@ -409,6 +437,18 @@ int nvme_shutdown_notify(struct nvme *n, uint32_t how);
 /* Identify and ask for queue pairs: what follows each enable. */
 int nvme_configure(struct nvme *n);
 void nvme_set_doorbell_buffers(struct nvme *n);
+
+/* ---- cmb.c ---- */
+
+/* Pure: check what the registers say; @regs_bytes of BAR 0 are registers. 0; -ENOENT there is none; -EIO nonsense. */
+int nvme_cmb_parse(uint32_t cmbloc, uint32_t cmbsz, uint32_t regs_bytes, struct nvme_cmb_place *out);
+/* From now on queues go there, or not. Under n->lock. 0; -EOPNOTSUPP; -ENODEV. */
+int nvme_cmb_use(struct nvme *n, bool on);
+/* After a reset, before the controller is enabled. 0; -EIO it is another one. */
+int nvme_cmb_restore(struct nvme *n);
+/* A place for the submission ring, if that is wanted and there is one; and back. */
+bool nvme_cmb_take(struct nvme *n, struct nvme_ring *r);
+void nvme_cmb_give(struct nvme *n, struct nvme_ring *r);
 
 /* ---- start.c ---- */
 

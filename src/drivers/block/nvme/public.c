@@ -42,6 +42,7 @@ struct call {
 		struct {
 			unsigned slot, action;
 		} firmware;
+		bool on;
 		struct ob_nvme_admin admin;
 		struct ob_nvme_controller controller;
 	};
@@ -507,6 +508,36 @@ int ob_nvme_firmware_download(struct ob_block *block, const void *image, size_t 
 		return ret;
 	if (status != NULL)
 		*status = call->status;
+	ob_free(call);
+	return ret;
+}
+
+/* ---- controller memory buffer ---- */
+
+static int cmb_body(struct call *call)
+{
+	struct nvme *n = call->n;
+	int ret = ob_mutex_lock(&n->lock, call->deadline_ns);
+
+	if (ret != 0)
+		return ret;
+	if (n->state != NVME_LIVE)
+		ret = n->state == NVME_SUSPENDED ? -EBUSY : -ENODEV;
+	else
+		ret = nvme_cmb_use(n, call->on);
+	ob_mutex_unlock(&n->lock);
+	return ret;
+}
+
+int ob_nvme_use_memory_buffer(struct ob_block *block, bool on)
+{
+	struct call *call;
+	int ret = call_new(block, cmb_body, 0, ob_deadline(CALL_NS), &call);
+
+	if (ret != 0)
+		return ret;
+	call->on = on;
+	ret = call_run(&call);
 	ob_free(call);
 	return ret;
 }

@@ -3,7 +3,8 @@
 #include "drivers/block/nvme/nvme.h"
 
 static const struct quirk rows[] = {
-	{0x1b36, 0x0010, OB_ANY, OB_ANY, NULL, NVME_QUIRK_NO_FUA, 0, "QEMU takes FUA and ignores it"},
+	{0x1b36, 0x0010, OB_ANY, OB_ANY, NULL, NVME_QUIRK_NO_FUA | NVME_QUIRK_CMB_AT_BAR, 0,
+	 "QEMU takes FUA and ignores it, and the base of its memory buffer with legacy-cmb"},
 	{0x8086, 0x5845, OB_ANY, OB_ANY, NULL,
 	 NVME_QUIRK_NO_NAMESPACE_LIST | NVME_QUIRK_NO_WRITE_ZEROES | NVME_QUIRK_NO_FUA, 0,
 	 "QEMU before 5.2 lacks the active namespace list"},

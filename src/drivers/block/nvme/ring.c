@@ -23,6 +23,7 @@ int nvme_ring_init(struct nvme *n, struct nvme_ring *r, unsigned qid, uint32_t e
 	r->sq_doorbell = NVME_SQTDBL(qid, n->dstrd);
 	r->cq_doorbell = NVME_CQHDBL(qid, n->dstrd);
 	r->regs = &n->regs;
+	r->sq_address = r->sq_dma.iova.addr;
 	return 0;
 
 free_sq:

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
 #include "tests/conformance/block.h"
@@ -33,6 +34,8 @@ static const struct shape shapes[] = {
 	{"msix-vectors = <0>;", "", OB_COMPLETION_INTERRUPT, 1},
 	{"threaded;", "block-size = <4096>;", OB_COMPLETION_INTERRUPT, 2},
 	{"", "read-only;", OB_COMPLETION_INTERRUPT, 1},
+	{"cmb-size = <0x40000>;", "", OB_COMPLETION_INTERRUPT, 2},
+	{"cmb-size = <0x100000>; legacy-cmb; no-shadow-doorbells;", "", OB_COMPLETION_POLLED, 1},
 };
 
 static void write_tree(int fd, const struct shape *s)
@@ -71,6 +74,9 @@ static void test_shape_passes_the_block_suite(void **state)
 	unlink(path);
 	block = ob_block_find(ob, NULL);
 	assert_non_null(block);
+	/* Its submission queues, then. */
+	if (strstr(s->controller, "cmb-size") != NULL)
+		assert_int_equal(ob_nvme_use_memory_buffer(block, true), 0);
 	if (conform_block(ob, block, &config) != 0)
 		fail_msg("{%s} {%s}", s->controller, s->namespace);
 	ob_block_put(block);
