@@ -111,7 +111,12 @@ int ob_device_enable_dma(struct ob_device *dev, bool enable);
 /** ob_device_reset - function-level reset through the bus. Task. 0; -EOPNOTSUPP; -ENODEV; -ETIMEDOUT */
 int ob_device_reset(struct ob_device *dev);
 
-/** ob_device_is_present - ask something that cannot read all ones (PCI: the vendor id). Not hard context. */
+/**
+ * ob_device_is_present - is it still there, and still the one that was bound?
+ *
+ * Something is asked that cannot read all ones (PCI: the vendor id), and whether the device holds what the bus set up:
+ * one that was without power for a while has lost what it held, and counts as gone. Not hard context.
+ */
 bool ob_device_is_present(struct ob_device *dev);
 
 #ifdef __cplusplus

@@ -135,11 +135,23 @@ static int pci_enable_dma(struct ob_device *dev, bool enable)
 	return 0;
 }
 
+bool pci_is_intact(const struct pci_function *fn)
+{
+	uint32_t before = __atomic_load_n(&fn->reconfigured, __ATOMIC_SEQ_CST);
+	uint32_t decode = __atomic_load_n(&fn->command, __ATOMIC_SEQ_CST) & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
+	uint16_t command = pci_read16(fn, PCI_COMMAND);
+
+	/* What decodes nothing has nothing to lose. */
+	return fn->is_bridge || fn->untouchable || decode == 0 || (command & decode) == decode || (before & 1) != 0 ||
+	       __atomic_load_n(&fn->reconfigured, __ATOMIC_SEQ_CST) != before;
+}
+
+/* The one that was bound, with what it held: after a power cut there is a new one in its place. */
 static bool pci_is_present(struct ob_device *dev)
 {
 	struct pci_function *fn = pci_function_of(dev);
 
-	return pci_read16(fn, PCI_VENDOR_ID) == fn->info.vendor;
+	return pci_read16(fn, PCI_VENDOR_ID) == fn->info.vendor && pci_is_intact(fn);
 }
 
 static void pci_release(struct ob_device *dev)

@@ -117,6 +117,28 @@ static void test_enable_and_disable_switch_decoding_and_master(void **state)
 	fake_pci_close(ob, machine);
 }
 
+static void test_function_without_its_configuration_is_not_the_one_that_was_bound(void **state)
+{
+	struct fake_function *f = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
+	struct ob_device *dev;
+
+	fake_pci_bar(f, 0, 0x1000, 0);
+	fake_pci_set(f, PCI_COMMAND, 2, 0, 0x0547);
+	dev = open_device("0000:00:02.0");
+	assert_true(dev->ops->is_present(dev)); /* nothing was set up yet */
+	assert_int_equal(dev->ops->enable(dev), 0);
+	assert_true(dev->ops->is_present(dev));
+	/* Power went and came back. */
+	fake_pci_set(f, PCI_COMMAND, 2, 0, 0x0547);
+	assert_false(dev->ops->is_present(dev));
+	/* What the bus itself takes away and brings back is no loss. */
+	pci_reconfigure_begin(pci_function_of(dev));
+	assert_true(dev->ops->is_present(dev));
+	pci_reconfigure_end(pci_function_of(dev));
+	assert_false(dev->ops->is_present(dev));
+	fake_pci_close(ob, machine);
+}
+
 static void test_config_write_of_the_command_register_kept_by_later_changes(void **state)
 {
 	struct fake_function *f = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
@@ -443,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_match_rows_more_exact_scores_higher, setup),
 		cmocka_unit_test_setup(test_enable_and_disable_switch_decoding_and_master, setup),
+		cmocka_unit_test_setup(test_function_without_its_configuration_is_not_the_one_that_was_bound, setup),
 		cmocka_unit_test_setup(test_config_write_of_the_command_register_kept_by_later_changes, setup),
 		cmocka_unit_test_setup(test_enable_without_an_address_refused, setup),
 		cmocka_unit_test_setup(test_msix_alloc_programs_masked_entries_and_enables, setup),

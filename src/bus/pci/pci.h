@@ -84,7 +84,8 @@ struct pci_function {
 	unsigned msix_max;                             /* a quirk's limit; 0: none */
 	uint64_t quirks;                               /* PCI_QUIRK_* */
 	struct ob_region region[PCI_BAR_COUNT_DEVICE]; /* len 0: not opened; closed at disable */
-	uint32_t command; /* __atomic: the command register as we want it; changed by pci_command_update() */
+	uint32_t command;      /* __atomic: the command register as we want it; changed by pci_command_update() */
+	uint32_t reconfigured; /* __atomic: odd while the bus itself takes the configuration away and brings it back */
 	struct pci_irq_state irq;
 	struct pci_saved saved; /* of a function without power */
 };
@@ -117,6 +118,21 @@ void pci_quirks_apply(struct pci_function *fn);
 uint32_t pci_host_read(struct pci_host *host, uint16_t bdf, unsigned offset, unsigned size_bytes);
 void pci_host_write(struct pci_host *host, uint16_t bdf, unsigned offset, unsigned size_bytes, uint32_t value);
 unsigned pci_host_config_len(const struct pci_host *host);
+/* The configuration goes now, by what the bus does, and is back: pci_is_intact() does not mind that. */
+static inline void pci_reconfigure_begin(struct pci_function *fn)
+{
+	__atomic_store_n(&fn->reconfigured, __atomic_load_n(&fn->reconfigured, __ATOMIC_RELAXED) | 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void pci_reconfigure_end(struct pci_function *fn)
+{
+	uint32_t count = __atomic_load_n(&fn->reconfigured, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&fn->reconfigured, (count | 1) + 1, __ATOMIC_SEQ_CST);
+}
+
+/* Does it hold what the bus set up? Otherwise it was without power, or it is another one. Any CPU, soft or task. */
+bool pci_is_intact(const struct pci_function *fn);
 /* Clear and set bits of the command register. Any CPU, hard context too: interrupts are masked by it. */
 void pci_command_update(struct pci_function *fn, uint16_t clear, uint16_t set);
 

@@ -53,11 +53,13 @@ int pci_suspend(struct ob_device *dev)
 	pci_save(fn, &fn->saved);
 	pci_command_update(fn, PCI_COMMAND_MASTER, 0);
 	pci_wait_quiet(fn);
+	pci_reconfigure_begin(fn);
 	if (fn->pm == 0)
 		return 0;
 	rc = set_power_state(fn, D3HOT);
 	if (rc != -EIO)
 		return rc;
+	pci_reconfigure_end(fn);
 	/* It has none but D0, then. Its driver may have it back as it was. */
 	return -EOPNOTSUPP;
 }
@@ -71,8 +73,10 @@ int pci_resume(struct ob_device *dev)
 		return 0;
 	if (fn->pm != 0)
 		rc = set_power_state(fn, D0);
-	if (rc == 0)
+	if (rc == 0) {
 		pci_restore(fn, &fn->saved);
+		pci_reconfigure_end(fn);
+	}
 	return rc;
 }
 

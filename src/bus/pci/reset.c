@@ -102,6 +102,7 @@ int pci_reset(struct ob_device *dev)
 		return -ENODEV;
 	by_express = fn->express != 0 && (pci_read32(fn, fn->express + PCIE_DEVCAP) & PCIE_DEVCAP_FLR);
 	pci_save(fn, &saved);
+	pci_reconfigure_begin(fn);
 	/* No new transactions, and the old ones answered: a completion that comes after the reset has no owner. */
 	pci_write(fn, PCI_COMMAND, 2, PCI_COMMAND_INTX_OFF);
 	pci_wait_quiet(fn);
@@ -116,5 +117,6 @@ int pci_reset(struct ob_device *dev)
 		return rc;
 	}
 	pci_restore(fn, &saved);
+	pci_reconfigure_end(fn);
 	return 0;
 }

@@ -410,8 +410,14 @@ static bool still_there(struct pci_function *fn)
 {
 	uint32_t ids = pci_read32(fn, PCI_VENDOR_ID);
 
-	return !device_is_gone(&fn->dev) && (ids & 0xffff) == fn->info.vendor && ids >> 16 == fn->info.device &&
-	       (fn->bridge == NULL || !fn->bridge->lost);
+	if (device_is_gone(&fn->dev) || (ids & 0xffff) != fn->info.vendor || ids >> 16 != fn->info.device ||
+	    (fn->bridge != NULL && fn->bridge->lost))
+		return false;
+	if (pci_is_intact(fn))
+		return true;
+	ob_warn(fn->host->ob, "pci %s: has lost its configuration: it was without power, or is another one",
+		fn->dev.name);
+	return false;
 }
 
 /* Take out what is gone, what is behind a bridge before the bridge. */
