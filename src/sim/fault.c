@@ -14,6 +14,8 @@
 	(SIM_FAULT_BIT(SIM_FAULT_FATAL) | SIM_FAULT_BIT(SIM_FAULT_REMOVE) | SIM_FAULT_BIT(SIM_FAULT_INSERT) | \
 	 SIM_FAULT_BIT(SIM_FAULT_POWER_CUT))
 
+#define OF_DEVICE_MAX 4 /* of each kind in a run */
+
 const struct sim_fault_kind sim_fault_kinds[SIM_FAULT_COUNT] = {
 	[SIM_FAULT_HANG] = {"hang", "a command of an I/O queue is never done; of these", 4, 2, 10},
 	[SIM_FAULT_SLOW] = {"slow", "a command of an I/O queue takes up to 16 ms more; of these", 4, 2, 10},
@@ -80,6 +82,7 @@ void fault_begin(void)
 
 	W.fault_on = 0;
 	W.fault_excuses = 0;
+	W.power_cuts = 0;
 	W.fault_start_ns = W.now_ns;
 	W.fault_commands = W.commands;
 	memset(W.fault_counts, 0, sizeof(W.fault_counts));
@@ -161,8 +164,8 @@ const struct fault_rule *fault_look_at_device(enum sim_fault kind)
 	const struct sim_fault_script *script = W.config.fault_script;
 	bool scripted = false;
 
-	/* By rate it may strike once for each command that was completed; a script has its own conditions. */
-	if (W.fault_commands != W.commands)
+	/* By rate it may strike once for each command that was completed, and not for ever: work has to get done. */
+	if (W.fault_commands != W.commands && W.fault_counts[kind] < OF_DEVICE_MAX)
 		return fault_look(kind, 0, UINT32_MAX);
 	for (unsigned i = 0; script != NULL && i < script->count; i++)
 		scripted |= (script->rules[i].kinds & SIM_FAULT_BIT(kind)) != 0 && W.fault_left[i] > 0 &&
@@ -182,6 +185,11 @@ bool sim_call_fails(const char *call)
 bool sim_fault_possible(enum sim_fault kind)
 {
 	return (W.fault_on & SIM_FAULT_BIT(kind)) != 0;
+}
+
+unsigned sim_power_cuts(void)
+{
+	return W.power_cuts;
 }
 
 unsigned sim_fault_count(enum sim_fault kind)

@@ -203,6 +203,8 @@ static void device_remove(struct sim_device *dev)
 {
 	const struct fault_rule *r;
 
+	dev->cut = NULL;
+	dev->cut_ns = NEVER;
 	model_pci_unplug(&dev->pci);
 	r = dev->port != NULL ? fault_strike(SIM_FAULT_INSERT) : NULL;
 	if (r != NULL)
@@ -219,6 +221,7 @@ static void device_insert(struct sim_device *dev)
 	static const struct fault_rule anew;
 
 	dev->insert_ns = NEVER;
+	W.power_cuts++;
 	dev->stuck_count = 0;
 	dev->ones_until_ns = dev->config_ones_until_ns = 0;
 	if (dev->type->power_cut != NULL)
@@ -234,6 +237,7 @@ static void device_power_cut(struct sim_device *dev)
 
 	dev->cut = NULL;
 	dev->cut_ns = NEVER;
+	W.power_cuts++;
 	dev->type->power_cut(dev, r);
 	model_pci_reset(&dev->pci);
 	model_pci_derive(dev->pci.bus->root);

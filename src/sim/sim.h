@@ -126,7 +126,8 @@ struct sim_device_type; /* sim/model.h */
 struct sim_scenario {
 	const char *name, *help;
 	void (*run)(const struct sim_config *config);
-	uint64_t faults; /* SIM_FAULT_BIT of those that it bears: the swarm draws from them */
+	uint64_t faults;      /* SIM_FAULT_BIT of those that it bears: the swarm draws from them */
+	uint64_t faults_sure; /* … and of those that are in every seed */
 	const struct sim_device_type *const *devices; /* of the machine "sim:", ending with NULL; NULL: one sim_nvme */
 	/*
 	 * For a scenario with a checkpoint, else NULL: what of @config matters before it goes into @shape, which is zero.
@@ -177,6 +178,8 @@ bool sim_call_fails(const char *call);
 bool sim_fault_possible(enum sim_fault kind);
 /** sim_fault_count - how often @kind has struck so far; SIM_FAULT_COUNT: all kinds together */
 unsigned sim_fault_count(enum sim_fault kind);
+/** sim_power_cuts - how often a device came back without what it had not flushed */
+unsigned sim_power_cuts(void);
 /** sim_checkpoint - what comes after this differs from seed to seed; at most once, for a scenario with a shape */
 void sim_checkpoint(void);
 /** sim_leave - end here, with everything standing: what was asked for must have been answered, no more is checked */

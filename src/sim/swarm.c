@@ -27,22 +27,23 @@ static void vary(uint64_t seed, struct sim_config *c)
 }
 
 /* Few at a time, so that one does not hide what another would show; in one seed of eight none at all. */
-static void vary_faults(uint64_t bears, uint64_t seed, struct sim_config *c)
+static void vary_faults(const struct sim_scenario *scenario, uint64_t seed, struct sim_config *c)
 {
 	uint64_t x = seed ^ 0xfa017fa017fa017full;
 
-	if (random_one_in(&x, 8))
+	if (random_one_in(&x, 8) && scenario->faults_sure == 0)
 		return;
 	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
 		const struct sim_fault_kind *kind = &sim_fault_kinds[i];
 		uint64_t own = random_next(&x);
 
-		if ((bears & SIM_FAULT_BIT(i)) != 0 && random_one_in(&own, kind->seeds))
+		if ((scenario->faults & SIM_FAULT_BIT(i)) != 0 &&
+		    (random_one_in(&own, kind->seeds) || (scenario->faults_sure & SIM_FAULT_BIT(i)) != 0))
 			c->fault_one_in[i] = kind->rate + (unsigned)random_below(&own, kind->span);
 	}
 	c->slot = c->fault_one_in[SIM_FAULT_REMOVE] > 0 && c->fault_one_in[SIM_FAULT_INSERT] > 0;
 	c->slot |= c->fault_one_in[SIM_FAULT_POWER_CUT] > 0;
-	c->lossy = c->fault_one_in[SIM_FAULT_POWER_CUT] > 0;
+	c->lossy = c->slot;
 	/* An admin command may take ten seconds, a controller two minutes to get ready: many waits are no hang. */
 	if (c->time_max_ns == 0)
 		c->time_max_ns = 3000 * OB_NS_PER_S;
@@ -54,7 +55,7 @@ void sim_swarm(const struct sim_scenario *scenario, uint64_t seed, struct sim_co
 {
 	vary(seed, c);
 	if (scenario->faults != 0)
-		vary_faults(scenario->faults, seed, c);
+		vary_faults(scenario, seed, c);
 	if (scenario->shape != NULL) {
 		struct sim_config of_shape = *c;
 

@@ -294,6 +294,7 @@ struct world {
 	uint64_t fault_due_ns;             /* a line of the script waits for this time */
 	uint64_t fault_start_ns;           /* which times in the script count from */
 	uint64_t fault_commands;           /* when faults of the whole device were last looked at */
+	unsigned power_cuts;               /* that are over */
 	unsigned fault_excuses;            /* FAULT_EXCUSE_* */
 
 	const void *requests[REQUEST_MAX];
