@@ -35,15 +35,15 @@ int qemu_ram_init(struct qemu_ram *ram, int fd, uint64_t len_bytes)
 	ret = -pthread_mutex_init(&ram->lock, NULL);
 	if (ret < 0)
 		goto unmap;
-	ret = qemu_arena_add(&ram->arena, FIRST_USED_BYTE, ram->low_bytes - FIRST_USED_BYTE);
+	ret = machine_arena_add(&ram->arena, FIRST_USED_BYTE, ram->low_bytes - FIRST_USED_BYTE);
 	if (ret == 0)
-		ret = qemu_arena_add(&ram->arena, HIGH_BASE, len_bytes - ram->low_bytes);
+		ret = machine_arena_add(&ram->arena, HIGH_BASE, len_bytes - ram->low_bytes);
 	if (ret < 0)
 		goto destroy_lock;
 	return 0;
 
 destroy_lock:
-	qemu_arena_fini(&ram->arena);
+	machine_arena_fini(&ram->arena);
 	pthread_mutex_destroy(&ram->lock);
 unmap:
 	munmap(base, len_bytes);
@@ -54,7 +54,7 @@ close_fd:
 
 void qemu_ram_fini(struct qemu_ram *ram)
 {
-	qemu_arena_fini(&ram->arena);
+	machine_arena_fini(&ram->arena);
 	pthread_mutex_destroy(&ram->lock);
 	munmap(ram->base, ram->len_bytes);
 	qemu_io_close(&ram->fd);
@@ -78,7 +78,7 @@ int qemu_ram_alloc(struct qemu_ram *ram, size_t len_bytes, size_t align_bytes, s
 		return -ENOMEM;
 	len_bytes = ALIGN_UP(len_bytes, (size_t)PAGE_BYTES);
 	pthread_mutex_lock(&ram->lock);
-	ret = qemu_arena_alloc(&ram->arena, len_bytes, MAX(align_bytes, PAGE_BYTES), &iova);
+	ret = machine_arena_alloc(&ram->arena, len_bytes, MAX(align_bytes, PAGE_BYTES), &iova);
 	pthread_mutex_unlock(&ram->lock);
 	if (ret < 0)
 		return ret;
@@ -95,7 +95,7 @@ int qemu_ram_alloc(struct qemu_ram *ram, size_t len_bytes, size_t align_bytes, s
 void qemu_ram_free(struct qemu_ram *ram, struct machine_dma_memory *memory)
 {
 	pthread_mutex_lock(&ram->lock);
-	qemu_arena_free(&ram->arena, memory->iova, memory->len_bytes);
+	machine_arena_free(&ram->arena, memory->iova, memory->len_bytes);
 	pthread_mutex_unlock(&ram->lock);
 	*memory = (struct machine_dma_memory){0};
 }

@@ -8,8 +8,8 @@
 
 #include <pthread.h>
 
+#include "machine/arena.h"
 #include "machine/machine.h"
-#include "machine/qemu/arena.h"
 
 #define QEMU_RAM_MAX_BYTES (64 * OB_GIB) /* keeps clear of the 64-bit PCI window, see host.h */
 
@@ -18,7 +18,7 @@ struct qemu_ram {
 	uint8_t *base;
 	uint64_t len_bytes, low_bytes; /* low_bytes are below 4 GiB, the rest starts at 4 GiB */
 	pthread_mutex_t lock;
-	struct qemu_arena arena; /* of the devices' addresses */
+	struct machine_arena arena; /* of the devices' addresses */
 };
 
 /* Takes over @fd, a file of @len_bytes, also when it fails. 0; negative errno. */

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "machine/qemu/arena.h"
+#include "machine/arena.h"
 #include "tests/random.h"
 
 #define PAGE       4096ull
@@ -63,12 +63,12 @@ static bool fits(const uint8_t *pages, size_t page_count, uint64_t base, uint64_
 	return false;
 }
 
-static void take(struct qemu_arena *a, struct shadow *s, struct random *rng)
+static void take(struct machine_arena *a, struct shadow *s, struct random *rng)
 {
 	uint64_t len_bytes = random_size(rng, 64) * PAGE, align = PAGE << random_below(rng, 7), base;
 	bool room = fits(s->low, LOW_PAGES, 0, len_bytes, align) ||
 		    fits(s->high, HIGH_PAGES, HIGH_BASE, len_bytes, align);
-	int ret = qemu_arena_alloc(a, len_bytes, align, &base);
+	int ret = machine_arena_alloc(a, len_bytes, align, &base);
 
 	assert_int_equal(ret, room ? 0 : -ENOMEM);
 	if (ret < 0)
@@ -81,11 +81,11 @@ static void take(struct qemu_arena *a, struct shadow *s, struct random *rng)
 	s->range[s->count++] = (struct range){base, len_bytes};
 }
 
-static void give(struct qemu_arena *a, struct shadow *s, size_t i)
+static void give(struct machine_arena *a, struct shadow *s, size_t i)
 {
 	struct range r = s->range[i];
 
-	qemu_arena_free(a, r.base, r.len_bytes);
+	machine_arena_free(a, r.base, r.len_bytes);
 	for (uint64_t p = r.base; p < r.base + r.len_bytes; p += PAGE)
 		*page_of(s, p) = 0;
 	s->range[i] = s->range[--s->count];
@@ -94,13 +94,13 @@ static void give(struct qemu_arena *a, struct shadow *s, size_t i)
 static void test_arena_random_use_matches_shadow(void **state)
 {
 	struct random rng = {.state = 7};
-	struct qemu_arena a = {0};
+	struct machine_arena a = {0};
 	struct shadow *s = calloc(1, sizeof(*s));
 
 	assert_non_null(s);
 	s->low[0] = 1; /* the arena starts at page 1 */
-	assert_int_equal(qemu_arena_add(&a, PAGE, (LOW_PAGES - 1) * PAGE), 0);
-	assert_int_equal(qemu_arena_add(&a, HIGH_BASE, HIGH_PAGES * PAGE), 0);
+	assert_int_equal(machine_arena_add(&a, PAGE, (LOW_PAGES - 1) * PAGE), 0);
+	assert_int_equal(machine_arena_add(&a, HIGH_BASE, HIGH_PAGES * PAGE), 0);
 	for (unsigned step = 0; step < STEPS; step++) {
 		if (s->count == 0 || (s->count < RANGES_MAX && random_percent(&rng, 52)))
 			take(&a, s, &rng);
@@ -116,23 +116,23 @@ static void test_arena_random_use_matches_shadow(void **state)
 	assert_int_equal(a.free[0].len_bytes, (LOW_PAGES - 1) * PAGE);
 	assert_int_equal(a.free[1].len_bytes, HIGH_PAGES * PAGE);
 	assert_int_equal(a.allocated_bytes, 0);
-	qemu_arena_fini(&a);
+	machine_arena_fini(&a);
 	free(s);
 }
 
 static void test_arena_whole_range_is_usable(void **state)
 {
-	struct qemu_arena a = {0};
+	struct machine_arena a = {0};
 	uint64_t base;
 
-	assert_int_equal(qemu_arena_add(&a, 16 * PAGE, 16 * PAGE), 0);
-	assert_int_equal(qemu_arena_alloc(&a, 17 * PAGE, PAGE, &base), -ENOMEM);
-	assert_int_equal(qemu_arena_alloc(&a, 16 * PAGE, 16 * PAGE, &base), 0);
+	assert_int_equal(machine_arena_add(&a, 16 * PAGE, 16 * PAGE), 0);
+	assert_int_equal(machine_arena_alloc(&a, 17 * PAGE, PAGE, &base), -ENOMEM);
+	assert_int_equal(machine_arena_alloc(&a, 16 * PAGE, 16 * PAGE, &base), 0);
 	assert_int_equal(base, 16 * PAGE);
-	assert_int_equal(qemu_arena_alloc(&a, PAGE, PAGE, &base), -ENOMEM);
-	qemu_arena_free(&a, 16 * PAGE, 16 * PAGE);
-	assert_int_equal(qemu_arena_alloc(&a, PAGE, 32 * PAGE, &base), -ENOMEM);
-	qemu_arena_fini(&a);
+	assert_int_equal(machine_arena_alloc(&a, PAGE, PAGE, &base), -ENOMEM);
+	machine_arena_free(&a, 16 * PAGE, 16 * PAGE);
+	assert_int_equal(machine_arena_alloc(&a, PAGE, 32 * PAGE, &base), -ENOMEM);
+	machine_arena_fini(&a);
 }
 
 int main(void)

@@ -6,21 +6,21 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "machine/qemu/arena.h"
+#include "machine/arena.h"
 
-static uint64_t extent_end(const struct qemu_extent *e)
+static uint64_t extent_end(const struct machine_extent *e)
 {
 	return e->base + e->len_bytes;
 }
 
 /*
- * Each range that is out splits free space once more at most, so with this much room neither qemu_arena_alloc() nor
- * qemu_arena_free() of what is out then has to grow the table.
+ * Each range that is out splits free space once more at most, so with this much room neither machine_arena_alloc() nor
+ * machine_arena_free() of what is out then has to grow the table.
  */
-static int reserve(struct qemu_arena *a, size_t added_count, size_t allocated_count)
+static int reserve(struct machine_arena *a, size_t added_count, size_t allocated_count)
 {
 	size_t need = added_count + allocated_count + 1, capacity = MAX(a->capacity, 16u);
-	struct qemu_extent *table;
+	struct machine_extent *table;
 
 	if (need <= a->capacity)
 		return 0;
@@ -34,22 +34,22 @@ static int reserve(struct qemu_arena *a, size_t added_count, size_t allocated_co
 	return 0;
 }
 
-static void remove_at(struct qemu_arena *a, size_t i)
+static void remove_at(struct machine_arena *a, size_t i)
 {
 	memmove(&a->free[i], &a->free[i + 1], (a->free_count - i - 1) * sizeof(a->free[0]));
 	a->free_count--;
 }
 
-static void insert_at(struct qemu_arena *a, size_t i, uint64_t base, uint64_t len_bytes)
+static void insert_at(struct machine_arena *a, size_t i, uint64_t base, uint64_t len_bytes)
 {
 	assert(a->free_count < a->capacity);
 	memmove(&a->free[i + 1], &a->free[i], (a->free_count - i) * sizeof(a->free[0]));
-	a->free[i] = (struct qemu_extent){.base = base, .len_bytes = len_bytes};
+	a->free[i] = (struct machine_extent){.base = base, .len_bytes = len_bytes};
 	a->free_count++;
 }
 
 /* Put a range into the table, merged with its neighbours. */
-static void give(struct qemu_arena *a, uint64_t base, uint64_t len_bytes)
+static void give(struct machine_arena *a, uint64_t base, uint64_t len_bytes)
 {
 	size_t i = 0;
 
@@ -71,7 +71,7 @@ static void give(struct qemu_arena *a, uint64_t base, uint64_t len_bytes)
 	}
 }
 
-int qemu_arena_add(struct qemu_arena *a, uint64_t base, uint64_t len_bytes)
+int machine_arena_add(struct machine_arena *a, uint64_t base, uint64_t len_bytes)
 {
 	int ret = reserve(a, a->added_count + 1, a->allocated_count);
 
@@ -83,7 +83,7 @@ int qemu_arena_add(struct qemu_arena *a, uint64_t base, uint64_t len_bytes)
 	return 0;
 }
 
-int qemu_arena_alloc(struct qemu_arena *a, uint64_t len_bytes, uint64_t align_bytes, uint64_t *base)
+int machine_arena_alloc(struct machine_arena *a, uint64_t len_bytes, uint64_t align_bytes, uint64_t *base)
 {
 	int ret = reserve(a, a->added_count, a->allocated_count + 1);
 
@@ -91,7 +91,7 @@ int qemu_arena_alloc(struct qemu_arena *a, uint64_t len_bytes, uint64_t align_by
 	if (ret < 0)
 		return ret;
 	for (size_t i = 0; i < a->free_count; i++) {
-		struct qemu_extent *e = &a->free[i];
+		struct machine_extent *e = &a->free[i];
 		uint64_t gap = ALIGN_UP(e->base, align_bytes) - e->base, end = extent_end(e);
 
 		if (gap > e->len_bytes || e->len_bytes - gap < len_bytes)
@@ -109,7 +109,7 @@ int qemu_arena_alloc(struct qemu_arena *a, uint64_t len_bytes, uint64_t align_by
 	return -ENOMEM;
 }
 
-void qemu_arena_free(struct qemu_arena *a, uint64_t base, uint64_t len_bytes)
+void machine_arena_free(struct machine_arena *a, uint64_t base, uint64_t len_bytes)
 {
 	assert(a->allocated_count > 0 && a->allocated_bytes >= len_bytes);
 	give(a, base, len_bytes);
@@ -117,8 +117,8 @@ void qemu_arena_free(struct qemu_arena *a, uint64_t base, uint64_t len_bytes)
 	a->allocated_bytes -= len_bytes;
 }
 
-void qemu_arena_fini(struct qemu_arena *a)
+void machine_arena_fini(struct machine_arena *a)
 {
 	free(a->free);
-	*a = (struct qemu_arena){0};
+	*a = (struct machine_arena){0};
 }
