@@ -386,6 +386,11 @@ static const struct machine_bus *tm_buses(struct machine *m)
 	return test_buses;
 }
 
+static void tm_release(struct machine *m, const char *device)
+{
+	COUNT(test_setup.releases, 1);
+}
+
 static void tm_shutdown(struct machine *m)
 {
 	COUNT(test_setup.shutdowns, 1);
@@ -519,6 +524,7 @@ static int tm_command(struct machine *m, const char *command, char **reply, uint
 static const struct machine_ops plain_ops = {
 	.shutdown = tm_shutdown,
 	.close = tm_close,
+	.release = tm_release,
 	.buses = tm_buses,
 	.dma_alloc = tm_dma_alloc,
 	.dma_free = tm_dma_free,
@@ -529,6 +535,7 @@ static const struct machine_ops plain_ops = {
 static const struct machine_ops iommu_ops = {
 	.shutdown = tm_shutdown,
 	.close = tm_close,
+	.release = tm_release,
 	.buses = tm_buses,
 	.dma_alloc = tm_dma_alloc,
 	.dma_free = tm_dma_free,
@@ -538,6 +545,7 @@ static const struct machine_ops iommu_ops = {
 
 static const struct machine_ops no_shutdown_ops = {
 	.close = tm_close,
+	.release = tm_release,
 	.buses = tm_buses,
 	.dma_alloc = tm_dma_alloc,
 	.dma_free = tm_dma_free,
@@ -602,6 +610,11 @@ struct test_device *test_device_of(struct ob_machine *machine, const char *name)
 	assert_non_null(dev);
 	ob_device_put(dev);
 	return to_test(dev);
+}
+
+void test_machine_removal(struct ob_machine *machine, const char *device, enum machine_removal how)
+{
+	machine->m->on_removal(machine->m, device, how, "the test wants it");
 }
 
 void test_machine_kill(struct ob_machine *machine, const char *why)

@@ -36,7 +36,7 @@ struct test_setup {
 	bool own_line_fds; /* each device on an INTx line has an eventfd of its own */
 	int scan_error, grant_error;
 	/* what happened; __atomic */
-	unsigned dma_live, grants_live, opens, shutdowns, closes, forgets;
+	unsigned dma_live, grants_live, opens, shutdowns, closes, forgets, releases;
 };
 extern struct test_setup test_setup;
 
@@ -94,6 +94,8 @@ int test_open(struct ob *ob, unsigned flags, struct ob_machine **out);
 struct test_machine *test_machine_of(struct ob_machine *machine);
 /* Not held; valid while it is in the machine. */
 struct test_device *test_device_of(struct ob_machine *machine, const char *name);
+/* The far side says that a device leaves. Any thread. */
+void test_machine_removal(struct ob_machine *machine, const char *device, enum machine_removal how);
 /* The far side dies. Any thread. */
 void test_machine_kill(struct ob_machine *machine, const char *why);
 

@@ -182,7 +182,16 @@ int device_shutdown(struct ob_device *dev, uint64_t deadline_ns)
 	return take_away(dev, TAKE_AT_ONCE, deadline_ns);
 }
 
-/* ---- removal of a device that is gone ---- */
+/* ---- removal of a device that is gone, or is to go ---- */
+
+/* Nobody drives it any more: the machine may let go of it. */
+static void let_go(struct ob_device *dev)
+{
+	struct machine *m = device_machine(dev);
+
+	if (m->ops->release != NULL)
+		m->ops->release(m, dev->name);
+}
 
 static void gone_task(void *arg)
 {
@@ -192,6 +201,8 @@ static void gone_task(void *arg)
 
 	if (rc != 0)
 		ob_err(machine->ob, "%s: gone, but it cannot be taken away: %s", dev->name, strerror(-rc));
+	else
+		let_go(dev);
 	ob_device_put(dev);
 	machine_job_end(machine);
 }
@@ -203,6 +214,33 @@ void device_gone_work(struct ob_work *work)
 	/* The reference and the job of ob_device_mark_gone() go to the task. Without memory for one: again in the next
 	 * turn. */
 	if (ob_task_spawn(ob_device_cpu(dev), "device-gone", gone_task, dev, NULL) != 0)
+		ob_cpu_post(ob_device_cpu(dev), work);
+}
+
+static void leave_task(void *arg)
+{
+	struct ob_device *dev = arg;
+	struct ob_machine *machine = dev->machine;
+	int rc = device_shutdown(dev, ob_deadline(DEVICE_BIND_TIMEOUT_NS));
+
+	if (rc != 0) {
+		/* Whoever asked may ask again. */
+		ob_err(machine->ob, "%s: cannot leave: %s", dev->name, strerror(-rc));
+	} else {
+		device_set_gone(dev);
+		__atomic_store_n(&dev->state, (int)OB_DEVICE_GONE, __ATOMIC_RELEASE);
+		let_go(dev);
+	}
+	__atomic_store_n(&dev->leaving, false, __ATOMIC_RELEASE);
+	ob_device_put(dev);
+	machine_job_end(machine);
+}
+
+void device_leave_work(struct ob_work *work)
+{
+	struct ob_device *dev = container_of(work, struct ob_device, leave_work);
+
+	if (ob_task_spawn(ob_device_cpu(dev), "device-leave", leave_task, dev, NULL) != 0)
 		ob_cpu_post(ob_device_cpu(dev), work);
 }
 

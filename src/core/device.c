@@ -34,6 +34,7 @@ void device_init(struct ob_device *dev, const struct bus_ops *ops, struct ob_mac
 	dev->state = OB_DEVICE_FOUND;
 	dev->dma_index = -1;
 	ob_work_init(&dev->gone_work, device_gone_work);
+	ob_work_init(&dev->leave_work, device_leave_work);
 	ob_mutex_init(&dev->lock, "device");
 }
 
@@ -243,6 +244,19 @@ void ob_device_mark_gone(struct ob_device *dev, const char *why)
 	/* Only the first comes here, so the work is idle. It holds the device until its task ends. */
 	ob_device_get(dev);
 	ob_cpu_post(ob_device_cpu(dev), &dev->gone_work);
+}
+
+void device_leave(struct ob_device *dev, const char *why)
+{
+	machine_job_begin(dev->machine);
+	if (device_is_gone(dev) || __atomic_exchange_n(&dev->leaving, true, __ATOMIC_ACQ_REL)) {
+		machine_job_end(dev->machine);
+		return;
+	}
+	ob_warn(dev->machine->ob, "%s: leaves: %s", dev->name, why);
+	/* Nobody else posts the work while the device is leaving. It holds the device until its task ends. */
+	ob_device_get(dev);
+	ob_cpu_post(ob_device_cpu(dev), &dev->leave_work);
 }
 
 /* ---- what a device is ---- */

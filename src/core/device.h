@@ -71,6 +71,8 @@ struct ob_device {
 	struct list dma;      /* coherent allocations, for the leak check */
 	struct ob_dma_stats dma_stats;
 	struct ob_work gone_work;
+	struct ob_work leave_work;
+	bool leaving;              /* __atomic: an orderly removal is under way */
 	bool bind_tried;           /* a rescan binds only what is new */
 	bool was_shut;             /* its driver's shutdown ran: offline until it is unbound; under lock */
 	bool suspended;            /* its driver is; CPU 0 */

@@ -488,6 +488,62 @@ static void test_shutdown_of_a_used_device_leaves_it_offline(void **state)
 	sample_finish(ob);
 }
 
+static bool is_released(void *arg)
+{
+	return __atomic_load_n(&test_setup.releases, __ATOMIC_ACQUIRE) == *(unsigned *)arg;
+}
+
+static void test_removal_that_was_asked_for_shuts_down_and_lets_go(void **state)
+{
+	struct ob *ob = sample_start(1);
+	struct ob_machine *machine;
+	struct ob_device *dev;
+	unsigned want = 1;
+
+	test_add("a", 0x1234, 1, 2);
+	assert_int_equal(test_open(ob, 0, &machine), 0);
+	dev = ob_device_find(machine, "a");
+	test_machine_removal(machine, "b", MACHINE_REMOVAL_ASKED);
+	/* While it is used it stays, and whoever asked asks again. */
+	machine->drain_ns = 20 * OB_NS_PER_MS;
+	assert_true(ob_device_get_online(dev));
+	test_machine_removal(machine, "a", MACHINE_REMOVAL_ASKED);
+	test_machine_removal(machine, "a", MACHINE_REMOVAL_ASKED);
+	assert_false(test_wait_until(ob, is_released, &want, 200));
+	assert_true(test_logged("a: cannot leave", NULL));
+	assert_int_equal(seen.removes, 0);
+	ob_device_put_online(dev);
+	test_machine_removal(machine, "a", MACHINE_REMOVAL_ASKED);
+	assert_true(test_wait_until(ob, is_released, &want, 2000));
+	assert_int_equal(seen.removes, 1);
+	assert_int_equal(ob_device_state(dev), OB_DEVICE_GONE);
+	assert_false(ob_device_get_online(dev));
+	/* Once it has left, nothing more comes of it. */
+	test_machine_removal(machine, "a", MACHINE_REMOVAL_ASKED);
+	test_machine_removal(machine, "a", MACHINE_REMOVAL_GONE);
+	ob_cpu_turn(ob_cpu_get(ob, 0), 0);
+	assert_int_equal(test_setup.releases, 1);
+	ob_device_put(dev);
+	ob_machine_close(machine);
+	sample_finish(ob);
+}
+
+static void test_removal_of_what_is_gone_lets_go_after_the_driver(void **state)
+{
+	struct ob *ob = sample_start(1);
+	struct ob_machine *machine;
+	unsigned want = 1;
+
+	test_add("a", 0x1234, 1, 2);
+	assert_int_equal(test_open(ob, 0, &machine), 0);
+	test_machine_removal(machine, "a", MACHINE_REMOVAL_GONE);
+	assert_int_equal(test_setup.releases, 0);
+	assert_true(test_wait_until(ob, is_released, &want, 2000));
+	assert_int_equal(seen.removes, 1);
+	ob_machine_close(machine);
+	sample_finish(ob);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -504,6 +560,8 @@ int main(void)
 		cmocka_unit_test(test_get_online_against_mark_gone_never_sees_a_removed_driver),
 		cmocka_unit_test(test_unbind_waits_for_uses_and_gives_up_in_time),
 		cmocka_unit_test(test_shutdown_of_a_used_device_leaves_it_offline),
+		cmocka_unit_test(test_removal_that_was_asked_for_shuts_down_and_lets_go),
+		cmocka_unit_test(test_removal_of_what_is_gone_lets_go_after_the_driver),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

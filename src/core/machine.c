@@ -316,6 +316,20 @@ static void machine_on_dead(struct machine *m, const char *why)
 	machine_die(m->core, why);
 }
 
+/* Any thread that is not inside a call of the machine. */
+static void machine_on_removal(struct machine *m, const char *device, enum machine_removal how, const char *why)
+{
+	struct ob_device *dev = ob_device_find(m->core, device);
+
+	if (dev == NULL)
+		return; /* it was not found yet, or is removed already */
+	if (how == MACHINE_REMOVAL_GONE)
+		ob_device_mark_gone(dev, why);
+	else
+		device_leave(dev, why);
+	ob_device_put(dev);
+}
+
 /* ---- open ---- */
 
 static struct ob_machine *machine_create(struct ob *ob, const char *uri, unsigned flags)
@@ -372,6 +386,7 @@ int machine_open(struct ob *ob, const struct machine_type *type, const char *uri
 	m->core = machine;
 	/* It may have died before it knew whom to tell: then it has left the flag. */
 	__atomic_store_n(&m->on_dead, machine_on_dead, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&m->on_removal, machine_on_removal, __ATOMIC_RELEASE);
 	if (OB_READ_ONCE(m->dead))
 		machine_on_dead(m, "it died as it was opened");
 	ob_lock(&ob->lock);

@@ -87,6 +87,8 @@ int machine_run_task(struct ob_machine *machine, struct ob_device *dev, const ch
 bool device_is_gone(const struct ob_device *dev);
 /* Offline and gone without a removal; true for the first to say so. Any context. */
 bool device_set_gone(struct ob_device *dev);
+/* An orderly removal while the device still works: shut down, unbound, then gone. Any context. */
+void device_leave(struct ob_device *dev, const char *why);
 void device_set_online(struct ob_device *dev);
 void device_set_offline(struct ob_device *dev);
 /* Uses that are held now. */
@@ -104,8 +106,9 @@ int device_unbind(struct ob_device *dev, uint64_t deadline_ns);
 int device_unbind_for_good(struct ob_device *dev, uint64_t deadline_ns);
 /* The driver's shutdown first. Should users keep it bound all the same, it stays offline until it is unbound. */
 int device_shutdown(struct ob_device *dev, uint64_t deadline_ns);
-/* Work of dev->gone_work. */
+/* Works of dev->gone_work and dev->leave_work. */
 void device_gone_work(struct ob_work *work);
+void device_leave_work(struct ob_work *work);
 
 /* ---- suspend.c: tasks of CPU 0 ---- */
 

@@ -84,6 +84,12 @@ struct machine_dma_memory {
 	void *cookie;
 };
 
+/* How a device leaves. */
+enum machine_removal {
+	MACHINE_REMOVAL_ASKED, /* somebody wants it back; until it is released it works */
+	MACHINE_REMOVAL_GONE,  /* it does not answer any more */
+};
+
 /*
  * All calls are thread-safe unless said otherwise. Every call ends: a machine has a deadline on what it talks to, and
  * once that passed or the far side is dead everything answers -ENODEV, reads all ones.
@@ -102,6 +108,12 @@ struct machine_ops {
 	void (*close)(struct machine *m);
 	/* The buses, ending with MACHINE_BUS_END; the machine's memory, for its life. */
 	const struct machine_bus *(*buses)(struct machine *m);
+
+	/*
+	 * The driver is off this device, which is to leave: let it go. All that is asked of it from now on is answered
+	 * as for one that is gone. NULL: nothing to be done.
+	 */
+	void (*release)(struct machine *m, const char *device);
 
 	/* One access of 1, 2, 4 or 8 bytes. Reads order after earlier writes; writes may be posted. */
 	uint64_t (*read)(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes);
@@ -125,7 +137,8 @@ struct machine_ops {
 	int (*dma_import)(struct machine *m, void *base, size_t len_bytes, struct machine_dma_memory *out);
 	/*
 	 * An IOMMU's view: map for one device with rights, giving the device's own address; again for the same memory:
-	 * widen the rights, keep the address. NULL: .iova serves all.
+	 * widen the rights. The address may change by that; the earlier one serves too, until the revoke, which ends
+	 * all. NULL: .iova serves all.
 	 */
 	int (*dma_grant)(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory,
 			 unsigned rights, uint64_t *iova);
@@ -155,6 +168,8 @@ struct machine {
 	bool dead; /* OB_READ_ONCE: the far side is gone; everything answers -ENODEV */
 	/* core sets it: the machine died (any thread). */
 	void (*on_dead)(struct machine *m, const char *why);
+	/* core sets it: @device, by its name, is to leave or has left (any thread but those that are inside a call). */
+	void (*on_removal)(struct machine *m, const char *device, enum machine_removal how, const char *why);
 	void *core;
 };
 
