@@ -30,6 +30,7 @@ static const char help_options[] =
 	"  -M, --machine URI   what provides the hardware (default: $OUTBOARD_MACHINE, else model:)\n"
 	"        model:                       models inside this process\n"
 	"        qemu:q35?nvme=disk.img       a QEMU that is started for its devices\n"
+	"        vfio:0000:01:00.0            a device of this computer that vfio-pci holds\n"
 	"      --qemu-arg ARG  one more argument for QEMU; may be repeated\n"
 	"  -v, --verbose       say more; twice: debug\n"
 	"  -q, --quiet         no progress, no warnings\n"

@@ -6,10 +6,12 @@
 #include "machine/machine.h"
 #include "machine/model/model_machine.h"
 #include "machine/qemu/qemu.h"
+#include "machine/vfio/vfio.h"
 
 const struct machine_type *const machine_types[] = {
 	&model_machine_type,
 	&qemu_machine_type,
+	&vfio_machine_type,
 	NULL,
 };
 
