@@ -4,6 +4,7 @@
  * device's side of the manual and shares nothing else with the driver.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "ferry.h"
 #include "sim/device.h"
@@ -165,10 +166,48 @@ static int ferry_create(struct sim_device *dev, struct model_pci_bus *bus, uint8
 	return model_pci_add_msix(&dev->pci, 1, 2, 0, 2048);
 }
 
+/* ---- in words, for reports and pictures ---- */
+
+static void ferry_describe(struct sim_device *dev, char *text, size_t size)
+{
+	const struct ferry_model *m = of(dev);
+
+	snprintf(text, size, "%s, %s; ring of %u entries, head %u, tail %u", m->control & FERRY_RUN ? "runs" : "halted",
+		 m->busy ? "copies" : "idle", m->size, m->head, m->tail);
+}
+
+static bool ferry_register_name(struct sim_device *dev, unsigned bar, uint64_t offset, char *text, size_t size)
+{
+	static const char *const names[FERRY_TAIL + 1] = {
+		[FERRY_ID] = "ID",     [FERRY_CONTROL] = "CONTROL", [FERRY_STATUS] = "STATUS",
+		[FERRY_SIZE] = "SIZE", [FERRY_RING] = "RING",       [FERRY_TAIL] = "TAIL",
+	};
+
+	if (bar != 0 || offset > FERRY_TAIL || names[offset] == NULL)
+		return false;
+	snprintf(text, size, "%s", names[offset]);
+	return true;
+}
+
+static bool ferry_memory_name(struct sim_device *dev, uint64_t iova, char *text, size_t size)
+{
+	const struct ferry_model *m = of(dev);
+	uint64_t offset = iova - m->ring;
+
+	if (m->size == 0 || offset >= m->size * sizeof(struct ferry_entry))
+		return false;
+	snprintf(text, size, "ring[%u]%s", (unsigned)(offset / sizeof(struct ferry_entry)),
+		 offset % sizeof(struct ferry_entry) == offsetof(struct ferry_entry, status) ? ".status" : "");
+	return true;
+}
+
 const struct sim_device_type ferry_type = {
 	.name = "ferry",
 	.help = "copies memory",
 	.create = ferry_create,
 	.run = ferry_run,
 	.event = ferry_event,
+	.describe = ferry_describe,
+	.register_name = ferry_register_name,
+	.memory_name = ferry_memory_name,
 };

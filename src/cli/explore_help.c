@@ -31,6 +31,8 @@ const char explore_help[] =
 	"      --replay-file F   run what --minimise wrote\n"
 	"      --replay-check N  run every Nth seed twice and compare the traces\n"
 	"      --coverage FILE   the driver's sources, with what was not reached marked\n"
+	"      --picture FILE    of the first failing run, or the one of --replay, what led there as a drawing (SVG)\n"
+	"      --picture-events N  as many of the last events (default 120)\n"
 	"      --trace           a line for each run\n"
 	"      --json            for programs\n"
 	"\n"

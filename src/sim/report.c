@@ -146,10 +146,14 @@ static char *place_of(char *line, uint32_t *pc)
 	return *end == '\0' ? at : NULL;
 }
 
-static void put(struct sim_result *result, size_t *len, const char *line, const char *name)
+/* In a stack a place stands with all that was inlined, behind a step alone and in brackets. */
+static void put(struct sim_result *result, size_t *len, const char *line, const struct symbol *symbol)
 {
+	bool stack = strcmp(line, "    ") == 0;
+	const char *name = symbol == NULL ? "" : stack ? symbol->all : symbol->place;
 	size_t room = sizeof(result->report) - *len;
-	int n = snprintf(result->report + *len, room, "%s%s\n", line, name);
+	int n = snprintf(result->report + *len, room, "%s%s%s%s\n", line, symbol == NULL || stack ? "" : "(", name,
+			 symbol == NULL || stack ? "" : ")");
 
 	*len = MIN(*len + (size_t)MAX(n, 0), sizeof(result->report) - 1);
 }
@@ -173,12 +177,10 @@ void sim_report_symbols(struct sim_result *result)
 		char *at = next < count ? place_of(line, &pc) : NULL;
 
 		if (at == NULL) {
-			put(result, &len, line, "");
+			put(result, &len, line, NULL);
 			continue;
 		}
 		*at = '\0';
-		/* In a stack with all that was inlined, in a step the place alone. */
-		put(result, &len, line, strcmp(line, "    ") == 0 ? symbols[next].all : symbols[next].place);
-		next++;
+		put(result, &len, line, &symbols[next++]);
 	}
 }

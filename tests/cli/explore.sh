@@ -158,6 +158,25 @@ json "d['reports'][0]['report'].startswith('garbage: the device calls itself ??'
 want 0 "$planted" fine --seeds 50 --json
 json "d['reports'] == [] and d['summary']['rules'] == {}"
 
+# ---- pictures ----
+svg() { # file, what is in it
+	check "$1 is well formed" python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' "$1"
+	check "$1 shows $2" grep -q ">$2<" "$1"
+}
+want 1 "$planted" lost-update --seeds 100 --picture one.svg
+svg one.svg "REPORT: lost-update"
+check "it says how to get it again" grep -q "lost-update --replay $seed" one.svg
+want 1 "$planted" lost-update --replay "$seed" --picture two.svg
+check "the same by its seed" cmp one.svg two.svg
+want 1 "$planted" lost-update --replay "$seed" --picture-events 12 --picture few.svg
+check "of twelve events" [ "$(grep -c "<g><title>" few.svg)" = 12 ]
+want 0 "$OUTBOARD" explore nvme-small --replay 7 --picture fine.svg
+svg fine.svg device
+want 0 "$OUTBOARD" explore nvme-small --seeds 3 --picture none.svg
+check "no report, no picture" [ ! -e none.svg ]
+want 2 "$planted" lost-update --replay "$seed" --picture /nonexistent/x
+err_has "/nonexistent/x: No such file"
+
 # ---- minimise ----
 want 1 "$planted" lost-update --seeds 100 --minimise --output small.run
 out_has "^replay: .* --replay-file small.run$"
@@ -174,6 +193,9 @@ check "without its preemption the run is right" eval '! grep -q "^lost-update: [
 want 1 "$planted" lost-update --replay "$seed" --minimise --json
 json "d['minimised']['after']['steps'] < d['minimised']['before']['steps']"
 json "d['minimised']['after']['preemptions'] == 1 and d['minimised']['file'] == 'lost-update-$seed.run'"
+want 1 "$planted" lost-update --replay "$seed" --minimise --picture small.svg
+svg small.svg "REPORT: lost-update"
+check "the small run has fewer threads to show" [ "$(grep -c . small.svg)" -lt "$(grep -c . one.svg)" ]
 want 1 "$planted" --replay-file "lost-update-$seed.run" --json
 json "d['identical'] is True and d['rule'] == 'lost-update'"
 want 2 "$planted" lost-update --replay "$seed" --minimise --output /nonexistent/x

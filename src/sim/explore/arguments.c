@@ -134,6 +134,8 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 		{.name = "output", .letter = 'o', .kind = OPTION_TEXT, .to = &e->output},
 		{.name = "replay-check", .kind = OPTION_NUMBER, .to = &e->replay_check, .min = 1, .max = 1u << 30},
 		{.name = "coverage", .kind = OPTION_TEXT, .to = &e->coverage_path},
+		{.name = "picture", .kind = OPTION_TEXT, .to = &e->picture_path},
+		{.name = "picture-events", .kind = OPTION_NUMBER, .to = &e->picture_events, .min = 10, .max = 2000},
 		{.name = "trace", .kind = OPTION_FLAG, .to = &e->trace},
 		{.name = "json", .kind = OPTION_FLAG, .to = &e->json},
 		{.kind = OPTION_END},

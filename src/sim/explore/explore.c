@@ -143,6 +143,8 @@ static int explore_all(struct explore *e)
 		explore_print_summary(e, s);
 	if (e->minimise && code == EXPLORE_REPORTS && !cli_interrupted())
 		code = explore_minimise(e, &first, e->json ? &minimised : NULL);
+	else if (code == EXPLORE_REPORTS && strcmp(first.rule, "simulator") != 0)
+		code = explore_picture(e, e->scenarios[first.run.scenario], first.seed, code);
 	if (e->json && output_json(&e->cli, json_pack("{s:o, s:o, s:o*}", "reports", x.reports, "summary",
 						      explore_json_summary(e, s), "minimised", minimised)) != CLI_OK)
 		code = EXPLORE_CANNOT;
@@ -179,6 +181,8 @@ static int replay(struct explore *e)
 	if (e->hash_given && e->hash != f.run.hash)
 		code = cli_error(&e->cli, EXPLORE_CANNOT, "another trace: %016llx, not %016llx; was it the same build?",
 				 (unsigned long long)f.run.hash, (unsigned long long)e->hash);
+	if (!e->minimise || code != EXPLORE_REPORTS)
+		code = explore_picture(e, e->scenarios[f.run.scenario], e->replay, code);
 	if (e->json)
 		return replay_json(e, &f, code);
 	printf("%s", result.report);

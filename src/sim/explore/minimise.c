@@ -178,7 +178,7 @@ static int finish(struct minimiser *m, const char *path, json_t **out)
 {
 	static struct explore_failure f;
 	static struct sim_result result;
-	int rc;
+	int rc, code;
 
 	m->error = cut_copy(&m->trial, &m->best);
 	if (m->error == 0)
@@ -187,6 +187,7 @@ static int finish(struct minimiser *m, const char *path, json_t **out)
 		return cli_error(&m->e->cli, EXPLORE_CANNOT, "out of memory");
 	m->e->cut = &m->trial;
 	explore_run_scenario(m->e, m->scenario, m->failure->seed, &f.run, &result);
+	code = explore_picture(m->e, m->scenario, m->failure->seed, EXPLORE_REPORTS);
 	m->e->cut = NULL;
 	rc = cut_write(path, m->e, &m->trial, m->scenario, m->failure->seed, result.rule, f.run.hash);
 	if (rc != 0)
@@ -197,12 +198,12 @@ static int finish(struct minimiser *m, const char *path, json_t **out)
 				 "before", explore_json_counts(&m->failure->run, NULL), "after",
 				 explore_json_counts(&m->best_run, &m->best), "report",
 				 explore_json_text(result.report), "file", path);
-		return EXPLORE_REPORTS;
+		return code;
 	}
 	printf("%s", result.report);
 	print_result(m);
 	printf("replay: %s --replay-file %s\n\n", m->e->command, path);
-	return EXPLORE_REPORTS;
+	return code;
 }
 
 int explore_minimise(struct explore *e, const struct explore_failure *failure, json_t **out)

@@ -44,6 +44,7 @@ void explore_run_scenario(const struct explore *e, const struct sim_scenario *sc
 	struct sim_config config;
 
 	configure(e, scenario, seed, &config);
+	config.record = e->record;
 	sim_run(scenario, &config, seed, result);
 	*run = (struct explore_run){
 		.hash = result->hash,

@@ -37,8 +37,9 @@ struct explore {
 	const struct sim_scenario *scenarios[EXPLORE_SCENARIO_MAX]; /* that were chosen */
 	unsigned scenario_count;
 	uint64_t seed, seeds, time_ns, replay;
-	unsigned jobs, strategy, replay_check;
+	unsigned jobs, strategy, replay_check, picture_events;
 	bool list_faults, replay_given, hash_given, keep_going, trace, json, list, calm, minimise;
+	bool record;   /* runs keep all that happens, for a picture */
 	uint64_t hash; /* that the replay is expected to have */
 	const char *faults[EXPLORE_FAULT_MAX], *script_path;
 	unsigned fault_count;
@@ -46,6 +47,7 @@ struct explore {
 	unsigned fault_one_in[SIM_FAULT_COUNT];
 	struct sim_fault_script *script;
 	const char *coverage_path;     /* all of it goes there; NULL: figures only */
+	const char *picture_path;      /* of the first failing run, or the one that is replayed; NULL: none */
 	const char *output;            /* of --minimise; NULL: made of the run's name */
 	const struct explore_cut *cut; /* what runs have less than their seeds say; or NULL */
 };
@@ -111,6 +113,11 @@ void explore_chunk_run(const struct explore *e, struct explore_chunk *chunk, con
 unsigned explore_scenario_of(const struct explore *e, uint64_t seed);
 /** explore_now_ns - real time; the kit's is the world's in this program */
 uint64_t explore_now_ns(void);
+
+/* ---- picture.c ---- */
+
+/** explore_picture - of that run, as it is with e->cut, if one is asked for. @code; or EXPLORE_CANNOT after a message */
+int explore_picture(struct explore *e, const struct sim_scenario *scenario, uint64_t seed, int code);
 
 /* ---- jobs.c ---- */
 
