@@ -37,6 +37,8 @@ static inline __attribute__((always_inline)) void access(uintptr_t address, size
 	world_capture();
 	W.current->pc = pc;
 	world_interrupt_maybe();
+	if (OB_UNLIKELY(W.current->late_count > 0) && !(flags & ACCESS_ATOMIC))
+		history_own_access(address, len_bytes);
 	if (offset >= ARENA_BYTES) {
 		world_step(len_bytes);
 		return;

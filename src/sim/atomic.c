@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * C11 atomics and fences as the compiler hands them to us. Values are sequentially consistent; what an order promises,
- * and nothing more, goes into the clocks, so that a missing acquire or release shows as a data race.
+ * C11 atomics and fences as the compiler hands them to us. What an order promises, and nothing more, goes into the
+ * clocks, so that a missing acquire or release shows as a data race. Which values are read is history.c's matter; in DMA
+ * memory they are those of weak.c.
  */
 #include "sim/event.h"
-#include "sim/world.h"
-
-static bool acquires(int order)
-{
-	return order == __ATOMIC_ACQUIRE || order == __ATOMIC_CONSUME || order == __ATOMIC_ACQ_REL ||
-	       order == __ATOMIC_SEQ_CST;
-}
-
-static bool releases(int order)
-{
-	return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
-}
+#include "sim/history.h"
 
 static void before(const volatile void *p, size_t len_bytes, unsigned flags, uint32_t pc)
 {
@@ -29,7 +19,7 @@ static void loaded(const volatile void *p, int order)
 
 	if (sync == NULL || W.config.no_races)
 		return;
-	if (acquires(order))
+	if (order_acquires(order))
 		race_acquire(sync);
 	else
 		vclock_join(&W.current->acquire_pending, sync);
@@ -42,29 +32,74 @@ static void stored(const volatile void *p, int order, bool modified)
 	/* A store ends the release sequence that was there; a read-modify-write goes on with it. */
 	if (!modified)
 		memset(sync, 0, sizeof(*sync));
-	if (releases(order))
+	if (order_releases(order))
 		race_release(sync);
 	else
 		vclock_join(sync, &W.current->release_fence);
 }
 
-static void changed(const volatile void *p, int order)
+/* ---- the same for memory of both kinds ---- */
+
+static uint64_t load(const volatile void *p, unsigned size_bytes, uint64_t newest, int order)
+{
+	if (!W.on)
+		return newest;
+	if (history_has((uintptr_t)p))
+		return history_load((uintptr_t)p, size_bytes, newest, order);
+	loaded(p, order);
+	return newest;
+}
+
+/* True: the store has been made, or will be. */
+static bool store(volatile void *p, unsigned size_bytes, uint64_t value, int order)
+{
+	if (!W.on || !history_has((uintptr_t)p))
+		return false;
+	history_store((uintptr_t)p, size_bytes, value, order);
+	return true;
+}
+
+static void modify_begin(volatile void *p, int order)
+{
+	if (W.on)
+		history_modify_begin((uintptr_t)p, order);
+}
+
+/* Memory still holds @newest; true: it holds @value now. */
+static bool modify(volatile void *p, unsigned size_bytes, uint64_t newest, uint64_t value, int order)
+{
+	if (!W.on)
+		return false;
+	if (history_has((uintptr_t)p)) {
+		history_modify((uintptr_t)p, size_bytes, newest, value, order);
+		return true;
+	}
+	loaded(p, order);
+	stored(p, order, true);
+	return false;
+}
+
+static void failed_to_modify(const volatile void *p, unsigned size_bytes, uint64_t newest, int order)
 {
 	if (!W.on)
 		return;
-	loaded(p, order);
-	stored(p, order, true);
+	if (history_has((uintptr_t)p))
+		history_load_newest((uintptr_t)p, size_bytes, newest, order);
+	else
+		loaded(p, order);
 }
 
 #define RMW_FUNCTION(bits, name, expression)                                                                  \
 	uint##bits##_t __tsan_atomic##bits##_##name(volatile uint##bits##_t *p, uint##bits##_t v, int order); \
 	uint##bits##_t __tsan_atomic##bits##_##name(volatile uint##bits##_t *p, uint##bits##_t v, int order)  \
 	{                                                                                                     \
-		uint##bits##_t old;                                                                           \
+		uint##bits##_t old, new;                                                                      \
 		before(p, bits / 8, ACCESS_WRITE, WORLD_PC());                                                \
+		modify_begin(p, order);                                                                       \
 		old = *p;                                                                                     \
-		*p = (uint##bits##_t)(expression);                                                            \
-		changed(p, order);                                                                            \
+		new = (uint##bits##_t)(expression);                                                           \
+		if (!modify(p, bits / 8, old, new, order))                                                    \
+			*p = new;                                                                             \
 		return old;                                                                                   \
 	}
 
@@ -75,14 +110,14 @@ static void changed(const volatile void *p, int order)
 							  uint##bits##_t v, int order, int failed)              \
 	{                                                                                                       \
 		before(p, bits / 8, ACCESS_WRITE, WORLD_PC());                                                  \
+		modify_begin(p, order);                                                                         \
 		if (*p == *expected && !fails_spuriously(#kind)) {                                              \
-			*p = v;                                                                                 \
-			changed(p, order);                                                                      \
+			if (!modify(p, bits / 8, *p, v, order))                                                 \
+				*p = v;                                                                         \
 			return 1;                                                                               \
 		}                                                                                               \
 		*expected = *p;                                                                                 \
-		if (W.on)                                                                                       \
-			loaded(p, failed);                                                                      \
+		failed_to_modify(p, bits / 8, *p, failed);                                                      \
 		return 0;                                                                                       \
 	}
 
@@ -91,14 +126,14 @@ static void changed(const volatile void *p, int order)
 	uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order)     \
 	{                                                                                          \
 		before(p, bits / 8, 0, WORLD_PC());                                                \
-		if (W.on)                                                                          \
-			loaded(p, order);                                                          \
-		return *p;                                                                         \
+		return (uint##bits##_t)load(p, bits / 8, *p, order);                               \
 	}                                                                                          \
 	void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order); \
 	void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order)  \
 	{                                                                                          \
 		before(p, bits / 8, ACCESS_WRITE, WORLD_PC());                                     \
+		if (store(p, bits / 8, v, order))                                                  \
+			return;                                                                    \
 		*p = v;                                                                            \
 		if (W.on)                                                                          \
 			stored(p, order, false);                                                   \
@@ -137,12 +172,13 @@ void __tsan_atomic_thread_fence(int order)
 	W.current->pc = WORLD_PC();
 	world_step(0xfe9ce);
 	event_add(EVENT_BARRIER, (uint64_t)order, 0)->flags = EVENT_FENCE;
-	if (acquires(order)) {
-		race_acquire(&t->acquire_pending);
-		race_acquire(&W.views[t->id].pending);
+	history_fence(order);
+	if (order_acquires(order)) {
+		race_acquire_clock(&t->acquire_pending);
+		race_acquire_clock(&W.views[t->id].pending);
 		weak_refresh(t->id);
 	}
-	if (releases(order)) {
+	if (order_releases(order)) {
 		W.views[t->id].barrier++;
 		t->release_fence = t->clock;
 		W.views[t->id].release = t->clock;

@@ -174,6 +174,7 @@ int os_poller_wait(struct os_poller *p, struct os_ready *ready, unsigned max, ui
 		sched_wait(p, MIN(until < W.now_ns ? NEVER : until, p->timer_ns), "a CPU's descriptors");
 		weak_refresh(W.current->id);
 	}
+	history_drain(W.current);
 	race_acquire(&p->clock);
 	if (p->timer_ns <= W.now_ns)
 		p->timer_ns = NEVER;
@@ -269,16 +270,20 @@ void os_futex_wait(unsigned *word, unsigned value, uint64_t deadline_ns)
 	world_capture();
 	world_step(0xf07e);
 	check_may_sleep("a futex");
-	if (*word != value)
-		return;
-	sched_wait(word, deadline_ns, "a futex");
-	weak_refresh(W.current->id);
+	/* The system looks at what is newest, and its calls order as much as a fence does. */
+	history_drain(W.current);
+	if (*word == value) {
+		sched_wait(word, deadline_ns, "a futex");
+		weak_refresh(W.current->id);
+	}
+	W.current->floor = W.order;
 }
 
 void os_futex_wake(unsigned *word)
 {
 	world_capture();
 	world_step(0xf07f);
+	history_drain(W.current);
 	sched_wake(word);
 }
 

@@ -56,16 +56,29 @@ void race_release(struct vclock *to)
 {
 	struct thread *t = W.current;
 
+	history_drain(t);
 	vclock_join(to, &t->clock);
 	t->clock.t[t->id]++;
 }
 
-void race_acquire(const struct vclock *from)
+void race_release_to(struct vclock *to)
+{
+	memset(to, 0, sizeof(*to));
+	race_release(to);
+}
+
+void race_acquire_clock(const struct vclock *from)
 {
 	vclock_join(&W.current->clock, from);
 	if (W.buffered)
 		weak_drain_acquired();
 	weak_refresh(W.current->id);
+}
+
+void race_acquire(const struct vclock *from)
+{
+	race_acquire_clock(from);
+	W.current->floor = W.order;
 }
 
 /* The access that was made before. */

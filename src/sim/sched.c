@@ -108,6 +108,7 @@ static void jump(void)
 
 	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++)
 		weak_drain_all(k);
+	history_drain_everybody();
 	if (at == NEVER) {
 		report_begin("deadlock", "all threads wait, and nothing will wake one");
 		sched_tell_threads();
@@ -142,6 +143,7 @@ uint64_t os_now_ns(void)
 
 		if (at > W.now_ns)
 			W.now_ns = MIN(at, W.now_ns + by);
+		history_drain_everybody();
 		W.decide_at = MIN(W.decide_at, W.steps + 1);
 		if (W.config.strategy == SIM_PCT)
 			W.current->priority = --W.priority_low;
@@ -214,6 +216,8 @@ static void switch_to(struct thread *to)
 		weak_load_view((int)to->id);
 	if (W.buffered > 0 && random_one_in(&W.random_memory, W.config.drain_one_in))
 		weak_drain_some();
+	if (from->late_count > 0 && random_one_in(&W.random_memory, W.config.drain_one_in))
+		history_drain_some();
 	fiber_arch_switch(&from->sp, to->sp);
 }
 
@@ -232,6 +236,7 @@ static bool stall(void)
 	t->state = THREAD_WAITING;
 	t->wait_on = NULL;
 	t->wait_what = sched_stall;
+	history_drain(t);
 	t->wake_ns = W.now_ns + for_ns;
 	world_mix(for_ns);
 	return true;
@@ -286,6 +291,7 @@ void sched_yield_now(void)
 	W.now_ns += 100;
 	if (W.config.strategy == SIM_PCT)
 		W.current->priority = --W.priority_low;
+	history_drain_everybody();
 	check_limits();
 	W.yields = true;
 	switch_to(pick(true));
@@ -299,6 +305,7 @@ bool sched_wait(const void *on, uint64_t wake_ns, const char *what)
 	struct thread *t = W.current;
 
 	world_capture();
+	history_drain(t);
 	sched_progress();
 	t->state = THREAD_WAITING;
 	t->spin_what = 0;
@@ -347,6 +354,7 @@ static void thread_entry(void *arg)
 
 	t->fn(t->arg);
 	world_capture();
+	history_drain(t);
 	t->state = THREAD_DONE;
 	sched_wake(t);
 	switch_to(pick(false));
@@ -365,7 +373,10 @@ struct thread *sched_spawn(const char *name, void (*fn)(void *arg), void *arg)
 	t->frames = &t->own_frames;
 	t->data.id = ++W.next_thread_id;
 	t->priority = PRIORITY_BASE + (int64_t)random_below(&W.random_schedule, PRIORITY_BASE);
+	t->floor = W.order;
 	if (W.current != NULL) {
+		history_drain(W.current);
+		t->floor = W.order;
 		t->clock = W.current->clock;
 		W.current->clock.t[W.current->id]++;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A run: from zero to the scenario's end, or to the first report. */
+#include "sim/history.h"
 #include "sim/world.h"
 
 #include <assert.h>
@@ -206,6 +207,7 @@ static void start(const struct sim_scenario *scenario, const struct sim_config *
 	machine_reset();
 	probe_reset();
 	check_reset();
+	history_reset();
 	simdev_init();
 	fault_begin();
 	first = sched_spawn("main", main_thread, NULL);

@@ -110,6 +110,9 @@ struct thread {
 	 */
 	uint32_t hard_known, code_known;
 	struct vclock clock;
+	/* Times of W.order: no load is earlier; … if it is sequentially consistent; … once a fence acquires. history.c */
+	uint32_t floor, sc_floor, loads_floor;
+	unsigned late_count;           /* stores that wait there */
 	struct vclock release_fence;   /* what a relaxed store after a release fence carries */
 	struct vclock acquire_pending; /* what an acquire fence will bring */
 	uint32_t doorbell_epoch;       /* own clock when it last wrote a register that has arrived */
@@ -261,6 +264,7 @@ struct world {
 	int64_t priority_low;
 	uint64_t ran_since;
 
+	uint32_t order; /* atomic stores that became visible */
 	struct view views[THREAD_MAX];
 	int loaded;                /* the thread whose view is in memory; -1 none */
 	unsigned buffered;         /* stores in all views */
@@ -414,8 +418,17 @@ static inline void world_capture(void)
 #define ACCESS_OPEN   64u /* by driver code, where such a handler may come */
 int race_map(void);
 struct vclock *race_sync(uintptr_t address, bool make);
-void race_release(struct vclock *to);
+void race_release(struct vclock *to);    /* joins it */
+void race_release_to(struct vclock *to); /* becomes it */
 void race_acquire(const struct vclock *from);
+/* … as an atomic load does it, which brings the loads behind it no further than what it read. */
+void race_acquire_clock(const struct vclock *from);
+
+/* history.c: atomic stores that were made, and that nobody else sees yet. */
+void history_drain(struct thread *t);
+void history_drain_everybody(void);
+void history_drain_some(void);
+void history_own_access(uintptr_t address, size_t len_bytes);
 bool race_device_is_at(uintptr_t address); /* with an access that is not ordered before the current thread */
 
 /* access.c */

@@ -1,31 +1,145 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The sides of the litmus tests. Instrumented, as a driver is. */
+/* The litmus shapes, and who runs them. Instrumented. */
 #include "tests/sim/litmus.h"
 
 #include <outboard/cpu.h>
 #include <outboard/mmio.h>
-#include <outboard/types.h>
 
-/* Words of shared memory on cache lines of their own. */
-struct words {
-	ob_le32 x;
+/* ---- running one ---- */
+
+#define DOORBELL 3
+
+struct word {
+	ob_le32 value;
 	uint8_t pad[OB_CACHE_LINE - 4];
-	ob_le32 y;
-	uint8_t pad2[OB_CACHE_LINE - 4];
 };
 
-static const struct litmus *selected;
-static struct words *w;
-static unsigned results[2];
-static unsigned *heap;
-void litmus_select(const struct litmus *shape)
+static const struct shape *selected;
+static struct word *words;
+static struct shape_outcome result;
+/* Of threads: what they find is theirs until they end. */
+static uint8_t regs[SHAPE_REGS];
+
+void shape_select(const struct shape *shape)
 {
 	selected = shape;
 }
 
-unsigned litmus_result(unsigned index)
+void shape_result(struct shape_outcome *out)
 {
-	return results[index];
+	*out = result;
+}
+
+static unsigned atomic_load(const uint32_t *p, int order)
+{
+	switch (order) {
+	case __ATOMIC_ACQUIRE:
+		return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+	case __ATOMIC_SEQ_CST:
+		return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+	default:
+		return __atomic_load_n(p, __ATOMIC_RELAXED);
+	}
+}
+
+static void atomic_store(uint32_t *p, unsigned value, int order)
+{
+	switch (order) {
+	case __ATOMIC_RELEASE:
+		__atomic_store_n(p, value, __ATOMIC_RELEASE);
+		break;
+	case __ATOMIC_SEQ_CST:
+		__atomic_store_n(p, value, __ATOMIC_SEQ_CST);
+		break;
+	default:
+		__atomic_store_n(p, value, __ATOMIC_RELAXED);
+		break;
+	}
+}
+
+static unsigned atomic_add(uint32_t *p, int order)
+{
+	switch (order) {
+	case __ATOMIC_ACQ_REL:
+		return __atomic_fetch_add(p, 1, __ATOMIC_ACQ_REL);
+	case __ATOMIC_SEQ_CST:
+		return __atomic_fetch_add(p, 1, __ATOMIC_SEQ_CST);
+	default:
+		return __atomic_fetch_add(p, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void fence(int order)
+{
+	switch (order) {
+	case __ATOMIC_ACQUIRE:
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		break;
+	case __ATOMIC_RELEASE:
+		__atomic_thread_fence(__ATOMIC_RELEASE);
+		break;
+	case __ATOMIC_ACQ_REL:
+		__atomic_thread_fence(__ATOMIC_ACQ_REL);
+		break;
+	default:
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		break;
+	}
+}
+
+static void store(const struct shape_op *o, unsigned value)
+{
+	if (selected->memory == SHAPE_ATOMIC)
+		atomic_store(&words[o->word].value.raw, value, o->order);
+	else if (o->word == DOORBELL)
+		sim_doorbell(value);
+	else
+		ob_le32_store(&words[o->word].value, value);
+}
+
+static unsigned load(const struct shape_op *o)
+{
+	if (selected->memory == SHAPE_ATOMIC)
+		return atomic_load(&words[o->word].value.raw, o->order);
+	return ob_le32_load(&words[o->word].value);
+}
+
+static bool run_op(const struct shape_op *o)
+{
+	switch (o->kind) {
+	case OP_STORE:
+		store(o, o->arg);
+		break;
+	case OP_STORE_REG:
+		store(o, regs[o->arg]);
+		break;
+	case OP_LOAD:
+		regs[o->arg] = (uint8_t)load(o);
+		break;
+	case OP_ADD:
+		regs[o->arg] = (uint8_t)atomic_add(&words[o->word].value.raw, o->order);
+		break;
+	case OP_IF:
+		return regs[o->arg] != 0;
+	case OP_FENCE:
+		fence(o->order);
+		break;
+	case OP_DMA_WMB:
+		ob_dma_wmb();
+		break;
+	case OP_DMA_RMB:
+		ob_dma_rmb();
+		break;
+	case OP_DMA_MB:
+		ob_dma_mb();
+		break;
+	case OP_MMIO_WMB:
+		ob_mmio_wmb();
+		break;
+	default:
+		break;
+	}
+	return true;
 }
 
 /* Two loads that find old values may be early or just first: wait a little, differently each time. */
@@ -35,232 +149,306 @@ static void dawdle(void)
 		sim_wait_ns(sim_random(200));
 }
 
-static void run(const struct sim_config *config)
+static void run_side(void *arg)
 {
-	w = sim_dma_memory(sizeof(*w));
-	results[0] = results[1] = 0;
-	heap = ob_alloc(2 * OB_CACHE_LINE);
-	SIM_CHECK(w != NULL && heap != NULL);
-	if (selected->right_is_device)
-		sim_device_set(selected->right, NULL);
-	else
-		sim_spawn("right", selected->right, NULL);
-	sim_spawn("left", selected->left, NULL);
-	sim_join_all();
-	/* Let the device end. */
-	sim_wait_ns(100 * OB_NS_PER_US);
-	ob_free(heap);
-}
+	const struct shape_op *ops = arg;
 
-const struct sim_scenario litmus_scenario = {.name = "litmus", .help = "two sides, two words", .run = run};
-
-/* ---- sides of CPUs: what comes between the two accesses ---- */
-
-static void nothing(void)
-{
-}
-
-#define SIDE_STORE_LOAD(side_name, own, other, index, barrier) \
-	static void side_name(void *arg)                       \
-	{                                                      \
-		dawdle();                                      \
-		ob_le32_store(&w->own, 1);                     \
-		barrier();                                     \
-		results[index] = ob_le32_load(&w->other);      \
-	}
-
-#define SIDE_STORES(side_name, barrier)  \
-	static void side_name(void *arg) \
-	{                                \
-		dawdle();                \
-		ob_le32_store(&w->x, 1); \
-		barrier();               \
-		ob_le32_store(&w->y, 1); \
-	}
-
-#define SIDE_LOADS(side_name, barrier)            \
-	static void side_name(void *arg)          \
-	{                                         \
-		dawdle();                         \
-		results[0] = ob_le32_load(&w->y); \
-		barrier();                        \
-		results[1] = ob_le32_load(&w->x); \
-	}
-
-#define SIDE_LOAD_STORE(side_name, from, to, index, barrier) \
-	static void side_name(void *arg)                     \
-	{                                                    \
-		dawdle();                                    \
-		results[index] = ob_le32_load(&w->from);     \
-		barrier();                                   \
-		ob_le32_store(&w->to, 1);                    \
-	}
-
-SIDE_STORE_LOAD(sb_left, x, y, 0, nothing)
-SIDE_STORE_LOAD(sb_right, y, x, 1, nothing)
-SIDE_STORE_LOAD(sb_left_wmb, x, y, 0, ob_dma_wmb)
-SIDE_STORE_LOAD(sb_right_wmb, y, x, 1, ob_dma_wmb)
-SIDE_STORE_LOAD(sb_left_mb, x, y, 0, ob_dma_mb)
-SIDE_STORE_LOAD(sb_right_mb, y, x, 1, ob_dma_mb)
-SIDE_STORES(mp_left, nothing)
-SIDE_STORES(mp_left_wmb, ob_dma_wmb)
-SIDE_LOADS(mp_right, nothing)
-SIDE_LOADS(mp_right_rmb, ob_dma_rmb)
-SIDE_LOAD_STORE(lb_left, x, y, 0, nothing)
-SIDE_LOAD_STORE(lb_right, y, x, 1, nothing)
-SIDE_LOAD_STORE(lb_left_mb, x, y, 0, ob_dma_mb)
-SIDE_LOAD_STORE(lb_right_mb, y, x, 1, ob_dma_mb)
-
-const struct litmus store_buffering = {"SB", sb_left, sb_right, false};
-const struct litmus store_buffering_one_mb = {"SB+mb+po", sb_left_mb, sb_right, false};
-const struct litmus store_buffering_wmb = {"SB+wmbs", sb_left_wmb, sb_right_wmb, false};
-const struct litmus store_buffering_mb = {"SB+mbs", sb_left_mb, sb_right_mb, false};
-const struct litmus message_passing = {"MP", mp_left, mp_right, false};
-const struct litmus message_passing_wmb = {"MP+wmb+po", mp_left_wmb, mp_right, false};
-const struct litmus message_passing_rmb = {"MP+po+rmb", mp_left, mp_right_rmb, false};
-const struct litmus message_passing_both = {"MP+wmb+rmb", mp_left_wmb, mp_right_rmb, false};
-const struct litmus load_buffering = {"LB", lb_left, lb_right, false};
-const struct litmus load_buffering_mb = {"LB+mbs", lb_left_mb, lb_right_mb, false};
-
-static void one_store(void *arg)
-{
 	dawdle();
-	ob_le32_store(&w->x, 1);
+	for (unsigned i = 0; i < SHAPE_OPS && run_op(&ops[i]); i++)
+		;
 }
 
-static void two_loads(void *arg)
-{
-	dawdle();
-	results[0] = ob_le32_load(&w->x);
-	results[1] = ob_le32_load(&w->x);
-}
-
-const struct litmus coherence = {"CoRR", one_store, two_loads, false};
-
-/* ---- a CPU and the device ---- */
-
-static uint32_t device_load(const ob_le32 *word)
+static uint8_t device_load(const ob_le32 *word)
 {
 	ob_le32 v = {(uint32_t)sim_device_load(word, sizeof(v))};
 
-	return ob_le32_to_cpu(v);
+	return (uint8_t)ob_le32_to_cpu(v);
 }
 
-static void device_store(ob_le32 *word, uint32_t value, bool publish)
+/* A device makes its accesses in order. What it stores last tells of the rest. */
+static void run_device(void *arg)
 {
-	sim_device_store(word, ob_cpu_to_le32(value).raw, sizeof(*word), publish);
-}
+	const struct shape_op *ops = arg;
 
-static void device_writes(void *arg)
-{
-	device_store(&w->x, 1, false);
-	device_store(&w->y, 1, true);
-}
-
-const struct litmus device_message = {"device MP", mp_right, device_writes, true};
-const struct litmus device_message_rmb = {"device MP+rmb", mp_right_rmb, device_writes, true};
-
-static void device_loads(void *arg)
-{
 	sim_wait_ns(sim_random(400));
-	results[0] = device_load(&w->y);
-	results[1] = device_load(&w->x);
+	for (unsigned i = 0; i < SHAPE_OPS; i++) {
+		const struct shape_op *o = &ops[i];
+
+		if (o->kind == OP_STORE)
+			sim_device_store(&words[o->word].value, ob_cpu_to_le32(o->arg).raw, 4,
+					 i + 1 == SHAPE_OPS || ops[i + 1].kind != OP_STORE);
+		else if (o->kind == OP_LOAD && o->word == DOORBELL)
+			regs[o->arg] = sim_device_doorbell() != 0;
+		else if (o->kind == OP_LOAD)
+			regs[o->arg] = device_load(&words[o->word].value);
+	}
 }
 
-const struct litmus device_reads = {"MP device", mp_left, device_loads, true};
-const struct litmus device_reads_wmb = {"MP device+wmb", mp_left_wmb, device_loads, true};
-
-static void device_looks(void *arg)
+static unsigned last_value(unsigned word)
 {
-	/* Long enough that the doorbell may come, short enough that it may not. */
-	for (uint64_t i = sim_random(24); i > 0 && sim_device_doorbell() == 0; i--)
-		sim_wait_ns(50);
-	results[0] = sim_device_doorbell() != 0;
-	results[1] = device_load(&w->x);
+	return selected->memory == SHAPE_ATOMIC ? words[word].value.raw : ob_le32_load(&words[word].value);
 }
 
-#define SIDE_DOORBELL(side_name, barrier) \
-	static void side_name(void *arg)  \
+static void run(const struct sim_config *config)
+{
+	static const char *const names[SHAPE_SIDES] = {"first", "second", "third", "fourth"};
+	unsigned sides = 0;
+
+	words = selected->memory == SHAPE_ATOMIC ? ob_alloc(SHAPE_WORDS * sizeof(*words))
+						 : sim_dma_memory(SHAPE_WORDS * sizeof(*words));
+	SIM_CHECK(words != NULL);
+	for (unsigned i = 0; i < SHAPE_REGS; i++)
+		regs[i] = 0;
+	while (sides < SHAPE_SIDES && selected->sides[sides][0].kind != OP_NONE)
+		sides++;
+	/* Not always in the same order. */
+	for (unsigned i = 0, first = (unsigned)sim_random(sides); i < sides; i++) {
+		unsigned side = (first + i) % sides;
+
+		if (selected->last_is_device && side == sides - 1)
+			sim_device_set(run_device, (void *)selected->sides[side]);
+		else
+			sim_spawn(names[side], run_side, (void *)selected->sides[side]);
+	}
+	sim_join_all();
+	/* Let the device end. */
+	sim_wait_ns(10 * OB_NS_PER_US);
+	for (unsigned i = 0; i < SHAPE_REGS; i++)
+		result.regs[i] = regs[i];
+	for (unsigned i = 0; i < SHAPE_WORDS; i++)
+		result.words[i] = selected->finals & (1u << i) ? (uint8_t)last_value(i) : 0;
+	if (selected->memory == SHAPE_ATOMIC)
+		ob_free(words);
+}
+
+const struct sim_scenario shape_scenario = {.name = "litmus", .help = "a litmus shape", .run = run};
+
+/* ---- the shapes ---- */
+
+#define RLX __ATOMIC_RELAXED
+#define ACQ __ATOMIC_ACQUIRE
+#define REL __ATOMIC_RELEASE
+#define SC  __ATOMIC_SEQ_CST
+
+enum {
+	X,
+	Y,
+	Z,
+	D = DOORBELL
+};
+
+#define W(word, value)                     \
+	{                                  \
+		OP_STORE, word, value, RLX \
+	}
+#define W_REL(word, value)                 \
+	{                                  \
+		OP_STORE, word, value, REL \
+	}
+#define W_SC(word, value)                 \
 	{                                 \
-		dawdle();                 \
-		ob_le32_store(&w->x, 1);  \
-		barrier();                \
-		sim_doorbell(1);          \
+		OP_STORE, word, value, SC \
+	}
+#define R(word, reg)                    \
+	{                               \
+		OP_LOAD, word, reg, RLX \
+	}
+#define R_ACQ(word, reg)                \
+	{                               \
+		OP_LOAD, word, reg, ACQ \
+	}
+#define R_SC(word, reg)                \
+	{                              \
+		OP_LOAD, word, reg, SC \
+	}
+#define ADD(word, reg)                 \
+	{                              \
+		OP_ADD, word, reg, RLX \
+	}
+#define ADD_AR(word, reg)                           \
+	{                                           \
+		OP_ADD, word, reg, __ATOMIC_ACQ_REL \
+	}
+#define NO                          \
+	{                           \
+		OP_NOTHING, 0, 0, 0 \
+	}
+#define F_ACQ                       \
+	{                           \
+		OP_FENCE, 0, 0, ACQ \
+	}
+#define F_REL                       \
+	{                           \
+		OP_FENCE, 0, 0, REL \
+	}
+#define F_SC                       \
+	{                          \
+		OP_FENCE, 0, 0, SC \
+	}
+#define WMB                         \
+	{                           \
+		OP_DMA_WMB, 0, 0, 0 \
+	}
+#define RMB                         \
+	{                           \
+		OP_DMA_RMB, 0, 0, 0 \
+	}
+#define MB                         \
+	{                          \
+		OP_DMA_MB, 0, 0, 0 \
+	}
+#define MWMB                         \
+	{                            \
+		OP_MMIO_WMB, 0, 0, 0 \
+	}
+#define IF(reg)                  \
+	{                        \
+		OP_IF, 0, reg, 0 \
+	}
+#define W_REG(word, reg)                     \
+	{                                    \
+		OP_STORE_REG, word, reg, RLX \
 	}
 
-SIDE_DOORBELL(rings, nothing)
-SIDE_DOORBELL(rings_wmb, ob_mmio_wmb)
+#define FORBIDDEN false
+#define ALLOWED   true
 
-const struct litmus doorbell = {"doorbell", rings, device_looks, true};
-const struct litmus doorbell_wmb = {"doorbell+wmb", rings_wmb, device_looks, true};
-
-static void device_store_load(void *arg)
-{
-	device_store(&w->y, 1, true);
-	sim_device_fence();
-	results[1] = device_load(&w->x);
-}
-
-const struct litmus device_store_buffering = {"device SB", sb_left, device_store_load, true};
-const struct litmus device_store_buffering_mb = {"device SB+mb", sb_left_mb, device_store_load, true};
-
-/* ---- plain memory: races by the clocks ---- */
-
-#define SIDES_MESSAGE(shape, store_order, load_order, before, after) \
-	static void shape##_left(void *arg)                          \
-	{                                                            \
-		heap[0] = 1;                                         \
-		before;                                              \
-		__atomic_store_n(&heap[16], 1, store_order);         \
-	}                                                            \
-	static void shape##_right(void *arg)                         \
-	{                                                            \
-		if (__atomic_load_n(&heap[16], load_order)) {        \
-			after;                                       \
-			results[0] = heap[0];                        \
-		}                                                    \
-	}                                                            \
-	const struct litmus shape = {#shape, shape##_left, shape##_right, false};
-
-SIDES_MESSAGE(plain_ordered, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE, nothing(), nothing())
-SIDES_MESSAGE(plain_relaxed, __ATOMIC_RELAXED, __ATOMIC_RELAXED, nothing(), nothing())
-SIDES_MESSAGE(plain_fences, __ATOMIC_RELAXED, __ATOMIC_RELAXED, __atomic_thread_fence(__ATOMIC_RELEASE),
-	      __atomic_thread_fence(__ATOMIC_ACQUIRE))
-
-static void race_side(void *arg)
-{
-	heap[0]++;
-}
-
-const struct litmus plain_race = {"plain_race", race_side, race_side, false};
-
-/* ---- entries: a word that tells of others ---- */
-
-static void device_fetches(void *arg)
-{
-	for (unsigned i = 0; i < 100 && sim_device_doorbell() == 0; i++)
-		sim_wait_ns(50);
-	/* 8 bytes: not a word that tells of others. */
-	if (sim_device_doorbell() != 0)
-		results[0] = sim_device_load(&w->x, 8) != 0;
-}
-
-const struct litmus entry_doorbell = {"entry_doorbell", rings, device_fetches, true};
-const struct litmus entry_doorbell_wmb = {"entry_doorbell_wmb", rings_wmb, device_fetches, true};
-
-#define SIDE_DONE(side_name, barrier)                                          \
-	static void side_name(void *arg)                                       \
-	{                                                                      \
-		for (unsigned i = 0; i < 100 && ob_le32_load(&w->y) == 0; i++) \
-			sim_wait_ns(50);                                       \
-		if (ob_le32_load(&w->y) == 0)                                  \
-			return;                                                \
-		barrier();                                                     \
-		results[0] = ob_le32_load(&w->x);                              \
+/* Store buffering: both loads old. */
+#define SB(mem, w0, b0, r0, w1, b1, r1, is)                                                    \
+	{                                                                                      \
+		"SB", mem, is, .sides = { {w0(X, 1), b0, r0(Y, 0)}, {w1(Y, 1), b1, r1(X, 1)} } \
+	}
+/* Message passing: the word that tells is new, what it tells of is old. */
+#define MP(mem, b0, w0, r1, b1, is)                                                          \
+	{                                                                                    \
+		"MP", mem, is, .sides = { {W(X, 1), b0, w0(Y, 1)}, {r1(Y, 0), b1, R(X, 1)} } \
+	}
+/* Load buffering: both loads find what is stored after the other. */
+#define LB(mem, r0, b0, w0, r1, b1, w1, is)                                                                    \
+	{                                                                                                      \
+		"LB", mem, is, .promised = is, .sides = { {r0(X, 0), b0, w0(Y, 1)}, {r1(Y, 1), b1, w1(X, 1)} } \
+	}
+/* The load finds what was stored behind the first store, which is the last one of its word all the same. */
+#define S(mem, b0, w0, r1, b1, is, prom)                                \
+	{                                                               \
+		"S", mem, is, .promised = prom, .finals = 1, .sides = { \
+			{W(X, 2), b0, w0(Y, 1)},                        \
+			{r1(Y, 0), b1, W(X, 1)}                         \
+		}                                                       \
+	}
+/* The second side's store is the last, and its load is old. */
+#define R_SHAPE(mem, w0, b0, w00, w1, b1, r1, is)                                                           \
+	{                                                                                                   \
+		"R", mem, is, .finals = 2, .sides = { {w0(X, 1), b0, w00(Y, 1)}, {w1(Y, 2), b1, r1(X, 0)} } \
+	}
+/* Of each side the first store is the last of its word. */
+#define WW(mem, b0, w0, b1, w1, is)                                                                         \
+	{                                                                                                   \
+		"2+2W", mem, is, .finals = 3, .sides = { {W(X, 1), b0, w0(Y, 2)}, {W(Y, 1), b1, w1(X, 2)} } \
+	}
+/* Two readers see two stores in different order. */
+#define IRIW(mem, w, r, b, is)                                                                                   \
+	{                                                                                                        \
+		"IRIW", mem, is, .sides = { {w(X, 1)}, {w(Y, 1)}, {r(X, 0), b, r(Y, 1)}, {r(Y, 2), b, r(X, 3)} } \
+	}
+/* Write to read causality: the third knows of the second, who knew of the first, and does not see it. */
+#define WRC(mem, r1, b1, w1, r2, b2, is, prom)               \
+	{                                                    \
+		"WRC", mem, is, .promised = prom, .sides = { \
+			{W(X, 1)},                           \
+			{r1(X, 0), b1, w1(Y, 1)},            \
+			{r2(Y, 1), b2, R(X, 2)}              \
+		}                                            \
 	}
 
-SIDE_DONE(waits, nothing)
-SIDE_DONE(waits_rmb, ob_dma_rmb)
+const struct shape shapes[] = {
+	/* ---- memory shared with devices, CPU and CPU ---- */
+	SB(SHAPE_DMA, W, NO, R, W, NO, R, ALLOWED),
+	SB(SHAPE_DMA, W, WMB, R, W, WMB, R, ALLOWED),
+	SB(SHAPE_DMA, W, RMB, R, W, RMB, R, ALLOWED),
+	SB(SHAPE_DMA, W, MWMB, R, W, MWMB, R, ALLOWED),
+	SB(SHAPE_DMA, W, MB, R, W, NO, R, ALLOWED),
+	SB(SHAPE_DMA, W, MB, R, W, MB, R, FORBIDDEN),
+	MP(SHAPE_DMA, NO, W, R, NO, ALLOWED),
+	MP(SHAPE_DMA, WMB, W, R, NO, ALLOWED),
+	MP(SHAPE_DMA, NO, W, R, RMB, ALLOWED),
+	MP(SHAPE_DMA, RMB, W, R, WMB, ALLOWED),
+	MP(SHAPE_DMA, WMB, W, R, RMB, FORBIDDEN),
+	MP(SHAPE_DMA, MWMB, W, R, RMB, FORBIDDEN),
+	MP(SHAPE_DMA, MB, W, R, MB, FORBIDDEN),
+	S(SHAPE_DMA, NO, W, R, NO, ALLOWED, false),
+	S(SHAPE_DMA, MB, W, R, MB, FORBIDDEN, false),
+	R_SHAPE(SHAPE_DMA, W, NO, W, W, NO, R, ALLOWED),
+	R_SHAPE(SHAPE_DMA, W, WMB, W, W, WMB, R, ALLOWED),
+	R_SHAPE(SHAPE_DMA, W, WMB, W, W, MB, R, FORBIDDEN),
+	R_SHAPE(SHAPE_DMA, W, MB, W, W, MB, R, FORBIDDEN),
+	WW(SHAPE_DMA, NO, W, NO, W, ALLOWED),
+	WW(SHAPE_DMA, WMB, W, NO, W, ALLOWED),
+	WW(SHAPE_DMA, WMB, W, WMB, W, FORBIDDEN),
+	IRIW(SHAPE_DMA, W, R, NO, ALLOWED),
+	IRIW(SHAPE_DMA, W, R, RMB, FORBIDDEN),
+	WRC(SHAPE_DMA, R, NO, W, R, NO, ALLOWED, false),
+	WRC(SHAPE_DMA, R, MB, W, R, NO, ALLOWED, false),
+	WRC(SHAPE_DMA, R, MB, W, R, RMB, FORBIDDEN, false),
+	{"CoRR", SHAPE_DMA, FORBIDDEN, .sides = {{W(X, 1)}, {R(X, 0), NO, R(X, 1)}}},
+	{"CoWW", SHAPE_DMA, FORBIDDEN, .finals = 1, .sides = {{W(X, 1), NO, W(X, 2)}, {R(Y, 0)}}},
+	{"CoWR", SHAPE_DMA, FORBIDDEN, .finals = 1, .sides = {{W(X, 1), NO, R(X, 0)}, {W(X, 2)}}},
+	{"CoRW", SHAPE_DMA, FORBIDDEN, .finals = 1, .sides = {{R(X, 0), NO, W(X, 1)}, {W(X, 2)}}},
+	/* ---- … and CPU and device, the last side ---- */
+	{"MP", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), NO, W(Y, 1)}, {R(Y, 0), R(X, 1)}}},
+	{"MP", SHAPE_DMA, FORBIDDEN, .last_is_device = true, .sides = {{W(X, 1), WMB, W(Y, 1)}, {R(Y, 0), R(X, 1)}}},
+	{"MP", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{R(Y, 0), NO, R(X, 1)}, {W(X, 1), W(Y, 1)}}},
+	{"MP", SHAPE_DMA, FORBIDDEN, .last_is_device = true, .sides = {{R(Y, 0), RMB, R(X, 1)}, {W(X, 1), W(Y, 1)}}},
+	{"MP", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), NO, W(D, 1)}, {R(D, 0), R(X, 1)}}},
+	{"MP", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), WMB, W(D, 1)}, {R(D, 0), R(X, 1)}}},
+	{"MP", SHAPE_DMA, FORBIDDEN, .last_is_device = true, .sides = {{W(X, 1), MWMB, W(D, 1)}, {R(D, 0), R(X, 1)}}},
+	{"SB", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), NO, R(Y, 0)}, {W(Y, 1), R(X, 1)}}},
+	{"SB", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), WMB, R(Y, 0)}, {W(Y, 1), R(X, 1)}}},
+	{"SB", SHAPE_DMA, FORBIDDEN, .last_is_device = true, .sides = {{W(X, 1), MB, R(Y, 0)}, {W(Y, 1), R(X, 1)}}},
+	/* ---- C11 atomics ---- */
+	SB(SHAPE_ATOMIC, W, NO, R, W, NO, R, ALLOWED),
+	SB(SHAPE_ATOMIC, W_REL, NO, R_ACQ, W_REL, NO, R_ACQ, ALLOWED),
+	SB(SHAPE_ATOMIC, W_SC, NO, R_SC, W_SC, NO, R_SC, FORBIDDEN),
+	SB(SHAPE_ATOMIC, W_SC, NO, R_SC, W_REL, NO, R_ACQ, ALLOWED),
+	SB(SHAPE_ATOMIC, W, F_REL, R, W, F_ACQ, R, ALLOWED),
+	SB(SHAPE_ATOMIC, W, F_SC, R, W, NO, R, ALLOWED),
+	SB(SHAPE_ATOMIC, W, F_SC, R, W, F_SC, R, FORBIDDEN),
+	SB(SHAPE_ATOMIC, W, F_SC, R, W_SC, NO, R_SC, FORBIDDEN),
+	MP(SHAPE_ATOMIC, NO, W, R, NO, ALLOWED),
+	MP(SHAPE_ATOMIC, NO, W_REL, R, NO, ALLOWED),
+	MP(SHAPE_ATOMIC, NO, W, R_ACQ, NO, ALLOWED),
+	MP(SHAPE_ATOMIC, NO, W_REL, R_ACQ, NO, FORBIDDEN),
+	MP(SHAPE_ATOMIC, F_REL, W, R, F_ACQ, FORBIDDEN),
+	MP(SHAPE_ATOMIC, F_REL, W, R_ACQ, NO, FORBIDDEN),
+	MP(SHAPE_ATOMIC, F_ACQ, W, R, F_REL, ALLOWED),
+	MP(SHAPE_ATOMIC, NO, W_SC, R_SC, NO, FORBIDDEN),
+	S(SHAPE_ATOMIC, NO, W, R, NO, ALLOWED, false),
+	S(SHAPE_ATOMIC, NO, W, R_ACQ, NO, ALLOWED, false),
+	S(SHAPE_ATOMIC, NO, W_REL, R_ACQ, NO, FORBIDDEN, false),
+	R_SHAPE(SHAPE_ATOMIC, W, NO, W, W, NO, R, ALLOWED),
+	R_SHAPE(SHAPE_ATOMIC, W, NO, W_REL, W, NO, R, ALLOWED),
+	R_SHAPE(SHAPE_ATOMIC, W_SC, NO, W_SC, W_SC, NO, R_SC, FORBIDDEN),
+	R_SHAPE(SHAPE_ATOMIC, W, F_SC, W, W, F_SC, R, FORBIDDEN),
+	WW(SHAPE_ATOMIC, NO, W, NO, W, ALLOWED),
+	WW(SHAPE_ATOMIC, NO, W_REL, NO, W, ALLOWED),
+	WW(SHAPE_ATOMIC, NO, W_REL, NO, W_REL, FORBIDDEN),
+	WW(SHAPE_ATOMIC, F_SC, W, F_SC, W, FORBIDDEN),
+	IRIW(SHAPE_ATOMIC, W, R, NO, ALLOWED),
+	IRIW(SHAPE_ATOMIC, W_REL, R_ACQ, NO, FORBIDDEN),
+	IRIW(SHAPE_ATOMIC, W_SC, R_SC, NO, FORBIDDEN),
+	IRIW(SHAPE_ATOMIC, W, R, F_SC, FORBIDDEN),
+	WRC(SHAPE_ATOMIC, R, NO, W, R, NO, ALLOWED, false),
+	WRC(SHAPE_ATOMIC, R, NO, W_REL, R, NO, ALLOWED, false),
+	WRC(SHAPE_ATOMIC, R, NO, W_REL, R_ACQ, NO, FORBIDDEN, false),
+	WRC(SHAPE_ATOMIC, R_ACQ, NO, W_REL, R_ACQ, NO, FORBIDDEN, false),
+	{"CoRR", SHAPE_ATOMIC, FORBIDDEN, .sides = {{W(X, 1)}, {R(X, 0), NO, R(X, 1)}}},
+	{"CoWW", SHAPE_ATOMIC, FORBIDDEN, .finals = 1, .sides = {{W(X, 1), NO, W(X, 2)}, {R(Y, 0)}}},
+	{"CoWR", SHAPE_ATOMIC, FORBIDDEN, .finals = 1, .sides = {{W(X, 1), NO, R(X, 0)}, {W(X, 2)}}},
+	{"CoRW", SHAPE_ATOMIC, FORBIDDEN, .finals = 1, .sides = {{R(X, 0), NO, W(X, 1)}, {W(X, 2)}}},
+	{"RMW", SHAPE_ATOMIC, FORBIDDEN, .finals = 1, .sides = {{ADD(X, 0)}, {ADD(X, 1)}, {ADD(X, 2)}}},
+	{"MP", SHAPE_ATOMIC, ALLOWED, .sides = {{W(X, 1), NO, ADD(Y, 2)}, {R_ACQ(Y, 0), NO, R(X, 1)}}},
+	{"MP", SHAPE_ATOMIC, FORBIDDEN, .sides = {{W(X, 1), NO, ADD_AR(Y, 2)}, {R_ACQ(Y, 0), NO, R(X, 1)}}},
+	{"SB", SHAPE_ATOMIC, FORBIDDEN, .sides = {{ADD_AR(X, 2), NO, R(Y, 0)}, {ADD_AR(Y, 3), NO, R(X, 1)}}},
+};
 
-const struct litmus done_bit = {"done_bit", waits, device_writes, true};
-const struct litmus done_bit_rmb = {"done_bit_rmb", waits_rmb, device_writes, true};
+const unsigned shape_count = sizeof(shapes) / sizeof(shapes[0]);
