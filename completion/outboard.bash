@@ -40,7 +40,7 @@ _outboard() {
 		COMPREPLY=($(compgen -W "swarm random pct" -- "$cur"))
 		return
 		;;
-	--unix | --output | -o | --replay-file | --faults | --coverage)
+	--unix | --output | -o | --replay-file | --faults | --coverage | --picture)
 		_filedir
 		return
 		;;
@@ -73,7 +73,7 @@ _outboard() {
 		;;
 	explore)
 		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --fault --faults --list-faults --replay --hash --minimise --output --replay-file"
-		options="$options --replay-check --coverage --trace --json"
+		options="$options --replay-check --picture --picture-events --coverage --trace --json"
 		;;
 	serve)
 		options="nbd --unix --port --address --run --device --read-only --cpus --mode --depth"

@@ -68,6 +68,7 @@ static int read_run(struct explore *e, const char *path, bool seeds_given, const
 	if (e->fault_count > 0 || e->script_path != NULL || args->count > 0 || e->replay_given || e->hash_given ||
 	    e->calm || e->strategy != EXPLORE_SWARM || e->minimise)
 		return cli_usage(&e->cli, "--replay-file says all of the run by itself");
+	e->run_path = path;
 	return cut_read(path, e, &cut);
 }
 
@@ -175,6 +176,10 @@ static void add_word(char *out, size_t size, const char *before, const char *wor
 void explore_replay_command(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed, char *out,
 			    size_t size)
 {
+	if (e->cut != NULL) {
+		snprintf(out, size, "%s --replay-file %s", e->command, e->run_path);
+		return;
+	}
 	snprintf(out, size, "%s %s --replay %llu", e->command, scenario->name, (unsigned long long)seed);
 	if (e->calm)
 		add_word(out, size, " ", "--calm");

@@ -186,6 +186,7 @@ static int finish(struct minimiser *m, const char *path, json_t **out)
 	if (m->error != 0)
 		return cli_error(&m->e->cli, EXPLORE_CANNOT, "out of memory");
 	m->e->cut = &m->trial;
+	m->e->run_path = path;
 	explore_run_scenario(m->e, m->scenario, m->failure->seed, &f.run, &result);
 	code = explore_picture(m->e, m->scenario, m->failure->seed, EXPLORE_REPORTS);
 	m->e->cut = NULL;

@@ -12,7 +12,7 @@ int explore_picture(struct explore *e, const struct sim_scenario *scenario, uint
 	char command[512];
 	const struct sim_picture_options options = {
 		.events_max = e->picture_events,
-		.command = e->cut == NULL ? command : NULL,
+		.command = command,
 	};
 	struct explore_run run;
 	int rc;

@@ -50,6 +50,7 @@ struct explore {
 	const char *picture_path;      /* of the first failing run, or the one that is replayed; NULL: none */
 	const char *output;            /* of --minimise; NULL: made of the run's name */
 	const struct explore_cut *cut; /* what runs have less than their seeds say; or NULL */
+	const char *run_path;          /* the file that says so */
 };
 
 static_assert(SIM_SHAPE_SEEDS % EXPLORE_CHUNK == 0, "the seeds of a chunk may start from one world that is up");
