@@ -61,11 +61,8 @@ static void told(const struct sim_device *dev, uint64_t offset)
 static void stick(struct sim_device *dev, const struct fault_rule *r, uint64_t offset, unsigned size_bytes,
 		  uint64_t value)
 {
-	struct sim_stuck *s = &dev->stuck[dev->stuck_count];
+	struct sim_stuck *s = &dev->stuck[dev->stuck_count++];
 
-	if (dev->stuck_count == ARRAY_SIZE(dev->stuck))
-		return;
-	dev->stuck_count++;
 	s->offset = r->has_offset ? r->offset : offset;
 	s->len_bytes = r->has_offset ? r->len_bytes : size_bytes;
 	s->value = r->has_value ? r->value : fault_draw(2) == 0 ? value : garbage(value, size_bytes);
@@ -95,10 +92,13 @@ uint64_t fault_register_read(struct sim_device *dev, unsigned bar, uint64_t offs
 	}
 	if (dev->ones_until_ns > W.now_ns)
 		return low_bytes(UINT64_MAX, size_bytes);
-	r = fault_strike_at(SIM_FAULT_REGISTER_STUCK, offset, size_bytes);
-	if (r != NULL)
-		stick(dev, r, offset, size_bytes, value);
 	s = stuck_at(dev, offset);
+	if (s == NULL && dev->stuck_count < ARRAY_SIZE(dev->stuck)) {
+		r = fault_strike_at(SIM_FAULT_REGISTER_STUCK, offset, size_bytes);
+		if (r != NULL)
+			stick(dev, r, offset, size_bytes, value);
+		s = stuck_at(dev, offset);
+	}
 	if (s != NULL)
 		value = s->value >> 8 * (offset - s->offset);
 	r = fault_strike_at(SIM_FAULT_REGISTER, offset, size_bytes);
