@@ -82,7 +82,7 @@ typedef struct {
 #define OB_BE64(v) (v)
 #endif
 
-/* Two neighbours of one little-endian type as one value, the first one in its low half. */
+/* Two neighbours of one little-endian type as one value, the first one in its low half. @v is evaluated twice. */
 #if defined(OB_SIMULATED)
 #define OB_LE16_PAIR(v) ((uint32_t)OB_LE32(v) << 16 | (uint32_t)OB_LE32(v) >> 16)
 #define OB_LE32_PAIR(v) ((uint64_t)OB_LE64(v) << 32 | (uint64_t)OB_LE64(v) >> 32)
@@ -125,7 +125,9 @@ OB_ENDIAN_FUNCTIONS(64, be, BE)
  */
 static inline uint32_t ob_le16_pair_load(const ob_le16 *first)
 {
-	return (uint32_t)OB_LE16_PAIR(OB_READ_ONCE(*(const uint32_t *)(const void *)first));
+	uint32_t both = OB_READ_ONCE(*(const uint32_t *)(const void *)first);
+
+	return (uint32_t)OB_LE16_PAIR(both);
 }
 static inline void ob_le32_pair_store(ob_le32 *first, uint64_t both)
 {

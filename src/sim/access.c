@@ -3,6 +3,7 @@
  * What the compiler calls before each access to memory, and the kit's copies. The compiler's flag is that of a race
  * detector of another kind (gcc's -fsanitize=thread); the names and arguments are its interface.
  */
+#include "sim/check_fetch.h"
 #include "sim/event.h"
 #include "sim/race.h"
 
@@ -11,6 +12,7 @@ static void access_dma(uintptr_t address, size_t len_bytes, unsigned flags)
 {
 	const struct vclock *seen;
 
+	check_fetch(address, len_bytes, flags, W.current->pc);
 	if (flags & ACCESS_WRITE) {
 		weak_store(address, len_bytes, (flags & (ACCESS_MARKED | ACCESS_ATOMIC)) == ACCESS_MARKED);
 		return;

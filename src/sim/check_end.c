@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The start of all checks, and rules for the end of a run: no request is lost, nothing leaks, no thread is left. */
-#include "sim/world.h"
+#include "sim/check_fetch.h"
 
 void check_reset(void)
 {
@@ -8,6 +8,7 @@ void check_reset(void)
 	check_irq_reset();
 	check_lock_reset();
 	check_lend_reset();
+	check_fetch_reset();
 	check_durable_reset();
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "sim/check_fetch.h"
 #include "sim/event.h"
 #include "sim/fault.h"
 #include "sim/iommu.h"
@@ -286,7 +287,10 @@ int iommu_publish(uint64_t iova, const void *from, size_t len_bytes)
 	if (OB_UNLIKELY(ret != 0))
 		return ret;
 	simdev_step(5);
-	return device_write(iova + body, (const uint8_t *)from + body, 4, true);
+	ret = device_write(iova + body, (const uint8_t *)from + body, 4, true);
+	if (OB_LIKELY(ret == 0))
+		check_fetch_published((uintptr_t)mappings[iova >> SLOT_SHIFT].base + (uint32_t)iova, len_bytes);
+	return ret;
 }
 
 int iommu_publish_early(uint64_t iova, const void *from, size_t len_bytes)

@@ -255,6 +255,42 @@ static void dma_granted(const struct sim_config *config)
 	give_up();
 }
 
+/* An entry of 16 bytes: the last two tell of it. */
+static void device_publishes(void *arg)
+{
+	static const uint8_t entry[16] = {[15] = 1};
+
+	iommu_publish(iova, entry, sizeof(entry));
+}
+
+static void entry_is_taken(unsigned loads)
+{
+	const ob_le16 *words;
+
+	prepare(OB_DMA_BOTH);
+	words = (const void *)memory.base;
+	sim_device_set(device_publishes, NULL);
+	while (ob_le16_load(&words[7]) == 0)
+		sim_wait_ns(50);
+	ob_dma_rmb();
+	(void)ob_le16_load(&words[7]);
+	for (unsigned i = 0; i < loads; i++)
+		(void)ob_le16_load(&words[6]);
+	ob_dma_zero(memory.base, 16);
+	(void)ob_le16_load(&words[6]);
+	give_up();
+}
+
+static void double_fetch(const struct sim_config *config)
+{
+	entry_is_taken(2);
+}
+
+static void single_fetch(const struct sim_config *config)
+{
+	entry_is_taken(1);
+}
+
 static void dma_used_after_free(const struct sim_config *config)
 {
 	volatile uint8_t *bytes;
@@ -314,6 +350,8 @@ const struct rule_case rules_basic[] = {
 	{"dma-cpu-address", "dma_cpu_address", dma_cpu_address},
 	{"dma-race", "dma_touched", dma_touched},
 	{"", "dma_granted", dma_granted},
+	{"double-fetch", "double_fetch", double_fetch},
+	{"", "single_fetch", single_fetch},
 	{"dma-use-after-free", "dma_used_after_free", dma_used_after_free},
 	{"uninstrumented-store", "unseen_store", unseen_store},
 	{0},
