@@ -173,7 +173,8 @@ void check_irq_unheard(const char *what)
 void check_irq_asleep(uint64_t until_ns)
 {
 	if (sim_machine == NULL || W.posted_count > 0 || W.fds_fired > 0 || until_ns - W.now_ns < PATIENCE_NS ||
-	    W.threads[THREAD_DEVICE].wake_ns != NEVER || has_lied())
+	    W.threads[THREAD_DEVICE].wake_ns != NEVER || has_lied() ||
+	    W.fault_counts[SIM_FAULT_ADMIN_HANG] > 0) /* what is taken down meanwhile need not be looked at */
 		return;
 	for (unsigned i = THREAD_MAIN; i < W.thread_count; i++)
 		if (W.threads[i].state == THREAD_WAITING && W.threads[i].wait_what == sched_stall)

@@ -370,7 +370,7 @@ static bool nvme_unseen(struct sim_device *dev, char *text, size_t size)
 {
 	unsigned qid;
 
-	if (!nvme_model_unseen(dev->model, &qid))
+	if (!nvme_model_unseen(of(dev)->nvme, &qid))
 		return false;
 	snprintf(text, size, "completions of queue %u", qid);
 	return true;
