@@ -96,9 +96,21 @@ static bool any_held(const struct nvme *n)
 	return false;
 }
 
+/* Whoever waits has to look for himself from now on. */
+static void wake_waiters(struct nvme *n)
+{
+	for (unsigned i = 0; i < NVME_ADMIN_SLOTS; i++) {
+		struct nvme_command *cmd = n->admin.slots[i].cmd;
+
+		if (n->admin.slots[i].busy && cmd != NULL && cmd->done == NULL)
+			ob_event_signal(&cmd->event);
+	}
+}
+
 static void admin_soft_intx(void *arg)
 {
 	struct nvme *n = arg;
+	bool was_masked = n->admin.masked;
 
 	nvme_admin_poll(n);
 	for (unsigned i = 0; i < NVME_SHARED_MAX; i++) {
@@ -113,6 +125,8 @@ static void admin_soft_intx(void *arg)
 	 * waits for admin commands look for themselves.
 	 */
 	n->admin.masked = any_held(n);
+	if (n->admin.masked && !was_masked)
+		wake_waiters(n);
 	/* A controller that is disabled has nothing masked, and one without power no registers. */
 	if (!n->admin.masked && !n->quiet)
 		ob_mmio_write32(&n->regs, NVME_INTMC, BIT(0));
@@ -360,9 +374,17 @@ static bool is_fatal(struct nvme *n)
 	return nvme_read_status(n, &csts) != 0 || (csts & NVME_CSTS_CFS) != 0;
 }
 
+/* How long to sleep before the next look, after one of @look_ns; 0: the first. */
+static uint64_t next_look_ns(const struct nvme *n, uint64_t look_ns)
+{
+	if (!n->admin.polled && !n->admin.masked)
+		return LOOK_NS;
+	return look_ns == 0 || look_ns == LOOK_NS ? LOOK_MIN_NS : MIN(look_ns * 2, LOOK_MAX_NS);
+}
+
 int nvme_admin_run(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_ns)
 {
-	uint64_t look_ns = n->admin.polled ? LOOK_MIN_NS : LOOK_NS;
+	uint64_t look_ns = 0;
 	uint64_t status_ns = ob_deadline(STATUS_NS);
 	int ret;
 
@@ -373,8 +395,9 @@ int nvme_admin_run(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_n
 	for (;;) {
 		uint64_t now = ob_now_ns();
 
+		look_ns = next_look_ns(n, look_ns);
 		ret = ob_event_wait(&cmd->event, MIN(deadline_ns, now + look_ns));
-		if (!cmd->ended && nvme_admin_poll(n) > 0 && cmd->ended && !n->admin.polled && ret != 0)
+		if (!cmd->ended && nvme_admin_poll(n) > 0 && cmd->ended && look_ns == LOOK_NS && ret != 0)
 			n->admin.lost_interrupts++;
 		if (cmd->ended)
 			return cmd->error;
@@ -383,8 +406,6 @@ int nvme_admin_run(struct nvme *n, struct nvme_command *cmd, uint64_t deadline_n
 			return command_give_up(n, cmd);
 		if (now >= status_ns)
 			status_ns = now + STATUS_NS;
-		if (n->admin.polled)
-			look_ns = MIN(look_ns * 2, LOOK_MAX_NS);
 	}
 }
 
