@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A run: from zero to the scenario's end, or to the first report. */
-#include "sim/history.h"
 #include "sim/world.h"
+#include "sim/history.h"
 
 #include <assert.h>
 #include <errno.h>
