@@ -232,7 +232,7 @@ enum relevance {
 /* They are many, and seldom what it is about. */
 bool event_locks_matter(void)
 {
-	return strstr(W.result->rule, "lock") != NULL;
+	return strstr(W.result->rule, "lock") != NULL && strcmp(W.result->rule, "livelock") != 0;
 }
 
 bool event_is_near(const struct event *e)
@@ -348,6 +348,9 @@ void event_tell_steps(void)
 	if (count == 0)
 		return;
 	memset(told, 0, sizeof(told));
+	/* About no memory: then about all that happened last. */
+	if (W.about_address == 0)
+		W.about_threads = UINT32_MAX;
 	left = STEPS_MAX - STEPS_NEAR + choose(told, first, count, NEAR, STEPS_NEAR);
 	left = STEPS_SPARE + choose(told, first, count, THREADS, left - STEPS_SPARE);
 	choose(told, first, count, FILLS, left);

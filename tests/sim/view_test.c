@@ -74,6 +74,23 @@ static void test_report_steps_name_source_lines(void **state)
 	assert_ptr_equal(line_with(line, "ask at view.c:"), line);
 }
 
+/* The world ends in the midst of a controller's life. */
+static void test_report_has_the_devices_own_view(void **state)
+{
+	struct sim_config config = {.steps_max = 12000};
+	const char *view;
+
+	assert_int_equal(sim_init(), 0);
+	sim_run(&scenario_nvme_io, &config, 1, &result);
+	assert_string_equal(result.rule, "livelock");
+	view = line_with(result.report, "the device's own view, nvme: ready, ");
+	line_with(view, "    SQ0: 32 entries, head ");
+	/* Its names are in the steps: a doorbell, an entry of a queue, a command. */
+	line_with(steps_of(result.report), "0 tail = 0x");
+	line_with(steps_of(result.report), "writes CQ0[");
+	line_with(steps_of(result.report), "fetches SQ0 cid ");
+}
+
 /* Recording a run whole shows its accesses as well, and changes nothing. */
 static void test_recorded_run_is_the_same_run(void **state)
 {
@@ -350,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_report_steps_tell_the_story_in_order),
 		cmocka_unit_test(test_report_steps_name_source_lines),
+		cmocka_unit_test(test_report_has_the_devices_own_view),
 		cmocka_unit_test(test_recorded_run_is_the_same_run),
 		cmocka_unit_test(test_recorded_report_shows_the_load),
 		cmocka_unit_test(test_coverage_lines_tell_reached_from_missed),

@@ -71,10 +71,15 @@ bool nvme_model_register_name(const struct nvme_model *n, uint64_t offset, char 
 		uint32_t offset;
 		const char *name;
 	} registers[] = {
-		{NVME_CAP, "CAP"},          {NVME_CAP + 4, "CAP high"}, {NVME_VS, "VS"},
-		{NVME_INTMS, "INTMS"},      {NVME_INTMC, "INTMC"},      {NVME_CC, "CC"},
-		{NVME_CSTS, "CSTS"},        {NVME_AQA, "AQA"},          {NVME_ASQ, "ASQ"},
-		{NVME_ASQ + 4, "ASQ high"}, {NVME_ACQ, "ACQ"},          {NVME_ACQ + 4, "ACQ high"},
+		{NVME_CAP, "CAP"},       {NVME_CAP + 4, "CAP high"},
+		{NVME_VS, "VS"},         {NVME_INTMS, "INTMS"},
+		{NVME_INTMC, "INTMC"},   {NVME_CC, "CC"},
+		{NVME_CSTS, "CSTS"},     {NVME_AQA, "AQA"},
+		{NVME_ASQ, "ASQ"},       {NVME_ASQ + 4, "ASQ high"},
+		{NVME_ACQ, "ACQ"},       {NVME_ACQ + 4, "ACQ high"},
+		{NVME_CMBLOC, "CMBLOC"}, {NVME_CMBSZ, "CMBSZ"},
+		{NVME_CMBMSC, "CMBMSC"}, {NVME_CMBMSC + 4, "CMBMSC high"},
+		{NVME_CMBSTS, "CMBSTS"},
 	};
 	struct words w = {text, size};
 
