@@ -382,9 +382,12 @@ static int parse_and_run(struct command *c, char *line)
 int model_command(struct machine *m, const char *command, char **reply, uint64_t deadline_ns)
 {
 	struct command c = {.mm = model_of(m)};
-	char *line = strdup(command);
+	char *line;
 	int ret = -ENOMEM;
 
+	if (OB_READ_ONCE(m->dead))
+		return -ENODEV;
+	line = strdup(command);
 	c.reply = ob_alloc(REPLY_MAX);
 	if (line != NULL && c.reply != NULL)
 		ret = parse_and_run(&c, line);

@@ -75,10 +75,13 @@ static int memory_publish(struct model_machine *mm, struct model_memory *memory,
 int model_dma_alloc(struct machine *m, size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out)
 {
 	struct model_machine *mm = model_of(m);
-	struct model_memory *memory = calloc(1, sizeof(*memory));
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), slack = align_bytes > page ? align_bytes : 0, skip;
+	struct model_memory *memory;
 	uint8_t *map;
 
+	if (OB_READ_ONCE(m->dead))
+		return -ENODEV;
+	memory = calloc(1, sizeof(*memory));
 	if (memory == NULL)
 		return -ENOMEM;
 	memory->len_bytes = len_bytes;

@@ -43,6 +43,29 @@ static int model_flush(struct machine *m)
 	return 0; /* a write has arrived when it returns */
 }
 
+/*
+ * As if all of it were pulled out: whoever still asks reads all ones, and nothing reaches memory any more. The memory
+ * itself stays, for windows that the program holds.
+ */
+static void model_shutdown(struct machine *m)
+{
+	struct model_machine *mm = model_of(m);
+
+	OB_WRITE_ONCE(m->dead, true);
+	pthread_mutex_lock(&mm->config_lock);
+	list_for_each (node, &mm->devices) {
+		struct model_device *dev = list_entry(node, struct model_device, link);
+
+		pthread_mutex_lock(&dev->lock);
+		dev->pci.present = false;
+		dev->kicked = false;
+		model_pci_derive(&mm->root);
+		pthread_mutex_unlock(&dev->lock);
+	}
+	pthread_mutex_unlock(&mm->config_lock);
+	model_worker_stop(mm);
+}
+
 static void model_close(struct machine *m)
 {
 	struct model_machine *mm = model_of(m);
@@ -61,6 +84,7 @@ static void model_close(struct machine *m)
 }
 
 static const struct machine_ops model_ops = {
+	.shutdown = model_shutdown,
 	.close = model_close,
 	.buses = model_buses,
 	.read = model_read,

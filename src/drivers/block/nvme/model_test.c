@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/machine_core.h"
 #include "drivers/block/nvme/nvme.h"
 #include "tests/nvme_bed.h"
 #include "tests/random.h"
@@ -46,6 +47,35 @@ static struct ob_block_stats stats(struct bed *b)
 
 	ob_block_stats(b->block, &s);
 	return s;
+}
+
+/* ---- the far side goes ---- */
+
+/* As a close does that finds a driver stuck: whatever is still asked is answered as by the dead. */
+static void test_machine_that_is_shut_down_answers_nothing_more(void **state)
+{
+	struct machine *m;
+	char *reply = NULL;
+	struct ob_dma dma;
+	uint8_t *held;
+
+	bed_open(&bed, "model:?nvme=8M&threaded&latency=20ms", NULL);
+	bed_open_channel(&bed, OB_COMPLETION_INTERRUPT, 64, TIMEOUT);
+	m = bed.machine->m;
+	held = bed_buffer(&bed, 40);
+	memset(held, 0x77, BED_BUFFER);
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(bed_submit(&bed, i, OB_BLOCK_READ, i, 1), 0);
+	ob_block_kick(bed.channel);
+	m->ops->shutdown(m);
+	assert_int_equal(ob_machine_command(bed.machine, "list", &reply, ob_deadline(LONG)), -ENODEV);
+	assert_null(reply);
+	assert_int_not_equal(ob_dma_alloc(ob_block_device(bed.block), 4096, 4096, &dma), 0);
+	/* Its memory is the program's still, and nobody else's. */
+	bed_wait(&bed, LONG);
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(bed_status(&bed, i), -ENODEV);
+	assert_int_equal(held[BED_BUFFER - 1], 0x77);
 }
 
 /* ---- statuses ---- */
@@ -610,6 +640,7 @@ static void test_warning_is_logged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_machine_that_is_shut_down_answers_nothing_more, close_bed),
 		cmocka_unit_test_setup_teardown(test_status_of_one_block_becomes_errno, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_transient_status_is_tried_again_and_ends, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(test_hung_command_is_aborted_and_tried_again, open_bed, close_bed),

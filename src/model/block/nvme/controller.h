@@ -80,6 +80,7 @@ struct nvme_model {
 	/* registers */
 	uint64_t cap, asq, acq;
 	uint32_t vs, cc, csts, aqa, intms;
+	uint64_t start_ns;                      /* when it was made */
 	uint64_t ready_due_ns, shutdown_due_ns; /* MODEL_NEVER: nothing coming */
 	unsigned page_shift;
 

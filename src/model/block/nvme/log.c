@@ -60,7 +60,7 @@ static void log_smart(const struct nvme_model *n, struct log *log)
 	s->host_reads[0] = ob_cpu_to_le64(n->reads);
 	s->host_writes[0] = ob_cpu_to_le64(n->writes);
 	s->power_cycles[0] = ob_cpu_to_le64(n->power_cycles);
-	s->power_on_hours[0] = ob_cpu_to_le64(host->ops->now_ns(host) / (3600 * OB_NS_PER_S));
+	s->power_on_hours[0] = ob_cpu_to_le64((host->ops->now_ns(host) - n->start_ns) / (3600 * OB_NS_PER_S));
 	s->unsafe_shutdowns[0] = ob_cpu_to_le64(n->unsafe_shutdowns);
 	s->media_errors[0] = ob_cpu_to_le64(n->media_errors);
 	s->error_log_entries[0] = ob_cpu_to_le64(n->error_count);

@@ -92,6 +92,7 @@ int nvme_model_create(struct model_host *host, const struct nvme_model_config *c
 	n->cap = capabilities(config);
 	n->vs = NVME_VERSION(1, 4, 0);
 	n->page_shift = 12;
+	n->start_ns = host->ops->now_ns(host);
 	n->ready_due_ns = n->shutdown_due_ns = MODEL_NEVER;
 	n->temperature = 310;
 	n->power_cycles = 1;
