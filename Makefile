@@ -8,8 +8,8 @@ export MACHINE
 
 .PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench install docs clean help
 
-all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD)
+all: $(BUILD)/build.ninja ## what is installed, and nothing else
+	@ninja -C $(BUILD) product
 
 $(BUILD)/build.ninja:
 	@tools/install-packages build
@@ -47,7 +47,7 @@ bench: ## instructions per request, and IOPS beside what you would otherwise use
 	@BUILD=$(BUILD) bench/run
 
 install: all ## library, headers, command, plugin, man pages (PREFIX, DESTDIR)
-	@$(MESON) install -C $(BUILD)
+	@$(MESON) install -C $(BUILD) --no-rebuild
 
 docs: ## check the man pages, and print where things are written
 	@tools/install-packages test
