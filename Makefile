@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The front door. meson and ninja do the work; each target installs what it needs first (tools/packages.txt).
 BUILD   ?= build
-MACHINE ?= qemu:q35
+MACHINE ?= model:
 PREFIX  ?= /usr/local
 MESON   ?= meson
 export MACHINE
@@ -16,7 +16,7 @@ $(BUILD)/build.ninja:
 	@$(MESON) setup $(BUILD) --prefix $(PREFIX) >$(BUILD).log 2>&1 || { cat $(BUILD).log >&2; exit 1; }
 	@mv $(BUILD).log $(BUILD)/setup.log
 
-run: ## the main job: a driver brings up a disk, and serves it to programs that know nothing of us
+run: ## the main job: a driver brings up a disk, and serves it to strangers (on QEMU: MACHINE=qemu:q35)
 	@tools/install-packages build run
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) tools/run
