@@ -202,7 +202,7 @@ static void put_lanes(const struct drawing *d)
 
 	for (unsigned i = 0; i < LANE_COUNT; i++) {
 		unsigned lane = i < THREAD_MAX - 1 ? i + 1 : i == THREAD_MAX - 1 ? LANE_MEMORY : THREAD_DEVICE;
-		const char *name = lane == LANE_MEMORY ? "memory that the device sees" : W.threads[lane].name;
+		const char *name = lane == LANE_MEMORY ? "memory" : W.threads[lane].name;
 
 		if (!d->p->shown[lane])
 			continue;
@@ -331,9 +331,13 @@ static void put_memory_arrow(const struct drawing *d, const struct picture_row *
 		break;
 	case EVENT_SEEN:
 	case EVENT_READ:
-		if (!picture_has_memory(&r->e))
-			return;
 		arrow(d, LANE_MEMORY, y, lane, y, "load");
+		break;
+	case EVENT_WRITE:
+		/* To memory that devices share it goes when it becomes visible. */
+		if (is_dma(r->e.a))
+			return;
+		arrow(d, lane, y, LANE_MEMORY, y, "load");
 		break;
 	default:
 		return;
@@ -508,7 +512,7 @@ static void put_legend(struct drawing *d)
 		{NULL, "dma", "DMA"},
 		{NULL, "irq", "interrupt, raised to taken"},
 		{NULL, "mem", "store, made to visible"},
-		{NULL, "load", "load"},
+		{NULL, "load", "load, or store that is seen at once"},
 		{NULL, "barrier", "barrier"},
 		{NULL, "zig", "time passes, and nothing happens"},
 	};

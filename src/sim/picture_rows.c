@@ -255,10 +255,9 @@ bool picture_has_memory(const struct event *e)
 	case EVENT_VISIBLE:
 	case EVENT_OLD:
 	case EVENT_SEEN:
-		return true;
 	case EVENT_READ:
 	case EVENT_WRITE:
-		return is_dma(e->a);
+		return true;
 	default:
 		return false;
 	}

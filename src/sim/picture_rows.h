@@ -52,7 +52,7 @@ int picture_row_of(const struct picture *p, unsigned index);
 /** picture_height_at - how far down @step is */
 double picture_height_at(const struct picture *p, uint32_t step);
 
-/** picture_has_memory - is it about memory that a device sees, which has a lane? */
+/** picture_has_memory - is it about memory, which has a lane? */
 bool picture_has_memory(const struct event *e);
 /** picture_text - the words of a row in its thread's lane; memory's name stands in memory's own */
 void picture_text(const struct picture_row *row, char *text, size_t size);

@@ -232,7 +232,9 @@ enum relevance {
 /* They are many, and seldom what it is about. */
 bool event_locks_matter(void)
 {
-	return strstr(W.result->rule, "lock") != NULL && strcmp(W.result->rule, "livelock") != 0;
+	const char *rule = W.result->rule;
+
+	return strcmp(rule, "data-race") == 0 || (strstr(rule, "lock") != NULL && strcmp(rule, "livelock") != 0);
 }
 
 bool event_is_near(const struct event *e)

@@ -326,7 +326,7 @@ static void test_picture_shows_both_sides_and_what_led_there(void **state)
 	assert_string_equal(text, again);
 	/* The lanes. */
 	assert_non_null(strstr(text, "class=\"lane\">main</text>"));
-	assert_non_null(strstr(text, "class=\"lane\">memory that the device sees</text>"));
+	assert_non_null(strstr(text, "class=\"lane\">memory</text>"));
 	assert_non_null(strstr(text, "class=\"lane\">device</text>"));
 	/* Two sides, and the source line of the one that has one. */
 	assert_int_equal(count_of(text, "class=\"band\"/>"), 2);
