@@ -173,6 +173,17 @@ int nvme_admin_start_irq(struct nvme *n)
 	return ob_irq_request(n->dev, 0, &config, &n->admin.irq);
 }
 
+/* The handler of a shared line looks into the rings, and may be called for others while ours are cleared. */
+void nvme_admin_hold_irq(struct nvme *n, bool hold)
+{
+	if (n->admin.irq == NULL)
+		return;
+	if (hold)
+		ob_irq_mask(n->admin.irq);
+	else
+		ob_irq_unmask(n->admin.irq);
+}
+
 void nvme_admin_stop_irq(struct nvme *n)
 {
 	ob_irq_free(n->admin.irq);

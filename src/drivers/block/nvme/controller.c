@@ -196,7 +196,9 @@ int nvme_enable(struct nvme *n)
 	ret = nvme_cmb_restore(n);
 	if (ret != 0)
 		return ret;
+	nvme_admin_hold_irq(n, true);
 	nvme_ring_rewind(&n->admin.ring);
+	nvme_admin_hold_irq(n, false);
 	n->quiet = false;
 	ob_mmio_write32(&n->regs, NVME_AQA, FIELD_PREP(NVME_AQA_ASQS, size) | FIELD_PREP(NVME_AQA_ACQS, size));
 	/* In halves: not every controller takes 8 bytes at once, and none needs it while EN is 0. */

@@ -479,6 +479,8 @@ void nvme_admin_fini(struct nvme *n);
 /* Interrupt or not, for the vectors that there are. */
 int nvme_admin_start_irq(struct nvme *n);
 void nvme_admin_stop_irq(struct nvme *n);
+/** nvme_admin_hold_irq - no handler runs until it is let go of; CPU 0 */
+void nvme_admin_hold_irq(struct nvme *n, bool hold);
 /* A queue of CPU 0 that shares the vector; false: no room. */
 bool nvme_admin_share_irq(struct nvme *n, struct nvme_queue *q);
 void nvme_admin_unshare_irq(struct nvme *n, struct nvme_queue *q);

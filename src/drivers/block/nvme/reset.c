@@ -303,9 +303,7 @@ void nvme_forget(struct nvme *n)
 {
 	/* Requests end from here on, and their memory goes back. That CSTS says "disabled" is not enough for that. */
 	ob_device_enable_dma(n->dev, false);
-	/* The handler of a shared line looks into the rings, and may be called for others while ours are cleared. */
-	if (n->admin.irq != NULL)
-		ob_irq_mask(n->admin.irq);
+	nvme_admin_hold_irq(n, true);
 	nvme_admin_cancel(n, -ECANCELED);
 	nvme_ring_rewind(&n->admin.ring);
 	n->admin.masked = false;
@@ -314,8 +312,7 @@ void nvme_forget(struct nvme *n)
 	list_for_each (node, &n->queues)
 		list_entry(node, struct nvme_queue, link)->created = false;
 	nvme_call_queues(n, rewind_queue);
-	if (n->admin.irq != NULL)
-		ob_irq_unmask(n->admin.irq);
+	nvme_admin_hold_irq(n, false);
 	trace_step(n, STEP_REWIND, 0);
 }
 
