@@ -40,11 +40,6 @@ void check_irq_reset(void)
 
 /* ---- the budget ---- */
 
-static uint64_t own_steps(const struct thread *t)
-{
-	return t->ran_steps + (W.steps - W.ran_since);
-}
-
 void check_irq_read(void)
 {
 	W.current->ran_steps += READ_STEPS;
@@ -53,7 +48,7 @@ void check_irq_read(void)
 static void check_budget(const char *name, const char *verb)
 {
 	const struct thread *t = W.current;
-	uint64_t steps = own_steps(t) + 1 - t->hard_since;
+	uint64_t steps = sched_own_steps(t) + 1 - t->hard_since;
 
 	if (steps <= W.config.hard_steps_max)
 		return;
@@ -74,7 +69,7 @@ void watch_hard_begin(const char *name)
 	if (!W.on)
 		return;
 	irqs.handler = name;
-	W.current->hard_since = own_steps(W.current) + 1;
+	W.current->hard_since = sched_own_steps(W.current) + 1;
 }
 
 void watch_hard_end(const char *name)

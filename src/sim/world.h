@@ -98,9 +98,10 @@ struct thread {
 	struct os_thread_data data;
 	void (*fn)(void *arg);
 	void *arg;
-	uint64_t ran_steps;  /* before it was switched to last */
-	uint64_t hard_since; /* own steps when its hard handler began, and 1; 0: none runs. check_irq.c */
-	uintptr_t spin_what; /* check_gone.c */
+	uint64_t ran_steps;   /* before it was switched to last */
+	uint64_t clock_steps; /* own steps when it looked at the clock last */
+	uint64_t hard_since;  /* own steps when its hard handler began, and 1; 0: none runs. check_irq.c */
+	uintptr_t spin_what;  /* check_gone.c */
 	uint32_t spin_pc;
 	unsigned spins;
 	bool interrupted; /* runs a hard handler in the midst of driver code */
@@ -347,6 +348,7 @@ void sched_init(void);           /* from here on as the configuration says */
 struct thread *sched_spawn(const char *name, void (*fn)(void *arg), void *arg);
 void sched_decide(void);
 /* Sleep until sched_wake(@on) or @wake_ns; true when the time ran out. */
+uint64_t sched_own_steps(const struct thread *t);
 void sched_tell_threads(void); /* into a report */
 bool sched_wait(const void *on, uint64_t wake_ns, const char *what);
 void sched_wake(const void *on);
