@@ -72,7 +72,7 @@ _outboard() {
 		options="--depth --size --mix --random --sequential --time --cpus --channels --mode --allow-writes --json"
 		;;
 	explore)
-		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --fault --faults --list-faults --replay --hash --minimise --output --replay-file"
+		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --promises --fault --faults --list-faults --replay --hash --minimise --output --replay-file"
 		options="$options --replay-check --picture --picture-events --coverage --trace --json"
 		;;
 	serve)

@@ -21,6 +21,7 @@ const char explore_help[] =
 	"  -k, --keep-going      do not stop at the first report\n"
 	"      --strategy NAME   swarm, random or pct (default swarm: the seed decides)\n"
 	"      --calm            nothing varies but what the scheduler draws; no faults\n"
+	"      --promises        CPUs may store before earlier loads; each seed takes two or three runs\n"
 	"      --fault NAME=RATE one time in so many; 0: never. In place of the seed's; may be repeated\n"
 	"      --faults FILE     a script of faults\n"
 	"      --list-faults     their names\n"

@@ -5,7 +5,16 @@
  */
 #include "sim/check_fetch.h"
 #include "sim/event.h"
+#include "sim/promise.h"
 #include "sim/race.h"
+
+static void note_load(uintptr_t address, size_t len_bytes, unsigned flags)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, (const void *)address, MIN(len_bytes, sizeof(value))); /* NOLINT */
+	promise_load_end(address, len_bytes, value, len_bytes <= sizeof(value) && (flags & ACCESS_MARKED) != 0);
+}
 
 /* DMA memory, where what a CPU stores and sees is not what the device has. */
 static void access_dma(uintptr_t address, size_t len_bytes, unsigned flags)
@@ -17,7 +26,11 @@ static void access_dma(uintptr_t address, size_t len_bytes, unsigned flags)
 		weak_store(address, len_bytes, (flags & (ACCESS_MARKED | ACCESS_ATOMIC)) == ACCESS_MARKED);
 		return;
 	}
+	if (OB_UNLIKELY(W.promise != PROMISE_OFF))
+		promise_load_begin(address, len_bytes);
 	weak_before_load(address, len_bytes);
+	if (OB_UNLIKELY(W.promise != PROMISE_OFF))
+		note_load(address, len_bytes, flags);
 	if ((flags & ACCESS_MARKED) == 0 || weak_is_stale(W.current->id, address, len_bytes))
 		return;
 	seen = race_sync(address, false);

@@ -18,6 +18,7 @@
 
 #include "sim/choice.h"
 #include "sim/event.h"
+#include "sim/promise.h"
 
 #define PLACE_MAX   2048
 #define INDEX_COUNT 4096u
@@ -234,10 +235,20 @@ static bool may_wait(const struct thread *t, int order)
 	       W.thread_count > 2 && random_one_in(&W.random_memory, 4) && choice_counts(SIM_CHOICE_LATE_STORE);
 }
 
+void history_promise(struct thread *t, uintptr_t address, unsigned size_bytes, uint64_t value)
+{
+	history_drain(t);
+	make_visible(t->id, address, size_bytes, value, &t->release_fence);
+}
+
 void history_store(uintptr_t address, unsigned size_bytes, uint64_t value, int order)
 {
 	struct thread *t = W.current;
 	struct vclock clock;
+
+	if (OB_UNLIKELY(W.promise != PROMISE_OFF) &&
+	    promise_store(address, size_bytes, value, order == __ATOMIC_RELAXED))
+		return;
 
 	if (order_releases(order)) {
 		race_release_to(&clock);
@@ -262,6 +273,7 @@ void history_modify_begin(uintptr_t address, int order)
 {
 	struct thread *t = W.current;
 
+	promise_barrier();
 	if (t->late_count > 0 && order_releases(order))
 		history_drain(t);
 	else if (t->late_count > 0)
@@ -336,7 +348,7 @@ static const struct past *choose(const struct place *p, int order)
 	return choice_counts(SIM_CHOICE_OLD_LOAD) ? found[count] : NULL;
 }
 
-uint64_t history_load(uintptr_t address, unsigned size_bytes, uint64_t newest, int order)
+static uint64_t read_some(uintptr_t address, unsigned size_bytes, uint64_t newest, int order)
 {
 	const struct thread *t = W.current;
 	struct place *p = place_at(address, false);
@@ -364,10 +376,23 @@ uint64_t history_load(uintptr_t address, unsigned size_bytes, uint64_t newest, i
 	return old->value;
 }
 
+uint64_t history_load(uintptr_t address, unsigned size_bytes, uint64_t newest, int order)
+{
+	uint64_t value;
+
+	if (OB_LIKELY(W.promise == PROMISE_OFF))
+		return read_some(address, size_bytes, newest, order);
+	promise_load_begin(address, size_bytes);
+	value = read_some(address, size_bytes, memory_read(address, size_bytes), order);
+	promise_load_end(address, size_bytes, value, order == __ATOMIC_RELAXED);
+	return value;
+}
+
 void history_fence(int order)
 {
 	struct thread *t = W.current;
 
+	promise_barrier();
 	if (order_acquires(order))
 		t->floor = MAX(t->floor, t->loads_floor);
 	if (order_releases(order))

@@ -3,6 +3,7 @@
 #include <outboard/mmio.h>
 
 #include "sim/event.h"
+#include "sim/promise.h"
 #include "sim/world.h"
 
 #define DRIFT_ONE_IN 512
@@ -17,7 +18,11 @@ static struct view *enter(uint64_t what, uint32_t pc)
 
 static void publish(struct vclock *to)
 {
-	race_release_to(to);
+	struct thread *t = W.current;
+
+	history_drain(t);
+	*to = t->clock;
+	t->clock.t[t->id]++;
 }
 
 static void tell(enum event_barrier barrier)
@@ -32,6 +37,8 @@ void ob_dma_wmb(void)
 	struct view *v = enter(0xb1, WORLD_PC());
 
 	tell(EVENT_DMA_WMB);
+	if (OB_UNLIKELY(W.promise != PROMISE_OFF))
+		promise_store_barrier_made();
 	v->barrier++;
 	publish(&v->release);
 }
@@ -60,6 +67,7 @@ void ob_mmio_wmb(void)
 	struct view *v = enter(0xb4, WORLD_PC());
 
 	tell(EVENT_MMIO_WMB);
+	promise_barrier();
 	v->mmio_barrier = ++v->barrier;
 	publish(&v->mmio_release);
 }
@@ -79,6 +87,7 @@ uint64_t ob_region_read(const struct ob_region *region, uint64_t offset, unsigne
 	struct view *v = enter(0xa1 + offset, WORLD_PC());
 	uint64_t value;
 
+	promise_barrier();
 	check_gone_access(region->dev, "register read", (unsigned)offset);
 	check_spin(region->address + offset, WORLD_PC(), "a register");
 	value = region->ops->read(region, offset, size_bytes);
@@ -93,6 +102,7 @@ void ob_region_write(const struct ob_region *region, uint64_t offset, unsigned s
 {
 	const struct view *v = enter(0xa2 + offset, WORLD_PC());
 
+	promise_barrier();
 	check_gone_access(region->dev, "register write", (unsigned)offset);
 	if (random_one_in(&W.random_memory, DRIFT_ONE_IN))
 		weak_check_drift();

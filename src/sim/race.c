@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "sim/fault.h"
+#include "sim/promise.h"
 #include "sim/race.h"
 
 #define SYNC_COUNT 16384u
@@ -56,6 +57,7 @@ void race_release(struct vclock *to)
 {
 	struct thread *t = W.current;
 
+	promise_barrier();
 	history_drain(t);
 	vclock_join(to, &t->clock);
 	t->clock.t[t->id]++;
@@ -69,6 +71,7 @@ void race_release_to(struct vclock *to)
 
 void race_acquire_clock(const struct vclock *from)
 {
+	promise_barrier();
 	vclock_join(&W.current->clock, from);
 	if (W.buffered)
 		weak_drain_acquired();

@@ -11,6 +11,7 @@
 #include "core/fiber.h"
 #include "sim/choice.h"
 #include "sim/event.h"
+#include "sim/promise.h"
 #include "sim/world.h"
 
 #define STACK_BYTES   (256 * 1024)
@@ -324,6 +325,7 @@ bool sched_wait(const void *on, uint64_t wake_ns, const char *what)
 	struct thread *t = W.current;
 
 	world_capture();
+	promise_barrier();
 	history_drain(t);
 	sched_progress();
 	t->state = THREAD_WAITING;

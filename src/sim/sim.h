@@ -86,6 +86,7 @@ struct sim_config {
 	unsigned hard_steps_max; /* of its own that a hard handler may take; default 5000, 10 us */
 	bool no_weak_memory;     /* all stores visible at once */
 	bool no_races;           /* no vector clocks */
+	bool promises;           /* stores may be made before earlier loads; takes up to three runs */
 	bool no_snapshot;        /* come to the checkpoint in each run anew: slower, and nothing else */
 	bool record;             /* keep all that happens, for a picture; changes nothing else */
 	/* less than the seed says, to make a failing run small */
@@ -112,6 +113,7 @@ struct sim_result {
 	char rule[SIM_RULE_LEN]; /* what was broken */
 	char report[SIM_REPORT_LEN];
 	uint64_t hash; /* of everything that happened */
+	bool promised; /* a store was made before an earlier load */
 	uint64_t steps, switches, now_ns;
 	uint64_t commands;  /* that devices completed */
 	uint64_t scheduled; /* interrupts that were taken in the midst of driver code */

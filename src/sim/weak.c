@@ -12,6 +12,7 @@
  */
 #include "sim/choice.h"
 #include "sim/event.h"
+#include "sim/promise.h"
 #include "sim/world.h"
 
 /* ---- a CPU's own part of what it sees ---- */
@@ -100,6 +101,22 @@ void weak_load_view(int thread)
 	view_show(&W.views[thread]);
 }
 
+/* The last one may have been seen before it was made: then others may have overwritten it already. */
+static void note_stores(struct view *v)
+{
+	const struct store *s = &v->stores[v->store_count - 1];
+	uint64_t value = 0;
+
+	if (v->store_count == 0)
+		return;
+	memcpy(&value, s->value, MIN((size_t)s->len_bytes, sizeof(value)));
+	if (!promise_store(s->address, s->len_bytes, value, s->marked))
+		return;
+	memcpy((void *)s->address, master(s->address), s->len_bytes); /* NOLINT */
+	v->store_count--;
+	W.buffered--;
+}
+
 void weak_capture_now(void)
 {
 	struct view *v = W.capture_view;
@@ -112,6 +129,8 @@ void weak_capture_now(void)
 		memcpy(s->value, (const void *)s->address, s->len_bytes); /* NOLINT */
 		s->captured = true;
 	}
+	if (OB_UNLIKELY(W.promise != PROMISE_OFF))
+		note_stores(v);
 	if (W.config.no_weak_memory || !late)
 		weak_drain_all(W.current->id);
 }
@@ -250,6 +269,21 @@ static bool drain_random(unsigned thread)
 	for (unsigned before; (before = first_overlap(v, index)) != index;)
 		index = before;
 	drain_one(thread, index);
+	return true;
+}
+
+bool weak_promise(unsigned thread, uintptr_t address, size_t len_bytes, uint64_t value)
+{
+	struct view *v = &W.views[thread];
+	struct store s = {.address = address, .len_bytes = (uint8_t)len_bytes, .marked = true, .release = v->release};
+
+	weak_drain_all(thread);
+	if (v->stale_count + 2 > STALE_MAX)
+		return false;
+	view_keep(v, address, len_bytes);
+	memcpy(s.value, &value, len_bytes);
+	store_publish(&s);
+	master_write((int)thread, address, s.value, len_bytes, 1);
 	return true;
 }
 

@@ -2,6 +2,7 @@
 /* A run: from zero to the scenario's end, or to the first report. */
 #include "sim/world.h"
 #include "sim/history.h"
+#include "sim/promise.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -214,6 +215,7 @@ static void start(const struct sim_scenario *scenario, const struct sim_config *
 	W.current = first;
 	weak_load_view((int)first->id);
 	W.preparing = scenario->shape != NULL;
+	promise_begin();
 	W.on = true;
 	fiber_arch_switch(&run_caller, first->sp);
 }
@@ -231,6 +233,9 @@ void sim_checkpoint(void)
 		weak_drain_all(k);
 		weak_refresh(k);
 	}
+	history_drain_everybody();
+	for (unsigned k = THREAD_MAIN; k < W.thread_count; k++)
+		W.threads[k].floor = W.order;
 	for (unsigned k = 1; k < W.thread_count; k++)
 		vclock_join(&W.threads[0].clock, &W.threads[k].clock);
 	for (unsigned k = 1; k < W.thread_count; k++)
@@ -256,6 +261,7 @@ static void go_on(const struct sim_config *config, uint64_t seed, struct sim_res
 	W.requests_begun = 0;
 	sched_init();
 	fault_begin();
+	promise_begin();
 	W.on = true;
 	fiber_arch_switch(&run_caller, W.checkpoint_sp);
 }
@@ -288,8 +294,8 @@ static void run_from_checkpoint(const struct sim_scenario *scenario, const struc
 	go_on(config, seed, out);
 }
 
-void sim_run(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
-	     struct sim_result *out)
+static void run_once(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
+		     struct sim_result *out)
 {
 	struct itimerval watch = {.it_value.tv_sec = WATCHDOG_S};
 
@@ -312,6 +318,25 @@ void sim_run(const struct sim_scenario *scenario, const struct sim_config *confi
 	out->requests = W.requests_begun;
 	memcpy(out->choices, W.choices, sizeof(out->choices));
 	memcpy(out->fault_counts, W.fault_counts, sizeof(out->fault_counts));
+}
+
+/* With promises, a second time with one; and once more without, if it was broken. */
+void sim_run(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
+	     struct sim_result *out)
+{
+	out->promised = false;
+	if (config->promises)
+		promise_record(seed);
+	else
+		promise_give_up();
+	run_once(scenario, config, seed, out);
+	if (!config->promises || out->failed || !promise_choose())
+		return;
+	run_once(scenario, config, seed, out);
+	out->promised = W.promise == PROMISE_KEPT;
+	promise_give_up();
+	if (!out->promised)
+		run_once(scenario, config, seed, out);
 }
 
 void sim_leave(void)

@@ -265,7 +265,8 @@ struct world {
 	int64_t priority_low;
 	uint64_t ran_since;
 
-	uint32_t order; /* atomic stores that became visible */
+	uint32_t order;  /* atomic stores that became visible */
+	uint8_t promise; /* enum promise_state */
 	struct view views[THREAD_MAX];
 	int loaded;                /* the thread whose view is in memory; -1 none */
 	unsigned buffered;         /* stores in all views */

@@ -96,6 +96,7 @@ static void run(const struct shape *shape, uint64_t seed, struct outcomes *out)
 	struct sim_config config = {
 		.preempt_every = 1 + (unsigned)(seed % 8),
 		.drain_one_in = 2 + (unsigned)(seed % 5),
+		.promises = seed % 2 == 0,
 		/* Races are the subject here, not an error. */
 		.no_races = true,
 	};

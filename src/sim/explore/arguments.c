@@ -66,7 +66,7 @@ static int read_run(struct explore *e, const char *path, bool seeds_given, const
 	if (seeds_given || e->time_ns > 0 || e->coverage_path != NULL)
 		return cli_usage(&e->cli, "--replay-file runs one seed: --seeds, --time and --coverage go without");
 	if (e->fault_count > 0 || e->script_path != NULL || args->count > 0 || e->replay_given || e->hash_given ||
-	    e->calm || e->strategy != EXPLORE_SWARM || e->minimise)
+	    e->calm || e->promises || e->strategy != EXPLORE_SWARM || e->minimise)
 		return cli_usage(&e->cli, "--replay-file says all of the run by itself");
 	e->run_path = path;
 	return cut_read(path, e, &cut);
@@ -121,6 +121,7 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 		{.name = "keep-going", .letter = 'k', .kind = OPTION_FLAG, .to = &e->keep_going},
 		{.name = "strategy", .kind = OPTION_CHOICE, .to = &e->strategy, .choices = explore_strategy_names},
 		{.name = "calm", .kind = OPTION_FLAG, .to = &e->calm},
+		{.name = "promises", .kind = OPTION_FLAG, .to = &e->promises},
 		{.name = "fault",
 		 .kind = OPTION_LIST,
 		 .to = e->faults,
@@ -183,6 +184,8 @@ void explore_replay_command(const struct explore *e, const struct sim_scenario *
 	snprintf(out, size, "%s %s --replay %llu", e->command, scenario->name, (unsigned long long)seed);
 	if (e->calm)
 		add_word(out, size, " ", "--calm");
+	if (e->promises)
+		add_word(out, size, " ", "--promises");
 	if (e->strategy != EXPLORE_SWARM)
 		add_word(out, size, " --strategy ", explore_strategy_names[e->strategy]);
 	for (unsigned i = 0; i < e->fault_count; i++)

@@ -40,8 +40,9 @@ int cut_write(const char *path, const struct explore *e, const struct explore_cu
 
 	if (f == NULL)
 		return -errno;
-	fprintf(f, FIRST_LINE "scenario %s\nseed %llu\nstrategy %s\n%srule %s\nhash %016llx\n", scenario->name,
-		(ull)seed, explore_strategy_names[e->strategy], e->calm ? "calm\n" : "", rule, (ull)hash);
+	fprintf(f, FIRST_LINE "scenario %s\nseed %llu\nstrategy %s\n%s%srule %s\nhash %016llx\n", scenario->name,
+		(ull)seed, explore_strategy_names[e->strategy], e->calm ? "calm\n" : "",
+		e->promises ? "promises\n" : "", rule, (ull)hash);
 	for (unsigned i = 0; i < e->fault_count; i++)
 		fprintf(f, "fault %s\n", e->faults[i]);
 	if (e->script_path != NULL)
@@ -151,6 +152,8 @@ static bool parse_line(struct reader *r, const char *word, char *value)
 		return parse_strategy(value, &r->e->strategy);
 	if (strcmp(word, "calm") == 0)
 		return r->e->calm = true;
+	if (strcmp(word, "promises") == 0)
+		return r->e->promises = true;
 	if (strcmp(word, "fault") == 0)
 		return r->e->fault_count < EXPLORE_FAULT_MAX &&
 		       (r->e->faults[r->e->fault_count++] = strdup(value)) != NULL;

@@ -33,6 +33,7 @@ static void configure(const struct explore *e, const struct sim_scenario *scenar
 		sim_swarm(scenario, seed, config);
 	if (e->strategy != EXPLORE_SWARM)
 		config->strategy = e->strategy == EXPLORE_PCT ? SIM_PCT : SIM_RANDOM;
+	config->promises = e->promises;
 	explore_faults_apply(e, scenario, config);
 	if (e->cut != NULL)
 		cut_apply(e->cut, config);

@@ -38,7 +38,7 @@ struct explore {
 	unsigned scenario_count;
 	uint64_t seed, seeds, time_ns, replay;
 	unsigned jobs, strategy, replay_check, picture_events;
-	bool list_faults, replay_given, hash_given, keep_going, trace, json, list, calm, minimise;
+	bool list_faults, replay_given, hash_given, keep_going, trace, json, list, calm, promises, minimise;
 	bool record;   /* runs keep all that happens, for a picture */
 	uint64_t hash; /* that the replay is expected to have */
 	const char *faults[EXPLORE_FAULT_MAX], *script_path;
