@@ -4,7 +4,7 @@
 _outboard() {
 	local cur prev words cword
 	_init_completion -n = || return
-	local verbs="devices info read write bench serve explore trace attach-help help"
+	local verbs="devices info read write bench serve explore trace doctor bind unbind attach-help help"
 	local global="--machine --qemu-arg --verbose --quiet --help"
 	local verb= i
 
@@ -40,6 +40,14 @@ _outboard() {
 		COMPREPLY=($(compgen -W "swarm random pct" -- "$cur"))
 		return
 		;;
+	--user)
+		COMPREPLY=($(compgen -u -- "$cur"))
+		return
+		;;
+	--root)
+		_filedir -d
+		return
+		;;
 	--unix | --output | -o | --replay-file | --faults | --coverage | --picture)
 		_filedir
 		return
@@ -66,6 +74,8 @@ _outboard() {
 		;;
 	devices) options="--verbose --json" ;;
 	info) options="--json" ;;
+	doctor) options="--json --root" ;;
+	bind) options="--group --user" ;;
 	read) options="--offset --count --depth" ;;
 	write) options="--offset --count --depth --fua --flush" ;;
 	bench)
@@ -83,6 +93,10 @@ _outboard() {
 	esac
 	if [[ $cur == -* ]]; then
 		COMPREPLY=($(compgen -W "$options $global" -- "$cur"))
+	elif [[ $verb == doctor || $verb == bind || $verb == unbind ]]; then
+		local devices=(/sys/bus/pci/devices/*)
+		COMPREPLY=($(compgen -W "${devices[*]##*/}" -- "$cur"))
+		__ltrim_colon_completions "$cur"
 	elif [[ $verb == read || $verb == write ]]; then
 		_filedir
 	elif [[ $verb == explore ]]; then

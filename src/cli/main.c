@@ -8,8 +8,8 @@
 #include "cli/output.h"
 
 static const struct cli_verb *const verbs[] = {
-	&cli_devices, &cli_info,    &cli_read,  &cli_write,       &cli_bench,
-	&cli_serve,   &cli_explore, &cli_trace, &cli_attach_help,
+	&cli_devices, &cli_info,  &cli_read,   &cli_write, &cli_bench,  &cli_serve,
+	&cli_explore, &cli_trace, &cli_doctor, &cli_bind,  &cli_unbind, &cli_attach_help,
 };
 
 static const char help_top[] = "usage: outboard [options] VERB [arguments]\n"

@@ -8,10 +8,10 @@ want 0 "$OUTBOARD" --version
 check "version is one line" grep -qx 'outboard [0-9]*\.[0-9]*\.[0-9]*' "$work/out"
 err_empty
 want 0 "$OUTBOARD" --help
-for verb in devices info read write bench serve explore trace attach-help; do
+for verb in devices info read write bench serve explore trace doctor bind unbind attach-help; do
 	out_has "^  $verb "
 done
-for verb in devices info read write bench serve explore trace attach-help; do
+for verb in devices info read write bench serve explore trace doctor bind unbind attach-help; do
 	want 0 "$OUTBOARD" "$verb" --help
 	out_has "^usage: outboard"
 	out_has "  outboard .*$verb"
@@ -22,7 +22,7 @@ for verb in devices info read write bench serve explore trace attach-help; do
 	check "help of $verb fits 120 columns" awk 'length > 120 { exit 1 }' "$work/first"
 done
 # Every option that a verb's help names is one that it takes.
-for verb in devices info read write bench serve trace; do
+for verb in devices info read write bench serve trace doctor bind unbind; do
 	for option in $("$OUTBOARD" "$verb" --help | grep -o -- '^ *\(-[a-z], \)\?--[a-z-]*' | grep -o -- '--[a-z-]*'); do
 		"$OUTBOARD" "$verb" "$option" --help >/dev/null 2>"$work/err"
 		check "$verb --help names $option, which is unknown" eval '! grep -q "unknown option" "$work/err"'
@@ -48,6 +48,11 @@ refused 2 "'fast' is none of interrupt, polled, hybrid" "$OUTBOARD" bench --mode
 refused 2 "--mix: '101' is too large; at most 100" "$OUTBOARD" bench --mix 101
 refused 2 "exclude each other" "$OUTBOARD" bench --random --sequential
 refused 2 "one disk at a time" "$OUTBOARD" bench a b
+refused 2 "one ADDRESS at most" "$OUTBOARD" doctor 01:00.0 02:00.0
+refused 2 "which device" "$OUTBOARD" bind
+refused 2 "which device" "$OUTBOARD" unbind
+refused 1 "no PCI address" "$OUTBOARD" bind x
+refused 3 "there is no PCI device" "$OUTBOARD" unbind fffe:00:00.0
 refused 2 "say how" "$OUTBOARD" serve
 refused 2 "cannot serve 'foo', only nbd" "$OUTBOARD" serve foo
 refused 2 "say where to listen" "$OUTBOARD" serve nbd
