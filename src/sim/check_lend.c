@@ -24,7 +24,8 @@ struct loan {
 	uintptr_t address;
 	const void *key; /* NULL: not lent */
 	const void *device;
-	const char *call, *thread, *context;
+	const struct thread *thread;
+	const char *call, *context;
 	uint32_t len_bytes;
 	uint16_t next;
 	uint8_t rights;
@@ -124,7 +125,7 @@ static void loan_add(const void *key, const void *device, const char *call, cons
 		.key = key,
 		.device = device,
 		.call = call,
-		.thread = W.current->name,
+		.thread = W.current,
 		.context = report_context(W.current),
 		.len_bytes = (uint32_t)len_bytes,
 		.next = *head,
@@ -147,8 +148,9 @@ static const char *direction(unsigned rights)
 static void tell_loan(const struct loan *l)
 {
 	report_text("%u bytes were lent to the device, %s, by %s in %s context (%s), at\n", l->len_bytes,
-		    direction(l->rights), l->thread, l->context, l->call);
+		    direction(l->rights), l->thread->name, l->context, l->call);
 	report_pcs(l->pc, BLOCK_PCS);
+	report_involve(l->thread->id, l->pc[0]);
 }
 
 static void loan_end(struct loan *l, uint16_t *link)

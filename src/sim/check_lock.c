@@ -23,13 +23,15 @@ struct lock {
 	const char *name;
 	enum watch_lock_kind kind;
 	const struct frames *holder; /* NULL: free */
-	const char *thread, *context;
+	const struct thread *thread;
+	const char *context;
 	uint32_t pc[BLOCK_PCS]; /* where it was taken last */
 };
 
 struct edge {
 	uint8_t from, to;
-	const char *thread, *context;
+	const struct thread *thread;
+	const char *context;
 	uint32_t held_pc[BLOCK_PCS], wanted_pc[BLOCK_PCS];
 };
 
@@ -71,8 +73,10 @@ static unsigned index_of(const struct lock *l)
 
 static void tell_taken(const struct lock *l)
 {
-	report_text("\"%s\" (%p) was taken by %s in %s context, at\n", l->name, l->address, l->thread, l->context);
+	report_text("\"%s\" (%p) was taken by %s in %s context, at\n", l->name, l->address, l->thread->name,
+		    l->context);
 	report_pcs(l->pc, BLOCK_PCS);
+	report_involve(l->thread->id, l->pc[0]);
 }
 
 static void OB_PRINTF(3, 4) complain(const char *rule, const struct lock *l, const char *format, ...)
@@ -135,11 +139,12 @@ static void tell_edge(unsigned from, unsigned to)
 
 		if (e->from != from || e->to != to)
 			continue;
-		report_text("before that, %s in %s context took \"%s\" (%p) at\n", e->thread, e->context,
+		report_text("before that, %s in %s context took \"%s\" (%p) at\n", e->thread->name, e->context,
 			    order.locks[to].name, order.locks[to].address);
 		report_pcs(e->wanted_pc, BLOCK_PCS);
 		report_text("with \"%s\" (%p) held since\n", order.locks[from].name, order.locks[from].address);
 		report_pcs(e->held_pc, BLOCK_PCS);
+		report_involve(e->thread->id, e->wanted_pc[0]);
 		return;
 	}
 }
@@ -167,7 +172,7 @@ static void edge_add(const struct lock *held, const struct lock *wanted)
 	if (order.edge_count == EDGES_MAX)
 		return;
 	e = &order.edges[order.edge_count++];
-	*e = (struct edge){.from = (uint8_t)from, .to = (uint8_t)to, .thread = W.current->name};
+	*e = (struct edge){.from = (uint8_t)from, .to = (uint8_t)to, .thread = W.current};
 	e->context = report_context(W.current);
 	memcpy(e->held_pc, held->pc, sizeof(e->held_pc));
 	memset(e->wanted_pc, 0, sizeof(e->wanted_pc));
@@ -214,7 +219,7 @@ void watch_lock_taken(const void *address)
 		return;
 	event_add(EVENT_LOCK, (uintptr_t)address, (uintptr_t)l->name)->pc = event_caller();
 	l->holder = me;
-	l->thread = W.current->name;
+	l->thread = W.current;
 	l->context = report_context(W.current);
 	memset(l->pc, 0, sizeof(l->pc));
 	report_stack(l->pc, BLOCK_PCS);
