@@ -10,15 +10,18 @@
 
 static unsigned *counter, rounds;
 
-/* Each access is atomic, so there is no race; but what others add between the two is lost. */
+/*
+ * Each access is atomic, so there is no race; but what others add between the two is lost. Both read and write: such
+ * accesses see the newest value, so it takes a preemption.
+ */
 static void add(void *arg)
 {
 	for (unsigned i = 0; i < rounds; i++) {
 		unsigned seen;
 
 		sim_request_begin(&seen);
-		seen = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
-		__atomic_store_n(counter, seen + 1, __ATOMIC_RELEASE);
+		seen = __atomic_fetch_add(counter, 0, __ATOMIC_ACQ_REL);
+		__atomic_exchange_n(counter, seen + 1, __ATOMIC_ACQ_REL);
 		sim_request_end(&seen);
 	}
 }
