@@ -73,7 +73,8 @@ int nvme_read_capabilities(struct nvme *n)
 	high = ob_mmio_read32(&n->regs, NVME_CAP + 4);
 	n->cap = (uint64_t)high << 32 | low;
 	n->version = ob_mmio_read32(&n->regs, NVME_VS);
-	if (low == UINT32_MAX && high == UINT32_MAX) {
+	/* Either half has reserved bits: one of ones was read while nothing answered (it would ask for waits of minutes). */
+	if (low == UINT32_MAX || high == UINT32_MAX) {
 		if (!ob_device_is_present(n->dev))
 			nvme_mark_gone(n, "CAP reads all ones");
 		else
