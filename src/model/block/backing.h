@@ -18,6 +18,8 @@ struct backing_ops {
 	int (*read)(struct backing *b, uint64_t offset, void *to, size_t len_bytes);
 	int (*write)(struct backing *b, uint64_t offset, const void *from, size_t len_bytes);
 	int (*flush)(struct backing *b);
+	/* The range alone is on the medium, and no more of what is cached. NULL: flush does for it. */
+	int (*persist)(struct backing *b, uint64_t offset, uint64_t len_bytes);
 	/* Make the range read as zeroes; @deallocate: and give its storage back. */
 	int (*zero)(struct backing *b, uint64_t offset, uint64_t len_bytes, bool deallocate);
 	int (*resize)(struct backing *b, uint64_t len_bytes);

@@ -15,6 +15,7 @@ struct unit {
 	struct unit *next;  /* in its bucket */
 	struct unit *newer; /* in the order of first writing */
 	uint64_t offset;
+	bool clean; /* as on the medium */
 	uint8_t data[];
 };
 
@@ -24,6 +25,7 @@ struct cache {
 	struct backing *under;
 	uint32_t unit_bytes;
 	size_t count, bucket_count; /* buckets: a power of two */
+	size_t clean_count;
 	struct unit **buckets;
 	struct unit *oldest, **newest;
 };
@@ -73,6 +75,10 @@ static int cache_unit(struct cache *c, uint64_t offset, bool fill, struct unit *
 	struct unit **bucket;
 	int ret;
 
+	if (u != NULL && u->clean) {
+		u->clean = false;
+		c->clean_count--;
+	}
 	if (u == NULL) {
 		u = c->host->ops->alloc(c->host, sizeof(*u) + c->unit_bytes);
 		if (u == NULL)
@@ -85,6 +91,7 @@ static int cache_unit(struct cache *c, uint64_t offset, bool fill, struct unit *
 		cache_grow(c);
 		bucket = cache_bucket(c, offset);
 		u->offset = offset;
+		u->clean = false;
 		u->next = *bucket;
 		u->newer = NULL;
 		*bucket = u;
@@ -156,7 +163,7 @@ static void cache_drop(struct cache *c)
 	memset(c->buckets, 0, c->bucket_count * sizeof(struct unit *));
 	c->oldest = NULL;
 	c->newest = &c->oldest;
-	c->count = 0;
+	c->count = c->clean_count = 0;
 }
 
 static int cache_write_back(struct cache *c, bool (*keep)(void *arg, uint64_t offset), void *arg)
@@ -164,7 +171,7 @@ static int cache_write_back(struct cache *c, bool (*keep)(void *arg, uint64_t of
 	for (struct unit *u = c->oldest; u != NULL; u = u->newer) {
 		int ret;
 
-		if (keep != NULL && !keep(arg, u->offset))
+		if (u->clean || (keep != NULL && !keep(arg, u->offset)))
 			continue;
 		ret = c->under->ops->write(c->under, u->offset, u->data, c->unit_bytes);
 		if (ret != 0)
@@ -182,6 +189,25 @@ static int cache_flush(struct backing *b)
 		return ret;
 	cache_drop(c);
 	return c->under->ops->flush(c->under);
+}
+
+static int cache_persist(struct backing *b, uint64_t offset, uint64_t len_bytes)
+{
+	struct cache *c = (struct cache *)b;
+
+	for (uint64_t at = ALIGN_DOWN(offset, (uint64_t)c->unit_bytes); at < offset + len_bytes; at += c->unit_bytes) {
+		struct unit *u = cache_find(c, at);
+		int ret;
+
+		if (u == NULL || u->clean)
+			continue;
+		ret = c->under->ops->write(c->under, at, u->data, c->unit_bytes);
+		if (ret != 0)
+			return ret;
+		u->clean = true;
+		c->clean_count++;
+	}
+	return 0;
 }
 
 static int cache_resize(struct backing *b, uint64_t len_bytes)
@@ -212,6 +238,7 @@ static const struct backing_ops cache_ops = {
 	.read = cache_read,
 	.write = cache_write,
 	.flush = cache_flush,
+	.persist = cache_persist,
 	.zero = cache_zero,
 	.resize = cache_resize,
 	.destroy = cache_destroy,
@@ -257,5 +284,7 @@ int backing_cache_power_cut(struct backing *cache, bool (*keep)(void *arg, uint6
 
 size_t backing_cache_dirty(const struct backing *cache)
 {
-	return cache->ops == &cache_ops ? ((const struct cache *)cache)->count : 0;
+	return cache->ops == &cache_ops
+		       ? ((const struct cache *)cache)->count - ((const struct cache *)cache)->clean_count
+		       : 0;
 }

@@ -103,6 +103,24 @@ static void test_part_of_a_unit_keeps_the_rest_of_it(void **state)
 	backing_destroy(b);
 }
 
+static void test_persist_is_for_its_range_and_no_more(void **state)
+{
+	struct backing *b = make();
+
+	put(b, 0, 1, 2048);
+	assert_int_equal(b->ops->persist(b, 512, 1024), 0);
+	assert_int_equal(backing_cache_dirty(b), 2);
+	put(b, 512, 2, 512); /* written again: volatile again */
+	assert_int_equal(backing_cache_dirty(b), 3);
+	assert_int_equal(at(b, 512), 2);
+	assert_int_equal(backing_cache_power_cut(b, NULL, NULL), 0);
+	assert_int_equal(at(b, 0), 0);
+	assert_int_equal(at(b, 512), 1);
+	assert_int_equal(at(b, 1024), 1);
+	assert_int_equal(at(b, 1536), 0);
+	backing_destroy(b);
+}
+
 static void test_many_units_are_all_found_again(void **state)
 {
 	struct backing *b = make();
@@ -125,6 +143,7 @@ int main(void)
 		cmocka_unit_test(test_power_cut_after_write_loses_what_was_not_flushed),
 		cmocka_unit_test(test_power_cut_with_luck_keeps_the_units_that_were_drawn),
 		cmocka_unit_test(test_part_of_a_unit_keeps_the_rest_of_it),
+		cmocka_unit_test(test_persist_is_for_its_range_and_no_more),
 		cmocka_unit_test(test_many_units_are_all_found_again),
 	};
 

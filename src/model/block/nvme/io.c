@@ -121,12 +121,20 @@ static uint16_t make_durable(struct nvme_model *n, struct nvme_ns *ns)
 	return ns->backing->ops->flush(ns->backing) == 0 ? NVME_SC_SUCCESS : NVME_SC_WRITE_FAULT;
 }
 
-/* A write has to be on the medium when it ends if it says so, or if there is no cache to hold it. */
-static uint16_t write_end(struct nvme_model *n, struct nvme_ns *ns, uint32_t cdw12)
+/*
+ * A write has to be on the medium when it ends if it says so, or if there is no cache to hold it. What was written before
+ * need not be (§6.15): who relies on that shall not get it.
+ */
+static uint16_t write_end(struct nvme_model *n, struct nvme_ns *ns, const struct range *range, uint32_t cdw12)
 {
+	struct backing *b = ns->backing;
+
 	if ((cdw12 & NVME_RW_FUA) == 0 && (n->feature.write_cache & NVME_VWC_ENABLE) != 0)
 		return NVME_SC_SUCCESS;
-	return make_durable(n, ns);
+	if (b->ops->persist == NULL)
+		return make_durable(n, ns);
+	return b->ops->persist(b, range->lba << ns->lba_shift, range->len_bytes) == 0 ? NVME_SC_SUCCESS
+										      : NVME_SC_WRITE_FAULT;
 }
 
 static uint16_t io_read(struct nvme_model *n, struct nvme_ns *ns, struct nvme_cmd *cmd)
@@ -163,7 +171,7 @@ static uint16_t io_write(struct nvme_model *n, struct nvme_ns *ns, struct nvme_c
 	n->sectors_written += range.len_bytes >> 9;
 	status = nvme_model_data(n, cmd, (uint32_t)range.len_bytes, false,
 				 ns->backing->discards ? piece_nothing : piece_write, &t);
-	return status != NVME_SC_SUCCESS ? status : write_end(n, ns, ob_le32_to_cpu(cmd->sqe->cdw12));
+	return status != NVME_SC_SUCCESS ? status : write_end(n, ns, &range, ob_le32_to_cpu(cmd->sqe->cdw12));
 }
 
 static uint16_t io_compare(struct nvme_model *n, struct nvme_ns *ns, struct nvme_cmd *cmd)
@@ -195,7 +203,7 @@ static uint16_t io_write_zeroes(struct nvme_model *n, struct nvme_ns *ns, struct
 		return FAIL(NVME_SC_NAMESPACE_WRITE_PROTECTED);
 	if (b->ops->zero(b, range.lba << ns->lba_shift, range.len_bytes, (cdw12 & NVME_RW_DEAC) != 0) != 0)
 		return NVME_SC_WRITE_FAULT;
-	return write_end(n, ns, cdw12);
+	return write_end(n, ns, &range, cdw12);
 }
 
 static uint16_t io_flush(struct nvme_model *n, struct nvme_cmd *cmd)
@@ -237,7 +245,7 @@ static uint16_t io_dsm(struct nvme_model *n, struct nvme_ns *ns, struct nvme_cmd
 		    b->ops->zero(b, ob_le64_to_cpu(ranges[i].slba) << ns->lba_shift, len_bytes, true) != 0)
 			return NVME_SC_WRITE_FAULT;
 	}
-	return write_end(n, ns, 0);
+	return (n->feature.write_cache & NVME_VWC_ENABLE) != 0 ? NVME_SC_SUCCESS : make_durable(n, ns);
 }
 
 static uint16_t execute_io(struct nvme_model *n, struct nvme_ns *ns, struct nvme_cmd *cmd)
