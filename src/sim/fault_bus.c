@@ -85,7 +85,7 @@ uint64_t fault_register_read(struct sim_device *dev, unsigned bar, uint64_t offs
 	const struct sim_stuck *s;
 
 	fault_count(FAULT_AT_READ);
-	r = fault_strike(SIM_FAULT_REGISTERS_ONES);
+	r = dev->ones_until_ns <= W.now_ns ? fault_strike(SIM_FAULT_REGISTERS_ONES) : NULL;
 	if (r != NULL) {
 		dev->ones_until_ns = until(r);
 		W.fault_excuses |= FAULT_EXCUSE_NOTES; /* writes are lost, in the midst of what they belong to */
@@ -122,7 +122,7 @@ uint32_t fault_config_read(struct sim_device *dev, unsigned offset, unsigned siz
 	const struct fault_rule *r;
 
 	fault_count(FAULT_AT_CONFIG);
-	r = fault_strike(SIM_FAULT_CONFIG_ONES);
+	r = dev->config_ones_until_ns <= W.now_ns ? fault_strike(SIM_FAULT_CONFIG_ONES) : NULL;
 	if (r != NULL)
 		dev->config_ones_until_ns = until(r);
 	return dev->config_ones_until_ns > W.now_ns ? (uint32_t)low_bytes(UINT32_MAX, size_bytes) : value;

@@ -45,6 +45,9 @@ int sim_device_create(struct sim_machine *m, const struct sim_device_type *type)
 /* When the device's thread has something to do next. */
 void sim_device_derive_due(void);
 
+/* fault_device.c: true: something befell one of them */
+bool fault_devices(struct sim_machine *m);
+
 /* fault_bus.c: what the CPU reads in place of @value; does a write arrive? */
 uint64_t fault_register_read(struct sim_device *dev, unsigned bar, uint64_t offset, unsigned size_bytes,
 			     uint64_t value);
