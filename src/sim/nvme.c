@@ -390,7 +390,7 @@ static void nvme_describe(struct sim_device *dev, char *text, size_t size)
 
 static bool nvme_register_name(struct sim_device *dev, unsigned bar, uint64_t offset, char *text, size_t size)
 {
-	return bar == NVME_PCI_BAR && nvme_model_register_name(of(dev)->nvme, offset, text, size);
+	return nvme_model_register_name(of(dev)->nvme, bar, offset, text, size);
 }
 
 static bool nvme_memory_name(struct sim_device *dev, uint64_t iova, char *text, size_t size)

@@ -5,9 +5,9 @@
 #include "sim/event.h"
 
 #define STEPS_MAX   25
-#define STEPS_NEAR  10   /* at most: of those to the memory */
-#define STEPS_SPARE 4    /* at least: of others' */
-#define LOOK_MAX    4096 /* events that are looked through */
+#define STEPS_NEAR  10    /* at most: of those to the memory */
+#define STEPS_SPARE 4     /* at least: of others' */
+#define LOOK_MAX    65536 /* events that are looked through */
 
 /* ---- words ---- */
 
@@ -310,6 +310,23 @@ void event_merge(struct event *into, const struct event *next)
 	into->b = into->b != 0 && into->a + into->b == next->a ? into->b + next->b : 0;
 }
 
+/* Who polls loads the same again and again: the last two say it. */
+static bool is_repeated(const uint8_t *told, unsigned first, unsigned count, unsigned i)
+{
+	const struct event *e = event_at(first + i);
+	unsigned found = 0;
+
+	if (e->kind != EVENT_READ && e->kind != EVENT_OLD)
+		return false;
+	for (unsigned j = i + 1; j < count && found < 2; j++) {
+		const struct event *later = event_at(first + j);
+
+		found += told[j] == 1 && later->kind == e->kind && later->a == e->a && later->pc == e->pc &&
+			 later->thread == e->thread;
+	}
+	return found == 2;
+}
+
 static unsigned choose(uint8_t *told, unsigned first, unsigned count, enum relevance wanted, unsigned room)
 {
 	for (unsigned i = count; i-- > 0 && room > 0;) {
@@ -319,6 +336,8 @@ static unsigned choose(uint8_t *told, unsigned first, unsigned count, enum relev
 			told[i] = 2; /* with the one before it */
 			continue;
 		}
+		if (is_repeated(told, first, count, i))
+			continue;
 		told[i] = 1;
 		room--;
 	}

@@ -171,7 +171,9 @@ static int replay(struct explore *e)
 	int code = EXPLORE_SILENT;
 
 	f.seed = e->replay;
+	e->record = true; /* then the steps are told with each access to the memory that it is about */
 	explore_seed(e, e->replay, &f.run, &result);
+	e->record = false;
 	if (result.failed) {
 		code = EXPLORE_REPORTS;
 		memcpy(f.rule, result.rule, sizeof(f.rule));

@@ -140,7 +140,7 @@ void nvme_model_cmb_store(struct nvme_model *n, uint64_t offset, unsigned size_b
 
 /* ---- the controller's ---- */
 
-static uint64_t cmb_base(const struct nvme_model *n)
+uint64_t nvme_model_cmb_base(const struct nvme_model *n)
 {
 	if (!n->config.cmb_legacy)
 		return n->cmbmsc & NVME_CMBMSC_CBA;
@@ -153,7 +153,7 @@ enum nvme_cmb_share nvme_model_cmb_share(const struct nvme_model *n, uint64_t io
 
 	if (!n->cmb_mapped || len_bytes == 0)
 		return NVME_CMB_NONE;
-	base = cmb_base(n);
+	base = nvme_model_cmb_base(n);
 	if (base == MODEL_PCI_DEAD)
 		return NVME_CMB_NONE;
 	if (iova >= base && iova - base < size)
@@ -165,7 +165,7 @@ int nvme_model_cmb_read(const struct nvme_model *n, uint64_t iova, void *to, siz
 {
 	if (nvme_model_cmb_share(n, iova, len_bytes) != NVME_CMB_ALL)
 		return -EFAULT;
-	memcpy(to, n->cmb + (iova - cmb_base(n)), len_bytes);
+	memcpy(to, n->cmb + (iova - nvme_model_cmb_base(n)), len_bytes);
 	return 0;
 }
 
@@ -173,7 +173,7 @@ int nvme_model_cmb_write(struct nvme_model *n, uint64_t iova, const void *from, 
 {
 	if (nvme_model_cmb_share(n, iova, len_bytes) != NVME_CMB_ALL)
 		return -EFAULT;
-	memcpy(n->cmb + (iova - cmb_base(n)), from, len_bytes);
+	memcpy(n->cmb + (iova - nvme_model_cmb_base(n)), from, len_bytes);
 	return 0;
 }
 

@@ -163,6 +163,8 @@ uint32_t nvme_model_cmb_register(const struct nvme_model *n, uint64_t offset);
 /* CMBMSC in halves; the lower one makes it take effect. */
 void nvme_model_cmb_control(struct nvme_model *n, bool high, uint32_t value);
 /* Access by the host, through the BAR. */
+/* Where the controller finds it; the BAR's address, or what CMBMSC says. */
+uint64_t nvme_model_cmb_base(const struct nvme_model *n);
 uint64_t nvme_model_cmb_load(const struct nvme_model *n, uint64_t offset, unsigned size_bytes);
 void nvme_model_cmb_store(struct nvme_model *n, uint64_t offset, unsigned size_bytes, uint64_t value);
 /* How much of a range of the controller's addresses lies in it: NVME_CMB_*. */

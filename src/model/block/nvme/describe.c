@@ -65,7 +65,7 @@ const char *nvme_model_command_name(unsigned sqid, uint8_t opcode)
 	return name != NULL ? name : "unknown command";
 }
 
-bool nvme_model_register_name(const struct nvme_model *n, uint64_t offset, char *text, size_t size)
+static bool name_register(struct words *w, const struct nvme_model *n, uint64_t offset)
 {
 	static const struct {
 		uint32_t offset;
@@ -81,22 +81,21 @@ bool nvme_model_register_name(const struct nvme_model *n, uint64_t offset, char 
 		{NVME_CMBMSC, "CMBMSC"}, {NVME_CMBMSC + 4, "CMBMSC high"},
 		{NVME_CMBSTS, "CMBSTS"},
 	};
-	struct words w = {text, size};
 
 	for (size_t i = 0; i < ARRAY_SIZE(registers); i++) {
 		if (registers[i].offset != offset)
 			continue;
-		say(&w, "%s", registers[i].name);
+		say(w, "%s", registers[i].name);
 		return true;
 	}
 	if (offset >= NVME_MODEL_MSIX_PBA) {
-		say(&w, "MSI-X PBA");
+		say(w, "MSI-X PBA");
 	} else if (offset >= NVME_MODEL_MSIX_TABLE) {
-		say(&w, "MSI-X vector %u", (unsigned)(offset - NVME_MODEL_MSIX_TABLE) / 16);
+		say(w, "MSI-X vector %u", (unsigned)(offset - NVME_MODEL_MSIX_TABLE) / 16);
 	} else if (offset >= NVME_DBS) {
 		unsigned index = (unsigned)(offset - NVME_DBS) >> (2 + n->config.doorbell_stride);
 
-		say(&w, index % 2 != 0 ? "CQ%u head" : "SQ%u tail", index / 2);
+		say(w, index % 2 != 0 ? "CQ%u head" : "SQ%u tail", index / 2);
 	} else {
 		return false;
 	}
@@ -148,6 +147,19 @@ bool nvme_model_memory_name(const struct nvme_model *n, uint64_t iova, char *tex
 		name_doorbell(&w, "event index", iova - n->event_base, n->config.doorbell_stride);
 	else
 		return false;
+	return true;
+}
+
+bool nvme_model_register_name(const struct nvme_model *n, unsigned bar, uint64_t offset, char *text, size_t size)
+{
+	struct words w = {text, size};
+
+	if (bar == NVME_PCI_BAR)
+		return name_register(&w, n, offset);
+	if (bar != NVME_MODEL_CMB_BAR || n->cmb == NULL)
+		return false;
+	if (!nvme_model_memory_name(n, nvme_model_cmb_base(n) + offset, text, size))
+		say(&w, "CMB at %#llx", (unsigned long long)offset);
 	return true;
 }
 

@@ -112,12 +112,33 @@ static void test_names_of_registers(void **state)
 	config.doorbell_stride = 1;
 	rig_init(&r, &config);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		bool has = nvme_model_register_name(r.n, cases[i].offset, text, sizeof(text));
+		bool has = nvme_model_register_name(r.n, NVME_PCI_BAR, cases[i].offset, text, sizeof(text));
 
 		assert_int_equal(has, cases[i].name != NULL);
 		if (has)
 			assert_string_equal(text, cases[i].name);
 	}
+	rig_fini(&r);
+}
+
+static void test_names_in_the_controllers_own_memory(void **state)
+{
+	const uint64_t base = 1ull << 40;
+	struct nvme_model_config config;
+	struct rig r;
+
+	nvme_model_config_default(&config);
+	assert_int_equal(config.cmb_bytes, 0);
+	config.cmb_bytes = 64 << 10;
+	rig_init(&r, &config);
+	assert_true(nvme_model_register_name(r.n, NVME_MODEL_CMB_BAR, 0x50, text, sizeof(text)));
+	assert_string_equal(text, "CMB at 0x50");
+	assert_false(nvme_model_register_name(r.n, 5, 0x50, text, sizeof(text)));
+	rig_write64(&r, NVME_CMBMSC, base | NVME_CMBMSC_CRE | NVME_CMBMSC_CMSE);
+	rig_enable(&r, 12);
+	assert_int_equal(rig_create_at(&r, 1, IO_DEPTH, -1, base + 0x1000, rig_alloc(&r, 4096)), 0);
+	assert_true(nvme_model_register_name(r.n, NVME_MODEL_CMB_BAR, 0x1048, text, sizeof(text)));
+	assert_string_equal(text, "SQ1[1]+8");
 	rig_fini(&r);
 }
 
@@ -178,6 +199,7 @@ int main(void)
 		cmocka_unit_test(test_describe_tells_of_commands_under_way),
 		cmocka_unit_test(test_describe_with_little_room_is_cut),
 		cmocka_unit_test(test_names_of_registers),
+		cmocka_unit_test(test_names_in_the_controllers_own_memory),
 		cmocka_unit_test(test_names_of_memory),
 		cmocka_unit_test(test_states_are_small_numbers_with_names),
 	};

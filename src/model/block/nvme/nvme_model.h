@@ -146,7 +146,7 @@ void nvme_model_stats(const struct nvme_model *n, struct nvme_model_stats *out);
  * false when it has none; a command's name.
  */
 void nvme_model_describe(const struct nvme_model *n, char *text, size_t size);
-bool nvme_model_register_name(const struct nvme_model *n, uint64_t offset, char *text, size_t size);
+bool nvme_model_register_name(const struct nvme_model *n, unsigned bar, uint64_t offset, char *text, size_t size);
 bool nvme_model_memory_name(const struct nvme_model *n, uint64_t iova, char *text, size_t size);
 const char *nvme_model_command_name(unsigned sqid, uint8_t opcode);
 /* The state as a number, which says what a test has come through: mode, queues, commands, events. */
