@@ -165,11 +165,13 @@ static void lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 }
 
 /* A completion that was overlooked is found by the driver's watch in the end: that must not be needed. */
-static void check_pace(struct ob_block *block, uint64_t start_ns)
+static void check_pace(struct ob_block *block, uint64_t start_ns, bool was_reset)
 {
 	struct ob_block_stats stats;
 
 	ob_block_stats(block, &stats);
+	if (was_reset)
+		stats.resets = stats.reissues = 0;
 	if (stats.timeouts + stats.aborts + stats.resets + stats.reissues > 0)
 		sim_fail("lost-completion", "%llu timeouts, %llu aborts, %llu resets, %llu reissues",
 			 (unsigned long long)stats.timeouts, (unsigned long long)stats.aborts,
@@ -239,8 +241,13 @@ static void sleep_once(const struct bed *b)
 		       : ob_device_resume(dev, ob_deadline(TIMEOUT_NS))) == 0);
 }
 
-/* @sleeps: so often the device is suspended meanwhile, at most. */
-static void bed_work(const struct bed *b, int sleeps)
+static void reset_once(const struct bed *b)
+{
+	SIM_CHECK(ob_nvme_reset(b->block, ob_deadline(TIMEOUT_NS)) == 0);
+}
+
+/* At most @times the device is disturbed meanwhile. */
+static void bed_work(const struct bed *b, void (*disturb)(const struct bed *b), int times)
 {
 	uint64_t start_ns = ob_now_ns();
 
@@ -251,15 +258,15 @@ static void bed_work(const struct bed *b, int sleeps)
 		struct ob_event *finished = &b->lanes[i].finished;
 		bool over = false;
 
-		while (!over && sleeps-- > 0) {
+		while (!over && times-- > 0) {
 			over = ob_event_wait(finished, ob_deadline(OB_NS_PER_US << sim_random(9))) == 0;
 			if (!over)
-				sleep_once(b);
+				disturb(b);
 		}
 		if (!over && ob_event_wait(finished, ob_deadline(TIMEOUT_NS)) != 0)
 			sim_fail("lost-completion", "%u requests of channel %u do not end", b->lanes[i].busy, i);
 	}
-	check_pace(b->block, start_ns);
+	check_pace(b->block, start_ns, disturb == reset_once);
 }
 
 static void bed_close(struct bed *b)
@@ -283,12 +290,12 @@ static void run_io(const struct sim_config *config)
 		b.lanes[i].left = sim_load(4 + (unsigned)sim_random(16));
 		b.lanes[i].stride = 1;
 	}
-	bed_work(&b, 0);
+	bed_work(&b, NULL, 0);
 	bed_close(&b);
 }
 
-/* The same, on a device that is suspended and resumed under the load. */
-static void run_suspend(const struct sim_config *config)
+/* The same, on a device that is suspended and resumed, or reset, under the load. */
+static void run_disturbed(const struct sim_config *config, void (*disturb)(const struct bed *b))
 {
 	struct bed b;
 
@@ -297,8 +304,18 @@ static void run_suspend(const struct sim_config *config)
 		b.lanes[i].left = sim_load(8 + (unsigned)sim_random(24));
 		b.lanes[i].stride = WORDS / 2 - 1;
 	}
-	bed_work(&b, 1 + (int)sim_random(3));
+	bed_work(&b, disturb, 1 + (int)sim_random(3));
 	bed_close(&b);
+}
+
+static void run_suspend(const struct sim_config *config)
+{
+	run_disturbed(config, sleep_once);
+}
+
+static void run_reset(const struct sim_config *config)
+{
+	run_disturbed(config, reset_once);
 }
 
 /* The same on a machine that is up, and mostly left so. */
@@ -312,7 +329,7 @@ static void run_from_checkpoint(const struct sim_config *config, unsigned reques
 		b.lanes[i].left = sim_load(requests / b.channels);
 		b.lanes[i].stride = WORDS / 2 - 1;
 	}
-	bed_work(&b, 0);
+	bed_work(&b, NULL, 0);
 	if (sim_random(STAYS) != 0)
 		sim_leave();
 	bed_close(&b);
@@ -363,4 +380,10 @@ const struct sim_scenario scenario_nvme_suspend = {
 	.name = "nvme-suspend",
 	.help = "reads and writes while the device is suspended and resumed",
 	.run = run_suspend,
+};
+
+const struct sim_scenario scenario_nvme_reset = {
+	.name = "nvme-reset",
+	.help = "reads and writes while the controller is reset",
+	.run = run_reset,
 };

@@ -87,7 +87,8 @@ static void slot_make(struct slot *s)
 	s->segment = (struct ob_segment){slot_buffer(s), (size_t)blocks * BLOCK_BYTES};
 	s->request.segments = &s->segment;
 	s->request.segment_count = 1;
-	s->request.window = s->lane->window;
+	/* Or by a bounce buffer, in a command of the class's own. */
+	s->request.window = sim_random(4) != 0 ? s->lane->window : NULL;
 }
 
 /* The checker is told first: the device may be done before this thread goes on. */

@@ -17,7 +17,7 @@
 #define DEPTH_MAX    4
 #define BLOCKS       128
 #define BLOCK_BYTES  512
-#define SLOT_BLOCKS  16
+#define SLOT_BLOCKS  24 /* three pages: a PRP list, where it does not begin amid one */
 #define SEGMENTS     3
 #define TIMEOUT_NS   (60 * OB_NS_PER_S)
 
@@ -213,6 +213,14 @@ static void sleep_once(struct ob *ob, struct ob_block *block, struct lane *l)
 		ob_device_resume(dev, ob_deadline(OB_NS_PER_US << sim_random(24)));
 }
 
+/* Something that the device has to answer, whether or not it is still there when it does. */
+static void ask(struct ob_block *block)
+{
+	struct ob_nvme_smart smart;
+
+	ob_nvme_smart(block, &smart);
+}
+
 static void live(const struct sim_config *config, struct ob *ob, struct ob_machine **machine, struct lane *lanes,
 		 struct ob_block *block)
 {
@@ -235,13 +243,20 @@ static void live(const struct sim_config *config, struct ob *ob, struct ob_machi
 			ob_nvme_reset(block, ob_deadline(TIMEOUT_NS));
 		if (sim_random(4) == 0)
 			sleep_once(ob, block, &lanes[sim_random(channels)]);
+		if (sim_random(4) == 0)
+			ask(block);
 	}
+	/* As on the way to a power cut: its driver saves what it can, with requests in flight. */
+	if (sim_random(8) == 0)
+		ob_device_shutdown(ob_block_device(block));
 	if (sim_random(4) == 0) {
 		ob_machine_close(*machine);
 		*machine = NULL;
 	}
 	for (unsigned i = 0; i < channels; i++)
 		lane_close(&lanes[i]);
+	if (sim_random(2) == 0)
+		ask(block);
 }
 
 /* Out of memory, vectors, whatever a call may run out of. */

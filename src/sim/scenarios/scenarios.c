@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 const struct sim_scenario *const sim_scenarios[] = {
-	&scenario_nvme_io,      &scenario_nvme_rough,   &scenario_nvme_small, &scenario_nvme_long,
-	&scenario_nvme_suspend, &scenario_nvme_hostile, &scenario_nvme_power, NULL,
+	&scenario_nvme_io,    &scenario_nvme_rough,   &scenario_nvme_small,
+	&scenario_nvme_long,  &scenario_nvme_suspend, &scenario_nvme_hostile,
+	&scenario_nvme_power, &scenario_nvme_reset,   NULL,
 };

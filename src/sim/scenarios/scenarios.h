@@ -6,7 +6,7 @@
 #include "sim/sim.h"
 
 extern const struct sim_scenario scenario_nvme_io, scenario_nvme_small, scenario_nvme_long, scenario_nvme_rough,
-	scenario_nvme_suspend, scenario_nvme_hostile, scenario_nvme_power;
+	scenario_nvme_suspend, scenario_nvme_hostile, scenario_nvme_power, scenario_nvme_reset;
 
 /* All of them, in the order of `outboard explore --list`; ends with NULL. */
 extern const struct sim_scenario *const sim_scenarios[];

@@ -207,7 +207,13 @@ int nvme_enable(struct nvme *n)
 	ob_mmio_write32(&n->regs, NVME_ASQ + 4, (uint32_t)(r->sq_dma.iova.addr >> 32));
 	ob_mmio_write32(&n->regs, NVME_ACQ, (uint32_t)r->cq_dma.iova.addr);
 	ob_mmio_write32(&n->regs, NVME_ACQ + 4, (uint32_t)(r->cq_dma.iova.addr >> 32));
-	n->admin.masked = false; /* disabling the controller reset INTMS */
+	/*
+	 * Disabling the controller reset INTMS; but the pin's handler, called late for completions that lay in a ring,
+	 * may have masked it since. From here on there are none. Not with MSI-X (§3.1.3).
+	 */
+	n->admin.masked = false;
+	if (n->irq_kind == OB_IRQ_INTX)
+		ob_mmio_write32(&n->regs, NVME_INTMC, BIT(0));
 	ob_mmio_write32(&n->regs, NVME_CC,
 			NVME_CC_EN | FIELD_PREP(NVME_CC_IOSQES, NVME_SQE_SHIFT) |
 				FIELD_PREP(NVME_CC_IOCQES, NVME_CQE_SHIFT));
