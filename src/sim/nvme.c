@@ -62,7 +62,7 @@ static void check_refusal(const struct nvme_model_command *command, const struct
 	bool drawn = injected;
 
 	injected = false;
-	drawn |= (W.fault_excuses & FAULT_EXCUSE_NOTES) != 0;
+	drawn |= (W.fault_excuses & FAULT_EXCUSE_NOTES) != 0 || sim_fault_count(SIM_FAULT_CONFIG_ONES) > 0;
 	for (size_t i = 0; status != 0 && !drawn && i < ARRAY_SIZE(refusals); i++) {
 		if (refusals[i].status != status)
 			continue;
