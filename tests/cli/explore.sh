@@ -110,6 +110,12 @@ out_has "1 reports"
 want 0 "$planted" fine --seeds 200 --replay-check 3
 out_has "^  67 seeds run twice, 67 of them identical (100.0 %)$"
 
+want 2 "$planted" varies --seeds 40 --replay-check 1
+err_has "seeds went another way the second time, [0-9]* among them$"
+out_has "^  40 seeds run twice, [0-9]* of them identical"
+want 1 "$planted" dies --seeds 400 -k --replay-check 1
+out_has "seeds run twice, .* (100.0 %)$"
+
 # ---- faults ----
 want 0 "$OUTBOARD" explore --list-faults
 out_has "^power-cut  *"

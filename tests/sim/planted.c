@@ -64,6 +64,12 @@ static void run_dies(const struct sim_config *config)
 	count(add_whole);
 }
 
+static void run_varies(const struct sim_config *config)
+{
+	for (unsigned i = planted_count() % 7; i > 0; i--)
+		sim_wait_ns(1000);
+}
+
 static void run_garbage(const struct sim_config *config)
 {
 	sim_fail("garbage", "the device calls itself \xff\xfe");
@@ -79,5 +85,10 @@ const struct sim_scenario planted_garbage = {
 	.name = "garbage",
 	.help = "a report that is not UTF-8",
 	.run = run_garbage,
+};
+const struct sim_scenario planted_varies = {
+	.name = "varies",
+	.help = "what it does depends on more than its seed",
+	.run = run_varies,
 };
 const struct sim_scenario planted_dies = {.name = "dies", .help = "ends the process now and then", .run = run_dies};

@@ -5,9 +5,11 @@
 
 #include "sim/sim.h"
 
-extern const struct sim_scenario planted_fine, planted_lost_update, planted_dies, planted_garbage;
+extern const struct sim_scenario planted_fine, planted_lost_update, planted_dies, planted_garbage, planted_varies;
 
 /* Compiled without instrumentation: what no rule stops. */
 void planted_die(void);
+/* Another number each time: what a run must not depend on. */
+unsigned planted_count(void);
 
 #endif

@@ -10,10 +10,17 @@ void planted_die(void)
 	raise(SIGKILL);
 }
 
+unsigned planted_count(void)
+{
+	static unsigned count;
+
+	return count++;
+}
+
 int main(int argc, char **argv)
 {
-	static const struct sim_scenario *const scenarios[] = {&planted_fine, &planted_lost_update, &planted_dies,
-							       &planted_garbage, NULL};
+	static const struct sim_scenario *const scenarios[] = {&planted_fine,    &planted_lost_update, &planted_dies,
+							       &planted_garbage, &planted_varies,      NULL};
 
 	return sim_explore_main(argc, argv, scenarios);
 }

@@ -52,6 +52,8 @@ static bool take(void *arg, struct explore_chunk *chunk)
 
 	x->summary.replays += chunk->replays;
 	x->summary.replays_other += chunk->replays_other;
+	if (chunk->replays_other > 0)
+		x->summary.other_seed = chunk->other_seed;
 	for (unsigned i = 0; i < ended; i++) {
 		const struct explore_run *run = &chunk->runs[i];
 		struct explore_failure *f = run->failed ? failure_of(chunk, chunk->first + i) : NULL;
@@ -132,8 +134,9 @@ static int explore_all(struct explore *e)
 	progress_clear();
 	code = s->reports > 0 ? EXPLORE_REPORTS : EXPLORE_SILENT;
 	if (s->replays_other > 0)
-		code = cli_error(&e->cli, EXPLORE_CANNOT, "%llu seeds went another way the second time",
-				 (unsigned long long)s->replays_other);
+		code = cli_error(&e->cli, EXPLORE_CANNOT,
+				 "%llu seeds went another way the second time, %llu among them",
+				 (unsigned long long)s->replays_other, (unsigned long long)s->other_seed);
 	if (rc != 0)
 		code = cli_error(&e->cli, EXPLORE_CANNOT, "jobs: %s", strerror(-rc));
 	cover(&x);

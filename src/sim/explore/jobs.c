@@ -150,10 +150,12 @@ static int bury(struct jobs *j, struct job *job)
 	unsigned at = atomic_load(&chunk->at), number = job->chunk;
 	int status = job_end(job), rc;
 
-	if (at == chunk->count || j->stopping) {
-		/* During second runs; or we ended it ourselves. */
-		if (!j->stopping)
+	if (chunk->second || at == chunk->count || j->stopping) {
+		/* It died of what had gone well the first time; or it was to end. */
+		if (chunk->second && !j->stopping) {
 			chunk->replays_other++;
+			chunk->other_seed = chunk->first;
+		}
 		job->busy = false;
 		j->done[number] = true;
 		return j->stopping ? 0 : job_start(j, job);
@@ -208,6 +210,7 @@ static void hand_out(struct jobs *j)
 		chunk->first = j->next_seed;
 		chunk->count = chunk_len(j);
 		chunk->failure_count = chunk->replays = chunk->replays_other = 0;
+		chunk->second = false;
 		atomic_store(&chunk->at, 0);
 		j->done[number] = false;
 		j->next_seed += chunk->count;

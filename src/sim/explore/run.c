@@ -78,12 +78,15 @@ static void replay_some(const struct explore *e, struct explore_chunk *chunk, st
 	for (unsigned i = atomic_load(&chunk->at); i-- > 0 && !atomic_load(stop);) {
 		struct explore_run again;
 
-		if (chunk->first + i < e->seed || (chunk->first + i - e->seed) % e->replay_check != 0)
+		/* What ended its process would do it again. */
+		if ((chunk->first + i - e->seed) % e->replay_check != 0 || chunk->runs[i].hash == 0)
 			continue;
 		explore_seed(e, chunk->first + i, &again, result);
 		chunk->replays++;
-		if (again.hash != chunk->runs[i].hash || again.failed != chunk->runs[i].failed)
-			chunk->replays_other++;
+		if (again.hash == chunk->runs[i].hash && again.failed == chunk->runs[i].failed)
+			continue;
+		chunk->replays_other++;
+		chunk->other_seed = chunk->first + i;
 	}
 }
 
@@ -105,6 +108,7 @@ void explore_chunk_run(const struct explore *e, struct explore_chunk *chunk, con
 		if (result.failed && !e->keep_going)
 			break;
 	}
-	if (e->replay_check > 0)
+	chunk->second = e->replay_check > 0;
+	if (chunk->second)
 		replay_some(e, chunk, &result, stop);
 }

@@ -77,7 +77,9 @@ struct explore_chunk {
 	unsigned count;
 	atomic_uint at; /* runs that have ended; the next one is under way */
 	unsigned failure_count;
-	unsigned replays, replays_other; /* second runs, and those of them that went another way */
+	bool second;                     /* seeds are run once more */
+	unsigned replays, replays_other; /* so many; those of them that went another way */
+	uint64_t other_seed;             /* the last of these */
 	struct explore_run runs[EXPLORE_CHUNK];
 	struct explore_failure failures[EXPLORE_CHUNK];
 };
@@ -150,6 +152,7 @@ struct explore_rule {
 struct explore_summary {
 	uint64_t runs, reports, steps, switches, requests, commands, hash, replays, replays_other;
 	uint64_t choices[SIM_CHOICE_COUNT], faults[SIM_FAULT_COUNT];
+	uint64_t other_seed; /* one of replays_other */
 	struct explore_rule rules[EXPLORE_RULE_MAX];
 	unsigned rule_count;
 	double seconds, cpu_seconds;
