@@ -34,10 +34,11 @@ struct sim_device {
 	struct model_host host; /* first; what the model is given */
 	struct model_pci pci;
 	const struct sim_device_type *type;
-	void *model;     /* the type's */
-	uint64_t due_ns; /* it asked to be called then; NEVER */
-	bool kicked;     /* it asked to be run */
-	unsigned state;  /* as of when view_states() last looked */
+	void *model;                            /* the type's */
+	uint64_t due_ns;                        /* it asked to be called then; NEVER */
+	bool kicked;                            /* it asked to be run */
+	unsigned state;                         /* as of when view_states() last looked */
+	uint64_t seen_at[PCI_BAR_COUNT_DEVICE]; /* where its BARs have been; MODEL_PCI_DEAD: nowhere yet */
 
 	struct model_pci *port;       /* with its slot; NULL: at the root bus */
 	uint64_t insert_ns;           /* it is out, and comes back then; NEVER */

@@ -171,6 +171,8 @@ int sim_device_create(struct sim_machine *m, const struct sim_device_type *type)
 		return -ENOMEM;
 	dev->host.ops = &host_ops;
 	dev->type = type;
+	for (unsigned bar = 0; bar < PCI_BAR_COUNT_DEVICE; bar++)
+		dev->seen_at[bar] = MODEL_PCI_DEAD;
 	dev->due_ns = dev->insert_ns = dev->cut_ns = NEVER;
 	m->devices[m->device_count] = dev;
 	if (W.config.slot)

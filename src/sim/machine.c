@@ -11,6 +11,7 @@
 #include "sim/fault.h"
 #include "sim/iommu.h"
 #include "sim/model.h"
+#include "sim/view.h"
 
 #define MEM32_BASE 0x80000000ull
 #define MEM32_LEN  0x40000000ull
@@ -73,6 +74,7 @@ static void access_config(struct sim_machine *m, struct posted *a)
 		a->value = dev != NULL ? fault_config_read(dev, offset, a->size_bytes, value) : value;
 	} else if (dev == NULL || fault_config_write(dev)) {
 		model_pci_config_write(&m->root, bdf, offset, a->size_bytes, (uint32_t)a->value);
+		view_addresses();
 	}
 }
 
@@ -277,6 +279,7 @@ static int sim_open(struct ob *ob, const char *rest, const struct ob_machine_opt
 			},
 	};
 	sim_machine = m;
+	W.last_machine = m;
 	for (unsigned i = 0; types[i] != NULL && ret == 0; i++)
 		ret = sim_device_create(m, types[i]);
 	if (ret != 0) {

@@ -219,15 +219,15 @@ static void put_lanes(const struct drawing *d)
 	line(d, MARGIN, d->body + d->p->height, d->total_width - MARGIN, d->body + d->p->height, "edge");
 }
 
-/* A time in the unit that suits it. */
-static void time_text(uint64_t ns, char *text, size_t size)
+/* A time in the unit that suits it; milliseconds to so many digits. */
+static void time_text(uint64_t ns, int digits, char *text, size_t size)
 {
 	if (ns < OB_NS_PER_US)
 		snprintf(text, size, "%u ns", (unsigned)ns);
 	else if (ns < OB_NS_PER_MS)
 		snprintf(text, size, "%.2f us", (double)ns / (double)OB_NS_PER_US);
 	else
-		snprintf(text, size, "%.2f ms", (double)ns / (double)OB_NS_PER_MS);
+		snprintf(text, size, "%.*f ms", digits, (double)ns / (double)OB_NS_PER_MS);
 }
 
 static void put_times(const struct drawing *d)
@@ -242,13 +242,13 @@ static void put_times(const struct drawing *d)
 			double y = d->body + r->top - GAP_HEIGHT / 2;
 
 			line(d, MARGIN + GUTTER, y, d->total_width - MARGIN, y, "zig");
-			time_text(r->gap_ns, text, sizeof(text));
+			time_text(r->gap_ns, 2, text, sizeof(text));
 			fprintf(d->f, "<text x=\"%.1f\" y=\"%.1f\" class=\"gap\">%s later</text>\n",
 				MARGIN + GUTTER - 6, y + 3, text);
 		}
 		if (i > 0 && r->gap_ns == 0 && end_ns - r->e.time_ns == end_ns - r[-1].e.time_ns)
 			continue;
-		time_text(end_ns - r->e.time_ns, text, sizeof(text));
+		time_text(end_ns - r->e.time_ns, 5, text, sizeof(text));
 		snprintf(signed_text, sizeof(signed_text), "%s%s", end_ns == r->e.time_ns ? "" : "-", text);
 		fprintf(d->f, "<text x=\"%.1f\" y=\"%.1f\" class=\"time\">%s</text>\n", MARGIN + GUTTER - 6,
 			row_words(d, r), signed_text);

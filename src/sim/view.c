@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See view.h. Words are asked for when somebody reads them: a device that is gone by then has none. */
+/* See view.h. Words are asked for when somebody reads them: of a machine that is closed too, its models are still there. */
 #include "sim/view.h"
 
 #include <stdio.h>
@@ -21,7 +21,9 @@ static unsigned index_of(const struct sim_device *dev)
 
 static struct sim_device *device_at(unsigned index)
 {
-	return sim_machine != NULL && index < sim_machine->device_count ? sim_machine->devices[index] : NULL;
+	const struct sim_machine *m = W.last_machine;
+
+	return m != NULL && index < m->device_count ? m->devices[index] : NULL;
 }
 
 /* ---- what devices tell ---- */
@@ -54,6 +56,17 @@ void view_states(void)
 	}
 }
 
+void view_addresses(void)
+{
+	for (unsigned i = 0; i < sim_machine->device_count; i++) {
+		struct sim_device *dev = sim_machine->devices[i];
+
+		for (unsigned bar = 0; bar < PCI_BAR_COUNT_DEVICE; bar++)
+			if (dev->pci.live[bar] != MODEL_PCI_DEAD)
+				dev->seen_at[bar] = dev->pci.live[bar];
+	}
+}
+
 void view_state_name(const struct sim_device_type *type, unsigned state, char *text, size_t size)
 {
 	if (state == STATE_GONE)
@@ -83,15 +96,17 @@ bool view_state_changes(const struct event *e)
 void view_tell_devices(void)
 {
 	static char text[VIEW_LEN];
+	struct sim_device *dev;
 
-	for (unsigned i = 0; sim_machine != NULL && i < sim_machine->device_count; i++) {
-		struct sim_device *dev = sim_machine->devices[i];
-
+	for (unsigned i = 0; (dev = device_at(i)) != NULL; i++) {
 		if (dev->type->describe == NULL)
 			continue;
 		text[0] = '\0';
 		dev->type->describe(dev, text, sizeof(text));
-		report_text("the device's own view, %s%s: ", dev->type->name, dev->pci.present ? "" : ", pulled out");
+		report_text("the device's own view, %s%s: ", dev->type->name,
+			    sim_machine == NULL ? ", closed"
+			    : !dev->pci.present ? ", pulled out"
+						: "");
 		for (const char *at = text; *at != '\0'; at += strspn(at, "\n")) {
 			size_t len = strcspn(at, "\n");
 
@@ -101,20 +116,19 @@ void view_tell_devices(void)
 	}
 }
 
+/* At the address that the BAR has had: it may not answer any more. */
 static bool register_name(uint64_t address, char *text, size_t size)
 {
-	struct model_pci *f;
-	uint64_t offset;
-	unsigned bar;
+	struct sim_device *dev;
 
-	if (sim_machine == NULL)
-		return false;
-	f = model_pci_decode(&sim_machine->root, address, &bar, &offset);
-	for (unsigned i = 0; f != NULL && i < sim_machine->device_count; i++) {
-		struct sim_device *dev = sim_machine->devices[i];
+	for (unsigned i = 0; (dev = device_at(i)) != NULL; i++) {
+		for (unsigned bar = 0; bar < PCI_BAR_COUNT_DEVICE; bar++) {
+			uint64_t offset = address - dev->seen_at[bar];
 
-		if (&dev->pci == f && dev->type->register_name != NULL)
-			return dev->type->register_name(dev, bar, offset, text, size);
+			if (dev->seen_at[bar] != MODEL_PCI_DEAD && offset < dev->pci.bar[bar].len_bytes &&
+			    dev->type->register_name != NULL)
+				return dev->type->register_name(dev, bar, offset, text, size);
+		}
 	}
 	return false;
 }
@@ -161,12 +175,11 @@ void event_memory(uintptr_t address, char *text, size_t size)
 	uint64_t iova;
 
 	if (is_dma(address) && iommu_find(address, &iova)) {
-		for (unsigned i = 0; sim_machine != NULL && i < sim_machine->device_count; i++) {
-			struct sim_device *dev = sim_machine->devices[i];
+		struct sim_device *dev;
 
+		for (unsigned i = 0; (dev = device_at(i)) != NULL; i++)
 			if (dev->type->memory_name != NULL && dev->type->memory_name(dev, iova, text, size))
 				return;
-		}
 	}
 	if (b == NULL || address - ARENA_BASE >= STACK_OFFSET)
 		snprintf(text, size, "%#llx", (unsigned long long)address);

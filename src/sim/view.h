@@ -13,6 +13,8 @@ void view_completion(struct sim_device *dev, uint64_t a, uint64_t b);
 void view_states(void);
 /* Is a state (EVENT_STATE) another one in its first word, which says most? */
 bool view_state_changes(const struct event *e);
+/* By the device's thread: configuration space was written. */
+void view_addresses(void);
 void view_state_name(const struct sim_device_type *type, unsigned state, char *text, size_t size);
 
 /* Puts each device's own view into the report. */

@@ -316,6 +316,7 @@ struct world {
 		uint32_t pc;
 	} sides[2];
 	unsigned side_count;
+	void *last_machine; /* its devices can be asked for names when it is closed: their memory is there until the end */
 
 	struct sim_result *result;
 	const struct sim_scenario *scenario;

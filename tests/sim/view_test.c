@@ -354,6 +354,19 @@ static void test_picture_of_whole_runs_is_well_formed(void **state)
 	}
 }
 
+/* The machine is closed by then; its models still know what they called things. */
+static void test_picture_of_a_whole_run_has_names(void **state)
+{
+	char *text = picture(&scenario_nvme_io, 1, 200);
+
+	assert_false(result.failed);
+	assert_non_null(strstr(text, "has read CSTS = "));
+	assert_non_null(strstr(text, "fetches SQ0 cid "));
+	assert_non_null(strstr(text, ">CQ0["));
+	assert_null(strstr(text, "register 0x"));
+	free(text);
+}
+
 static void test_picture_has_as_many_events_as_asked_for(void **state)
 {
 	char *text = picture(&scenario_nvme_io, 1, 30);
@@ -376,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_coverage_listing_marks_the_source),
 		cmocka_unit_test(test_picture_shows_both_sides_and_what_led_there),
 		cmocka_unit_test(test_picture_of_whole_runs_is_well_formed),
+		cmocka_unit_test(test_picture_of_a_whole_run_has_names),
 		cmocka_unit_test(test_picture_has_as_many_events_as_asked_for),
 	};
 
