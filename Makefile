@@ -13,7 +13,7 @@ all: $(BUILD)/build.ninja ## what is installed, and nothing else
 
 $(BUILD)/build.ninja:
 	@tools/install-packages build
-	@$(MESON) setup $(BUILD) --prefix $(PREFIX) >$(BUILD).log 2>&1 || { cat $(BUILD).log >&2; exit 1; }
+	@$(MESON) setup $(BUILD) --prefix $(PREFIX) -Dfio_headers="$$(tools/fio-headers build-fio 2>/dev/null)" >$(BUILD).log 2>&1 || { cat $(BUILD).log >&2; exit 1; }
 	@mv $(BUILD).log $(BUILD)/setup.log
 
 run: ## the main job: a driver brings up a disk, and serves it to strangers (on QEMU: MACHINE=qemu:q35)
