@@ -123,8 +123,10 @@ uint32_t fault_config_read(struct sim_device *dev, unsigned offset, unsigned siz
 
 	fault_count(FAULT_AT_CONFIG);
 	r = dev->config_ones_until_ns <= W.now_ns ? fault_strike(SIM_FAULT_CONFIG_ONES) : NULL;
-	if (r != NULL)
+	if (r != NULL) {
 		dev->config_ones_until_ns = until(r);
+		W.fault_excuses |= FAULT_EXCUSE_NOTES; /* how many vectors it has, for one */
+	}
 	return dev->config_ones_until_ns > W.now_ns ? (uint32_t)low_bytes(UINT32_MAX, size_bytes) : value;
 }
 
