@@ -145,6 +145,8 @@ void event_device(const struct event *e, char *text, size_t size);
 void event_register(const struct event *e, char *text, size_t size);
 /* Does it touch the line of memory that the report is about? */
 bool event_locks_matter(void);
+/* Is the report about memory that a device shares, and the event about what CPUs share among themselves? */
+bool event_is_elsewhere(const struct event *e);
 bool event_is_near(const struct event *e);
 /* Is it told with the one before it, as another piece of the same? */
 bool event_continues(const struct event *e, const struct event *before);

@@ -29,6 +29,9 @@ static bool is_shown(const struct event *e)
 	case EVENT_LOCK:
 	case EVENT_UNLOCK:
 		return event_locks_matter();
+	case EVENT_VISIBLE:
+	case EVENT_OLD:
+		return !event_is_elsewhere(e);
 	case EVENT_STATE:
 		return view_state_changes(e);
 	case EVENT_NONE:

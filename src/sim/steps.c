@@ -237,6 +237,11 @@ bool event_locks_matter(void)
 	return strcmp(rule, "data-race") == 0 || (strstr(rule, "lock") != NULL && strcmp(rule, "livelock") != 0);
 }
 
+bool event_is_elsewhere(const struct event *e)
+{
+	return is_dma(W.about_address) && !is_dma(e->a);
+}
+
 bool event_is_near(const struct event *e)
 {
 	uint64_t line = ALIGN_DOWN(W.about_address, (uint64_t)OB_CACHE_LINE);
@@ -259,6 +264,8 @@ static enum relevance relevance(const struct event *e)
 	case EVENT_VISIBLE:
 	case EVENT_OLD:
 	case EVENT_SEEN:
+		if (event_is_elsewhere(e))
+			return NEVER_TOLD;
 		return event_is_near(e) ? NEAR : involved ? THREADS : FILLS;
 	case EVENT_READ:
 	case EVENT_WRITE:
@@ -327,17 +334,18 @@ static bool is_repeated(const uint8_t *told, unsigned first, unsigned count, uns
 	return found == 2;
 }
 
+/* @told: 1 for an event that is told, 2 for one that is told with the one before it. */
 static unsigned choose(uint8_t *told, unsigned first, unsigned count, enum relevance wanted, unsigned room)
 {
 	for (unsigned i = count; i-- > 0 && room > 0;) {
-		if (told[i] || relevance(event_at(first + i)) < wanted)
+		if (told[i] || relevance(event_at(first + i)) < wanted || is_repeated(told, first, count, i))
 			continue;
+		while (i > 0 && told[i - 1] == 0 && event_continues(event_at(first + i), event_at(first + i - 1)))
+			told[i--] = 2;
 		if (i > 0 && event_continues(event_at(first + i), event_at(first + i - 1))) {
-			told[i] = 2; /* with the one before it */
+			told[i] = 2; /* what it goes on with is told already */
 			continue;
 		}
-		if (is_repeated(told, first, count, i))
-			continue;
 		told[i] = 1;
 		room--;
 	}
