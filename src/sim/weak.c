@@ -231,6 +231,17 @@ static void store_publish(const struct store *s)
 		*race_sync(at, true) = s->release;
 }
 
+/* Its own store is newer than what a CPU kept in sight while it waited. */
+static void view_forget(struct view *v, uintptr_t address, size_t len_bytes)
+{
+	for (uintptr_t at = address; v->stale_count > 0 && at < address + len_bytes; at++) {
+		struct stale *old = stale_find(v, at & ~(uintptr_t)7);
+
+		if (old != NULL)
+			old->mask &= (uint8_t) ~(1u << (at & 7));
+	}
+}
+
 static void drain_one(unsigned thread, unsigned index)
 {
 	struct view *v = &W.views[thread];
@@ -240,6 +251,7 @@ static void drain_one(unsigned thread, unsigned index)
 	v->store_count--;
 	W.buffered--;
 	world_mix(s.address ^ s.value[0]);
+	view_forget(v, s.address, s.len_bytes);
 	store_publish(&s);
 	event_visible(thread, s.address, s.len_bytes, s.step, s.pc);
 	master_write((int)thread, s.address, s.value, s.len_bytes, 1);
@@ -346,12 +358,7 @@ void weak_store(uintptr_t address, size_t len_bytes, bool marked)
 			/* A range longer than the buffer, its stores not made yet: see to it at the next call. */
 			return;
 		}
-		for (uintptr_t at = address + done; at < address + done + piece; at++) {
-			struct stale *old = v->stale_count > 0 ? stale_find(v, at & ~(uintptr_t)7) : NULL;
-
-			if (old != NULL)
-				old->mask &= (uint8_t) ~(1u << (at & 7));
-		}
+		view_forget(v, address + done, piece);
 		s = &v->stores[v->store_count++];
 		*s = (struct store){.address = address + done, .len_bytes = (uint8_t)piece, .thread = (uint8_t)thread};
 		s->marked = marked;
