@@ -8,7 +8,7 @@
 SIM_STATE static struct {
 	void (*fn)(void *arg);
 	void *arg;
-	uint64_t doorbell;
+	uint64_t doorbell, status;
 	struct os_thread *threads[THREAD_MAX];
 	unsigned thread_count;
 } probe;
@@ -28,9 +28,12 @@ bool probe_work(void)
 	return fn != NULL;
 }
 
-void probe_access(const struct posted *access)
+void probe_access(struct posted *access)
 {
-	probe.doorbell = access->value;
+	if (access->result != NULL)
+		access->value = probe.status;
+	else
+		probe.doorbell = access->value;
 }
 
 void *sim_dma_memory(size_t len_bytes)
@@ -101,6 +104,20 @@ void sim_doorbell(uint64_t value)
 uint64_t sim_device_doorbell(void)
 {
 	return probe.doorbell;
+}
+
+void sim_device_status(uint64_t value)
+{
+	simdev_step(11);
+	probe.status = value;
+}
+
+uint64_t sim_status(void)
+{
+	struct posted access = {.kind = POSTED_PROBE};
+
+	world_capture();
+	return simdev_ask(&access);
 }
 
 void sim_wait_ns(uint64_t ns)

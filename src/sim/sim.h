@@ -224,6 +224,9 @@ void sim_device_fence(void);
 /** sim_doorbell - a posted register write to that device; sim_device_doorbell() is the last one that arrived */
 void sim_doorbell(uint64_t value);
 uint64_t sim_device_doorbell(void);
+/** sim_device_status - the device's own register has that value; sim_status() reads it, for a region's operations */
+void sim_device_status(uint64_t value);
+uint64_t sim_status(void);
 /** sim_wait_ns - the calling thread sleeps */
 void sim_wait_ns(uint64_t ns);
 

@@ -469,7 +469,7 @@ bool machine_work(void);
 /* probe.c */
 void probe_reset(void);
 bool probe_work(void);
-void probe_access(const struct posted *access);
+void probe_access(struct posted *access);
 
 /* os_sim.c */
 int world_fd_open(void);

@@ -7,7 +7,7 @@
 
 /* ---- running one ---- */
 
-#define DOORBELL 3
+#define REGISTER 3
 
 struct word {
 	ob_le32 value;
@@ -17,6 +17,7 @@ struct word {
 static const struct shape *selected;
 static struct word *words;
 static struct shape_outcome result;
+static volatile unsigned sink;
 /* Of threads: what they find is theirs until they end. */
 static uint8_t regs[SHAPE_REGS];
 
@@ -87,12 +88,25 @@ static void fence(int order)
 	}
 }
 
+static uint64_t register_read(const struct ob_region *r, uint64_t offset, unsigned size_bytes)
+{
+	return sim_status();
+}
+
+static void register_write(const struct ob_region *r, uint64_t offset, unsigned size_bytes, uint64_t value)
+{
+	sim_doorbell(value);
+}
+
+static const struct ob_region_ops register_ops = {.read = register_read, .write = register_write};
+static const struct ob_region region = {.len_bytes = 4, .ops = &register_ops};
+
 static void store(const struct shape_op *o, unsigned value)
 {
 	if (selected->memory == SHAPE_ATOMIC)
 		atomic_store(&words[o->word].value.raw, value, o->order);
-	else if (o->word == DOORBELL)
-		sim_doorbell(value);
+	else if (o->word == REGISTER)
+		ob_mmio_write32_relaxed(&region, 0, value);
 	else
 		ob_le32_store(&words[o->word].value, value);
 }
@@ -101,6 +115,8 @@ static unsigned load(const struct shape_op *o)
 {
 	if (selected->memory == SHAPE_ATOMIC)
 		return atomic_load(&words[o->word].value.raw, o->order);
+	if (o->word == REGISTER)
+		return ob_mmio_read32_relaxed(&region, 0);
 	return ob_le32_load(&words[o->word].value);
 }
 
@@ -136,6 +152,9 @@ static bool run_op(const struct shape_op *o)
 	case OP_MMIO_WMB:
 		ob_mmio_wmb();
 		break;
+	case OP_MMIO_RMB:
+		ob_mmio_rmb();
+		break;
 	default:
 		break;
 	}
@@ -147,6 +166,13 @@ static void dawdle(void)
 {
 	if (sim_random(2))
 		sim_wait_ns(sim_random(200));
+}
+
+/* While nobody runs all stores become visible. */
+static void spin(void)
+{
+	for (uint64_t i = sim_random(300); i > 0; i--)
+		sink++;
 }
 
 static void run_side(void *arg)
@@ -170,14 +196,15 @@ static void run_device(void *arg)
 {
 	const struct shape_op *ops = arg;
 
-	sim_wait_ns(sim_random(400));
 	for (unsigned i = 0; i < SHAPE_OPS; i++) {
 		const struct shape_op *o = &ops[i];
 
-		if (o->kind == OP_STORE)
+		if (o->kind == OP_STORE && o->word == REGISTER)
+			sim_device_status(o->arg);
+		else if (o->kind == OP_STORE)
 			sim_device_store(&words[o->word].value, ob_cpu_to_le32(o->arg).raw, 4,
 					 i + 1 == SHAPE_OPS || ops[i + 1].kind != OP_STORE);
-		else if (o->kind == OP_LOAD && o->word == DOORBELL)
+		else if (o->kind == OP_LOAD && o->word == REGISTER)
 			regs[o->arg] = sim_device_doorbell() != 0;
 		else if (o->kind == OP_LOAD)
 			regs[o->arg] = device_load(&words[o->word].value);
@@ -201,14 +228,17 @@ static void run(const struct sim_config *config)
 		regs[i] = 0;
 	while (sides < SHAPE_SIDES && selected->sides[sides][0].kind != OP_NONE)
 		sides++;
-	/* Not always in the same order. */
+	/* Not always in the same order. The device is not told of writes to its register while it is at its accesses. */
 	for (unsigned i = 0, first = (unsigned)sim_random(sides); i < sides; i++) {
 		unsigned side = (first + i) % sides;
 
-		if (selected->last_is_device && side == sides - 1)
-			sim_device_set(run_device, (void *)selected->sides[side]);
-		else
+		if (!selected->last_is_device || side != sides - 1)
 			sim_spawn(names[side], run_side, (void *)selected->sides[side]);
+	}
+	if (selected->last_is_device) {
+		spin();
+		sim_device_set(run_device, (void *)selected->sides[sides - 1]);
+		spin();
 	}
 	sim_join_all();
 	/* Let the device end. */
@@ -234,7 +264,7 @@ enum {
 	X,
 	Y,
 	Z,
-	D = DOORBELL
+	D = REGISTER
 };
 
 #define W(word, value)                     \
@@ -300,6 +330,10 @@ enum {
 #define MWMB                         \
 	{                            \
 		OP_MMIO_WMB, 0, 0, 0 \
+	}
+#define MRMB                         \
+	{                            \
+		OP_MMIO_RMB, 0, 0, 0 \
 	}
 #define IF(reg)                  \
 	{                        \
@@ -437,6 +471,8 @@ const struct shape shapes[] = {
 	{"MP", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), NO, W(D, 1)}, {R(D, 0), R(X, 1)}}},
 	{"MP", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), WMB, W(D, 1)}, {R(D, 0), R(X, 1)}}},
 	{"MP", SHAPE_DMA, FORBIDDEN, .last_is_device = true, .sides = {{W(X, 1), MWMB, W(D, 1)}, {R(D, 0), R(X, 1)}}},
+	{"MP", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{R(D, 0), NO, R(X, 1)}, {W(X, 1), W(D, 1)}}},
+	{"MP", SHAPE_DMA, FORBIDDEN, .last_is_device = true, .sides = {{R(D, 0), MRMB, R(X, 1)}, {W(X, 1), W(D, 1)}}},
 	{"SB", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), NO, R(Y, 0)}, {W(Y, 1), R(X, 1)}}},
 	{"SB", SHAPE_DMA, ALLOWED, .last_is_device = true, .sides = {{W(X, 1), WMB, R(Y, 0)}, {W(Y, 1), R(X, 1)}}},
 	{"SB", SHAPE_DMA, FORBIDDEN, .last_is_device = true, .sides = {{W(X, 1), MB, R(Y, 0)}, {W(Y, 1), R(X, 1)}}},

@@ -26,6 +26,7 @@ enum shape_op_kind {
 	OP_DMA_RMB,
 	OP_DMA_MB,
 	OP_MMIO_WMB,
+	OP_MMIO_RMB,
 };
 
 struct shape_op {
@@ -35,7 +36,7 @@ struct shape_op {
 };
 
 enum shape_memory {
-	SHAPE_DMA,    /* words of shared memory by ob_le32_load() and ob_le32_store(); word 3 is a doorbell */
+	SHAPE_DMA,    /* words of shared memory by ob_le32_load() and ob_le32_store(); word 3 is a register */
 	SHAPE_ATOMIC, /* C11 atomics on the heap */
 };
 

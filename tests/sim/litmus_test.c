@@ -16,7 +16,7 @@
 
 #include "tests/sim/litmus.h"
 
-#define SEEDS_MIN 2000
+#define SEEDS_MIN 5000
 #define SEEDS_MAX 60000 /* for what is rare */
 #define OUTCOMES  64
 
@@ -112,9 +112,17 @@ static void run(const struct shape *shape, uint64_t seed, struct outcomes *out)
 static void side_text(const struct shape_op *ops, char *text, size_t size)
 {
 	static const char *const kinds[] = {
-		[OP_STORE] = "W",   [OP_STORE_REG] = "W",       [OP_LOAD] = "R",      [OP_ADD] = "add",
-		[OP_IF] = "if",     [OP_FENCE] = "fence",       [OP_DMA_WMB] = "wmb", [OP_DMA_RMB] = "rmb",
-		[OP_DMA_MB] = "mb", [OP_MMIO_WMB] = "mmio_wmb",
+		[OP_STORE] = "W",
+		[OP_STORE_REG] = "W",
+		[OP_LOAD] = "R",
+		[OP_ADD] = "add",
+		[OP_IF] = "if",
+		[OP_FENCE] = "fence",
+		[OP_DMA_WMB] = "wmb",
+		[OP_DMA_RMB] = "rmb",
+		[OP_DMA_MB] = "mb",
+		[OP_MMIO_WMB] = "mmio_wmb",
+		[OP_MMIO_RMB] = "mmio_rmb",
 	};
 	static const char *const orders[] = {
 		[__ATOMIC_RELAXED] = "",         [__ATOMIC_ACQUIRE] = " acq", [__ATOMIC_RELEASE] = " rel",
