@@ -25,7 +25,7 @@ struct mapping {
 	bool granted; /* some time */
 	bool freed;
 	bool lends;
-	uint32_t revoked_pc[BLOCK_PCS];
+	uint32_t granted_pc[BLOCK_PCS], revoked_pc[BLOCK_PCS];
 };
 
 SIM_STATE static struct mapping mappings[SLOT_MAX];
@@ -88,6 +88,8 @@ int iommu_grant(const struct machine_dma_memory *memory, unsigned rights, uint64
 	world_step(0xd3a1);
 	m->rights = rights;
 	m->granted = true;
+	memset(m->granted_pc, 0, sizeof(m->granted_pc));
+	report_stack(m->granted_pc, BLOCK_PCS);
 	*iova = memory->iova;
 	tell_map(EVENT_MAP, *iova, m->len_bytes, rights);
 	return 0;
@@ -171,8 +173,14 @@ static void __attribute__((noreturn)) complain(uint64_t iova, size_t len_bytes, 
 		     m->rights != 0 ? "not granted in this direction"
 		     : m->freed     ? "freed while the device was at it"
 				    : "not granted, or not any more");
-	report_text("revoked at\n");
-	report_pcs(m->revoked_pc, BLOCK_PCS);
+	if (m->granted) {
+		report_text("it was granted at\n");
+		report_pcs(m->granted_pc, BLOCK_PCS);
+	}
+	if (m->rights == 0 && m->granted) {
+		report_text("and that ended at\n");
+		report_pcs(m->revoked_pc, BLOCK_PCS);
+	}
 	report_end();
 }
 
