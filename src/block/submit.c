@@ -127,7 +127,7 @@ static inline int to_driver(struct block_channel *c, struct ob_block_request *re
 	watch_request_down(request, c->pub.dma_index);
 	ret = c->submit(&c->pub, request);
 	if (OB_UNLIKELY(ret != 0))
-		watch_request_up(request, true);
+		watch_request_up(request, ret, true);
 	c->special &= (uint8_t)~BLOCK_IN_DRIVER;
 	return ret;
 }
@@ -394,7 +394,7 @@ static __attribute__((noinline)) void end_long(struct block_channel *c, struct o
 		end_nobodys(c, request);
 		return;
 	}
-	watch_request_up(request, false);
+	watch_request_up(request, status, false);
 	request->status = c->gone && status == -ECANCELED ? -ENODEV : status;
 	request->protocol_status = protocol_status;
 	if ((c->special & (BLOCK_IN_DRIVER | BLOCK_CLOSING)) != 0)
@@ -414,7 +414,7 @@ void ob_block_end(struct ob_block_channel *channel, struct ob_block_request *req
 		end_long(c, request, status, protocol_status);
 		return;
 	}
-	watch_request_up(request, false);
+	watch_request_up(request, status, false);
 	request->status = status;
 	request->protocol_status = protocol_status;
 	count_end(c, request, status);

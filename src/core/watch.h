@@ -54,9 +54,12 @@ WATCH(void watch_device_bound(const struct ob_device *dev))
 WATCH(void watch_device_told(const struct ob_device *dev))
 WATCH(void watch_device_unbound(const struct ob_device *dev))
 WATCH(void watch_config(const struct ob_device *dev, unsigned offset))
-/* A request's segments are lent to the device with @dma_index, and come back; @refused: the driver did not take it. */
+/*
+ * A request's segments are lent to the device with @dma_index, and come back with @status; @refused: the driver did not
+ * take it.
+ */
 WATCH(void watch_request_down(const struct ob_block_request *request, unsigned dma_index))
-WATCH(void watch_request_up(const struct ob_block_request *request, bool refused))
+WATCH(void watch_request_up(const struct ob_block_request *request, int status, bool refused))
 /* A driver asked for what it cannot have; it is refused, and need not notice. */
 WATCH(void watch_misuse(const char *what, uint64_t value))
 /* Around a hard handler. */

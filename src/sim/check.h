@@ -20,6 +20,7 @@ void check_may_sleep(const char *what);
 void check_may_allocate(const char *what);
 
 /* check_dma.c */
+const char *check_dma_held(uint64_t iova, size_t len_bytes, const char **device);
 void check_dma_taken(uint64_t iova, size_t len_bytes, bool freed_granted); /* from the device's reach */
 void check_dma_address(uint64_t iova, const char *verb);                   /* that was never granted */
 

@@ -8,7 +8,7 @@
 #include "sim/model.h"
 
 /* What a device has it for; NULL: nothing. One that is gone, or no bus master, has no use for any. */
-static const char *held_by(uint64_t iova, size_t len_bytes, const char **device)
+const char *check_dma_held(uint64_t iova, size_t len_bytes, const char **device)
 {
 	if ((W.fault_excuses & FAULT_EXCUSE_DMA) != 0)
 		return NULL; /* it told the driver that it had none */
@@ -28,7 +28,7 @@ static const char *held_by(uint64_t iova, size_t len_bytes, const char **device)
 
 void check_dma_taken(uint64_t iova, size_t len_bytes, bool freed_granted)
 {
-	const char *device = NULL, *what = held_by(iova, len_bytes, &device);
+	const char *device = NULL, *what = check_dma_held(iova, len_bytes, &device);
 
 	if (what != NULL) {
 		report_begin("dma-freed-in-use", "%zu bytes at %#llx are taken from %s, which has them for %s",

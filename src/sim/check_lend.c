@@ -218,11 +218,38 @@ void watch_request_down(const struct ob_block_request *r, unsigned dma_index)
 		loan_add(r, NULL, "ob_block_submit", r->segments[i].base, r->segments[i].len_bytes, rights);
 }
 
-void watch_request_up(const struct ob_block_request *r, bool refused)
+/*
+ * What failed may have been given up on: the device has to know. What went well was told by the device itself, and need
+ * not be asked for.
+ */
+static void check_given_up(const void *key)
+{
+	for (uint16_t at = *head_of(key); at != NO_LOAN; at = lent.loans[at].next) {
+		const struct loan *l = &lent.loans[at];
+		const char *device, *what;
+		char where[96];
+		uint64_t iova;
+
+		if (l->key != key || !iommu_find(l->address, &iova))
+			continue;
+		what = check_dma_held(iova, l->len_bytes, &device);
+		if (what == NULL)
+			continue;
+		report_describe(l->address, where, sizeof(where));
+		report_begin("dma-returned-in-use", "%s is given back, and %s has it for %s", where, device, what);
+		report_here(0);
+		tell_loan(l);
+		report_end();
+	}
+}
+
+void watch_request_up(const struct ob_block_request *r, int status, bool refused)
 {
 	if (!W.on || lent.count == 0)
 		return;
 	world_capture();
+	if (status != 0 && !refused && (W.fault_excuses & FAULT_EXCUSE_DMA) == 0)
+		check_given_up(r);
 	loans_end(r, true, refused);
 }
 
