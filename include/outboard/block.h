@@ -21,6 +21,7 @@ extern "C" {
 
 struct ob;
 struct ob_block;
+struct ob_work;
 struct ob_block_channel;
 struct ob_cpu;
 struct ob_device;
@@ -105,6 +106,15 @@ const char *ob_block_serial(const struct ob_block *block);
 const char *ob_block_firmware(const struct ob_block *block);
 /** ob_block_online - false once it is removed */
 bool ob_block_online(const struct ob_block *block);
+/**
+ * ob_block_watch - be told when the block device is removed, for whoever asks nothing of it meanwhile
+ * @cpu:  where @work is called, in soft context: once, as the device goes offline, or at once when it is offline
+ * @work: the caller's until it ran, or until the watch ended and @cpu has turned; NULL ends the watch
+ *
+ * There is one watch for each block device: a new one takes the place of the one before.
+ * Context: any but hard.
+ */
+void ob_block_watch(struct ob_block *block, struct ob_cpu *cpu, struct ob_work *work);
 /** ob_block_limits - copied as they are now (a resize changes block_count) */
 void ob_block_limits(const struct ob_block *block, struct ob_block_limits *out);
 /** ob_block_stats - of all channels, those closed too. Any thread; the counts of running channels may lag. */

@@ -105,6 +105,26 @@ bool ob_block_online(const struct ob_block *block)
 	return block_online(block);
 }
 
+/* Under block->lock, so that a watch and the end of the device cannot miss each other. */
+static void watch_tell(struct ob_block *block)
+{
+	struct ob_work *work = block->watch;
+
+	block->watch = NULL;
+	if (work != NULL)
+		ob_cpu_post(block->watch_cpu, work);
+}
+
+void ob_block_watch(struct ob_block *block, struct ob_cpu *cpu, struct ob_work *work)
+{
+	ob_lock(&block->lock);
+	block->watch_cpu = cpu;
+	block->watch = work;
+	if (!block_online(block))
+		watch_tell(block);
+	ob_unlock(&block->lock);
+}
+
 void ob_block_limits(const struct ob_block *block, struct ob_block_limits *out)
 {
 	struct ob_lock *lock = (struct ob_lock *)&block->lock;
@@ -236,7 +256,10 @@ void ob_block_unpublish(struct ob_block *block)
 	if (block == NULL)
 		return;
 	ob = block->ob;
+	ob_lock(&block->lock);
 	__atomic_store_n(&block->online, false, __ATOMIC_RELEASE);
+	watch_tell(block);
+	ob_unlock(&block->lock);
 	ob_lock(&ob->lock);
 	list_del(&block->link);
 	ob_unlock(&ob->lock);

@@ -90,6 +90,8 @@ struct ob_block {
 	struct ob_mutex mutex; /* open, close, unpublish, resize: one at a time; tasks of CPU 0 */
 	struct ob_lock lock;   /* the rest */
 	struct ob_block_limits limits;
+	struct ob_work *watch; /* for watch_cpu, when it is removed; NULL: nobody watches */
+	struct ob_cpu *watch_cpu;
 	struct list channels; /* block_channel.link */
 	struct ob_block_stats closed;
 	char name[32];

@@ -143,6 +143,55 @@ static void test_next_goes_on_past_removed_blocks(void **state)
 	ram_world_close(w);
 }
 
+/* ---- being told of the end ---- */
+
+static unsigned told;
+
+static void watch_told(struct ob_work *work)
+{
+	told++;
+}
+
+static void test_watch_tells_of_the_end_once(void **state)
+{
+	struct ram_block_config disk = ram_world_disk();
+	struct ob_work first, second;
+	struct ram_world *w = &world;
+	struct ob_cpu *cpu;
+	struct ram_block *ram;
+	struct ob_block *b;
+
+	ob_work_init(&first, watch_told);
+	ob_work_init(&second, watch_told);
+	ram_world_open(w, 1, NULL);
+	cpu = ob_cpu_get(w->ob, 0);
+	disk.name = "ram1";
+	assert_int_equal(ram_block_create(w->machine, &disk, &ram), 0);
+	b = ob_block_find(w->ob, "ram1");
+	told = 0;
+	/* The second in place of the first. */
+	ob_block_watch(b, cpu, &first);
+	ob_block_watch(b, cpu, &second);
+	while (ob_cpu_turn(cpu, 0) != 0)
+		;
+	assert_int_equal(told, 0);
+	ram_block_destroy(ram);
+	while (ob_cpu_turn(cpu, 0) != 0)
+		;
+	assert_int_equal(told, 1);
+	/* Too late, so at once. */
+	ob_block_watch(b, cpu, &first);
+	while (ob_cpu_turn(cpu, 0) != 0)
+		;
+	assert_int_equal(told, 2);
+	ob_block_put(b);
+	/* A watch that ended says nothing. */
+	ob_block_watch(w->block, cpu, &first);
+	ob_block_watch(w->block, NULL, NULL);
+	ram_world_close(w);
+	assert_int_equal(told, 2);
+}
+
 /* ---- changing and going ---- */
 
 static void resize_task(void *arg)
@@ -288,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_publish_strings_are_trimmed_and_printable),
 		cmocka_unit_test(test_publish_same_name_exists),
 		cmocka_unit_test(test_next_goes_on_past_removed_blocks),
+		cmocka_unit_test(test_watch_tells_of_the_end_once),
 		cmocka_unit_test(test_resize_reaches_open_channels),
 		cmocka_unit_test(test_resize_does_not_give_up_a_cpu_that_is_away),
 		cmocka_unit_test(test_stats_keep_closed_channels),

@@ -135,19 +135,51 @@ check "a killed server leaves its socket" [ -S "$socket" ]
 start_server "$machine" # takes the stale socket
 stop_server
 
-# ---- QEMU is killed: clients get errors, nbdkit ends ----
+# ---- QEMU is killed: clients get errors, nbdkit ends, also when nobody asks for anything ----
+kill_qemu() {
+	local p
+	for p in $(grep -lsz -- "${image%.img}[.]img" /proc/[0-9]*/cmdline | sed 's/[^0-9]//g'); do
+		case $(cat /proc/"$p"/comm) in qemu*) kill -KILL "$p" ;; esac
+	done
+}
+
 if [[ $scheme == qemu:* ]]; then
 	start_server "$machine"
 	timeout 60 "$stress" "$socket" 4 0 2>"$work/err" &
 	client=$!
 	sleep 1
-	for p in $(grep -lsz -- "${image%.img}[.]img" /proc/[0-9]*/cmdline | sed 's/[^0-9]//g'); do
-		case $(cat /proc/"$p"/comm) in qemu*) kill -KILL "$p" ;; esac
-	done
+	kill_qemu
 	wait $client
 	check "clients of a killed QEMU: $? $(cat "$work/err")" [ $? = 0 ]
 	stop_server 4
 	check "$last: the disk's end is not said: $(cat "$work/server")" grep -q "the disk is gone" "$work/server"
+
+	for client in "" "a client"; do
+		start_server "$machine"
+		if [ -n "$client" ]; then
+			python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+open(sys.argv[2], "w")
+time.sleep(30)' "$socket" "$work/connected" &
+			client=$!
+			for ((i = 0; i < 100; i++)); do
+				[ ! -e "$work/connected" ] || break
+				sleep 0.1
+			done
+		fi
+		kill_qemu
+		for ((i = 0; i < 50; i++)); do
+			kill -0 $server 2>/dev/null || break
+			sleep 0.1
+		done
+		check "$last: an idle server goes on without its disk" [ $i -lt 50 ]
+		[ $i -lt 50 ] || kill -TERM $server
+		[ -z "$client" ] || kill $client 2>/dev/null
+		stop_server 4
+		check "$last: the disk's end is said $(grep -c "the disk is gone" "$work/server") times: $(cat "$work/server")" \
+			[ "$(grep -c "the disk is gone" "$work/server")" = 1 ]
+	done
 fi
 nobody_has "$work"
 finish

@@ -18,6 +18,7 @@
 #include "serve/nbd/disk.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+#define GRACE_NS     (2 * OB_NS_PER_S) /* for clients to leave, once the disk is lost */
 
 static struct disk_config config = {.cpus = 1, .depth = 64, .mode = OB_COMPLETION_HYBRID};
 static const char *status_file;
@@ -126,6 +127,40 @@ static int set_status(const char *text, const char **what)
 	return error;
 }
 
+/* Without its disk the server is of no use: say so once, and end after everybody got an answer. */
+static void disk_lost(void)
+{
+	const char *what;
+
+	if (__atomic_exchange_n(&lost, 1u, __ATOMIC_RELAXED))
+		return;
+	nbdkit_error("%s is gone: shutting down", ob_block_name(disk->block));
+	set_status("gone\n", &what);
+	nbdkit_shutdown();
+}
+
+static struct ob_timer grace;
+static bool cleaning; /* atomic: nbdkit ends by itself */
+
+/* nbdkit ends when its clients have left, and one that neither asks nor leaves would keep it for ever. */
+static void grace_is_over(struct ob_timer *timer)
+{
+	if (!__atomic_load_n(&cleaning, __ATOMIC_ACQUIRE))
+		_exit(EXIT_FAILURE);
+}
+
+/* Also when no client asks for anything. */
+static void removed(struct ob_work *work)
+{
+	struct ob_cpu *cpu = ob_cpu_current();
+
+	disk_lost();
+	ob_timer_init(&grace, cpu, grace_is_over);
+	ob_timer_start(&grace, ob_deadline(GRACE_NS));
+}
+
+static struct ob_work removal = {.fn = removed};
+
 /* Not before nbdkit has forked: threads would not survive it. */
 static int plugin_after_fork(void)
 {
@@ -137,8 +172,10 @@ static int plugin_after_fork(void)
 	error = disk_open(&config, &disk, &what);
 	if (!error)
 		error = set_status("", &what);
-	if (!error)
+	if (!error) {
+		ob_block_watch(disk->block, ob_cpu_get(disk->ob, 0), &removal);
 		return 0;
+	}
 	disk_close(disk);
 	disk = NULL;
 	if (error == -ENOENT || error == -ENODEV)
@@ -150,20 +187,12 @@ static int plugin_after_fork(void)
 
 static void plugin_cleanup(void)
 {
+	__atomic_store_n(&cleaning, true, __ATOMIC_RELEASE);
+	/* What goes from here on goes because we end. */
+	if (disk)
+		ob_block_watch(disk->block, NULL, NULL);
 	disk_close(disk);
 	disk = NULL;
-}
-
-/* Without its disk the server is of no use: say so once, and end after everybody got an answer. */
-static void disk_lost(void)
-{
-	const char *what;
-
-	if (__atomic_exchange_n(&lost, 1u, __ATOMIC_RELAXED))
-		return;
-	nbdkit_error("%s is gone: shutting down", ob_block_name(disk->block));
-	set_status("gone\n", &what);
-	nbdkit_shutdown();
 }
 
 /* To what NBD can tell a client: EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN. */
