@@ -12,6 +12,7 @@
 
 #include "base/bits.h"
 #include "core/loop.h"
+#include "core/watch.h"
 
 /* A thread of ob_cpu_start() looks up this often even when nothing wakes it. */
 #define THREAD_SLEEP_NS (10 * OB_NS_PER_S)
@@ -105,7 +106,9 @@ static unsigned look(struct ob_cpu *cpu, struct os_thread_data *self, uint64_t t
 		if (__atomic_load_n(&cpu->inbox, __ATOMIC_SEQ_CST))
 			timeout_ns = 0;
 	}
+	watch_sleep(timeout_ns > 0 ? &cpu->inbox : NULL);
 	count = os_poller_wait(cpu->poller, cpu->ready, TURN_FDS, timeout_ns);
+	watch_sleep(NULL);
 	__atomic_store_n(&cpu->awake, 1, __ATOMIC_RELAXED);
 	/* Before the inbox is emptied: see os_poller_clear(). */
 	if (!cpu->raised)

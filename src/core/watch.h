@@ -60,6 +60,8 @@ WATCH(void watch_config(const struct ob_device *dev, unsigned offset))
  */
 WATCH(void watch_request_down(const struct ob_block_request *request, unsigned dma_index))
 WATCH(void watch_request_up(const struct ob_block_request *request, int status, bool refused))
+/* This thread goes to sleep unless it finds work in @inbox; NULL: it is awake again. */
+WATCH(void watch_sleep(const void *inbox))
 /* A driver asked for what it cannot have; it is refused, and need not notice. */
 WATCH(void watch_misuse(const char *what, uint64_t value))
 /* Around a hard handler. */

@@ -37,6 +37,7 @@ void check_irq_running(void);
 void check_irq_cause(void);
 void check_irq_unheard(const char *what);
 void check_irq_asleep(uint64_t until_ns);
+void check_sleep(void);
 
 /* check_lend.c */
 void check_lend_reset(void);

@@ -116,6 +116,7 @@ static void jump(void)
 		sched_tell_threads();
 		report_end();
 	}
+	check_sleep();
 	check_irq_asleep(at);
 	W.now_ns = MAX(W.now_ns, at);
 	check_limits();

@@ -92,6 +92,7 @@ struct thread {
 	uint64_t wake_ns;    /* waiting: at most until then */
 	const void *wait_on; /* waiting: for this */
 	const char *wait_what;
+	const void *const *inbox; /* a CPU's that goes to sleep: what others have given it; NULL */
 	bool timed_out;
 	int64_t priority;
 	struct frames *frames, own_frames;
