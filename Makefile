@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 MESON   ?= meson
 export MACHINE
 
-.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench install docs clean help
+.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench bench-guest install docs clean help
 
 all: $(BUILD)/build.ninja ## what is installed, and nothing else
 	@ninja -C $(BUILD) product
@@ -45,6 +45,11 @@ bench: ## instructions per request, and IOPS beside what you would otherwise use
 	@tools/install-packages build run bench
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) bench/run
+
+bench-guest: ## our driver over VFIO beside the kernel's, in a Linux guest; SECONDS_EACH (5), ROUNDS (3)
+	@tools/install-packages build run test bench
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) bench/guest
 
 install: all ## library, headers, command, plugin, man pages (PREFIX, DESTDIR)
 	@$(MESON) install -C $(BUILD) --no-rebuild
