@@ -23,7 +23,7 @@ enum event_kind {
 	EVENT_TAKE,       /* … is seen by a CPU */
 	EVENT_HARD_BEGIN, /* … in the midst of something */
 	EVENT_HARD_END,   /* … */
-	EVENT_POST,       /* a: address; b: value; link: number of the access; flags: enum posted_kind */
+	EVENT_POST,       /* a: address; b: value; link: number of the access; flags: enum posted_kind, EVENT_SEVERAL */
 	EVENT_ARRIVE,     /* … at the device */
 	EVENT_ANSWER,     /* … with its answer, which is known to the CPU */
 	EVENT_BARRIER,    /* flags: enum event_barrier */
@@ -50,6 +50,8 @@ enum event_kind {
 	EVENT_REPORT,      /* a: the address that it is about, or 0 */
 	EVENT_KINDS
 };
+
+#define EVENT_SEVERAL 0x80u /* of accesses to a device's memory, b: bytes */
 
 enum event_why {
 	EVENT_PREEMPTED,

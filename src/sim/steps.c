@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "sim/event.h"
+#include "sim/view.h"
 
 #define STEPS_MAX   25
 #define STEPS_NEAR  10    /* at most: of those to the memory */
@@ -55,6 +56,11 @@ static void text_of_register(const struct event *e, char *text, size_t size)
 	unsigned long long value = e->b;
 
 	event_register(e, name, sizeof(name));
+	if (e->flags & EVENT_SEVERAL) {
+		snprintf(text, size, e->kind == EVENT_POST ? "writes %llu bytes of %s" : "%llu bytes of %s arrive",
+			 value, name);
+		return;
+	}
 	switch ((enum posted_kind)e->flags) {
 	case POSTED_WRITE:
 	case POSTED_CONFIG_WRITE:
@@ -302,6 +308,11 @@ bool event_continues(const struct event *e, const struct event *before)
 		return before->a + before->b == e->a && !e->flags;
 	case EVENT_VISIBLE:
 		return !event_is_near(e) && !event_is_near(before);
+	case EVENT_POST:
+	case EVENT_ARRIVE:
+		return (e->flags & ~EVENT_SEVERAL) == POSTED_WRITE &&
+		       (before->flags & ~EVENT_SEVERAL) == POSTED_WRITE && e->a > before->a &&
+		       e->a - before->a <= 8 + (before->flags & EVENT_SEVERAL ? before->b : 0) && view_is_memory(e->a);
 	default:
 		return false;
 	}
@@ -309,6 +320,11 @@ bool event_continues(const struct event *e, const struct event *before)
 
 void event_merge(struct event *into, const struct event *next)
 {
+	if (into->kind == EVENT_POST || into->kind == EVENT_ARRIVE) {
+		into->b = next->a + (next->flags & EVENT_SEVERAL ? next->b : 8) - into->a;
+		into->flags |= EVENT_SEVERAL;
+		return;
+	}
 	if (into->kind != EVENT_VISIBLE) {
 		into->b += next->b;
 		return;
@@ -334,19 +350,36 @@ static bool is_repeated(const uint8_t *told, unsigned first, unsigned count, uns
 	return found == 2;
 }
 
+/* The one that comes before @i among those that may be told; -1: none. */
+static int before(unsigned first, unsigned i)
+{
+	int j = (int)i - 1;
+
+	while (j >= 0 && relevance(event_at(first + (unsigned)j)) == NEVER_TOLD)
+		j--;
+	return j;
+}
+
 /* @told: 1 for an event that is told, 2 for one that is told with the one before it. */
 static unsigned choose(uint8_t *told, unsigned first, unsigned count, enum relevance wanted, unsigned room)
 {
 	for (unsigned i = count; i-- > 0 && room > 0;) {
+		unsigned head = i;
+		int j;
+
 		if (told[i] || relevance(event_at(first + i)) < wanted || is_repeated(told, first, count, i))
 			continue;
-		while (i > 0 && told[i - 1] == 0 && event_continues(event_at(first + i), event_at(first + i - 1)))
-			told[i--] = 2;
-		if (i > 0 && event_continues(event_at(first + i), event_at(first + i - 1))) {
-			told[i] = 2; /* what it goes on with is told already */
-			continue;
+		while ((j = before(first, head)) >= 0 &&
+		       event_continues(event_at(first + head), event_at(first + (unsigned)j))) {
+			told[head] = 2;
+			head = (unsigned)j;
+			if (told[head] != 0)
+				break;
 		}
-		told[i] = 1;
+		/* What it goes on with may be told already. */
+		if (told[head] != 0)
+			continue;
+		told[head] = 1;
 		room--;
 	}
 	return room;
@@ -357,8 +390,9 @@ static void tell(struct event e, unsigned first, unsigned count, const uint8_t *
 	uint64_t ago_ns = W.now_ns - MIN(W.now_ns, e.time_ns);
 	char text[160], who[32];
 
-	while (i + 1 < count && told[i + 1] == 2)
-		event_merge(&e, event_at(first + ++i));
+	while (++i < count && (told[i] == 2 || relevance(event_at(first + i)) == NEVER_TOLD))
+		if (told[i] == 2)
+			event_merge(&e, event_at(first + i));
 	event_text(&e, text, sizeof(text));
 	snprintf(who, sizeof(who), "%s%s%s", thread_name(e.thread), e.thread == THREAD_DEVICE ? "" : " ",
 		 e.thread == THREAD_DEVICE ? "" : report_context_name(e.context));

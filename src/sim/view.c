@@ -133,9 +133,21 @@ static bool register_name(uint64_t address, char *text, size_t size)
 	return false;
 }
 
+bool view_is_memory(uint64_t address)
+{
+	struct sim_device *dev;
+
+	for (unsigned i = 0; (dev = device_at(i)) != NULL; i++)
+		for (unsigned bar = 0; bar < PCI_BAR_COUNT_DEVICE; bar++)
+			if (dev->seen_at[bar] != MODEL_PCI_DEAD && dev->pci.bar[bar].prefetchable &&
+			    address - dev->seen_at[bar] < dev->pci.bar[bar].len_bytes)
+				return true;
+	return false;
+}
+
 void event_register(const struct event *e, char *text, size_t size)
 {
-	switch ((enum posted_kind)e->flags) {
+	switch ((enum posted_kind)(e->flags & ~EVENT_SEVERAL)) {
 	case POSTED_CONFIG_READ:
 	case POSTED_CONFIG_WRITE:
 		snprintf(text, size, "config space %#llx", (unsigned long long)e->a & 0xfff);

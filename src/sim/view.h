@@ -17,6 +17,9 @@ bool view_state_changes(const struct event *e);
 void view_addresses(void);
 void view_state_name(const struct sim_device_type *type, unsigned state, char *text, size_t size);
 
+/* Is it an access to a device's memory, not to a register? Such memory lies in a prefetchable BAR. */
+bool view_is_memory(uint64_t address);
+
 /* Puts each device's own view into the report. */
 void view_tell_devices(void);
 

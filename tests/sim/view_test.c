@@ -91,6 +91,23 @@ static void test_report_has_the_devices_own_view(void **state)
 	line_with(steps_of(result.report), "fetches SQ0 cid ");
 }
 
+/* Entries that the driver writes into the controller's own memory are told by the piece, not by the access. */
+static void test_report_of_a_memory_buffer_tells_of_entries(void **state)
+{
+	struct sim_config config = {.memory_buffer = true, .queues = 1, .record = true};
+	const char *steps;
+
+	assert_int_equal(sim_init(), 0);
+	sim_run(&scenario_nvme_io, &config, 2, &result);
+	assert_false(result.failed);
+	config.steps_max = result.steps * 2 / 3;
+	sim_run(&scenario_nvme_io, &config, 2, &result);
+	assert_string_equal(result.rule, "livelock");
+	steps = steps_of(result.report);
+	line_with(steps, " bytes of SQ1[");
+	assert_null(strstr(steps, "register 0x"));
+}
+
 /* Recording a run whole shows its accesses as well, and changes nothing. */
 static void test_recorded_run_is_the_same_run(void **state)
 {
@@ -381,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_report_steps_tell_the_story_in_order),
 		cmocka_unit_test(test_report_steps_name_source_lines),
 		cmocka_unit_test(test_report_has_the_devices_own_view),
+		cmocka_unit_test(test_report_of_a_memory_buffer_tells_of_entries),
 		cmocka_unit_test(test_recorded_run_is_the_same_run),
 		cmocka_unit_test(test_recorded_report_shows_the_load),
 		cmocka_unit_test(test_coverage_lines_tell_reached_from_missed),
