@@ -5,8 +5,8 @@
  * The master copy is what the device sees. Memory at its own address is what the CPU that runs now sees: the master,
  * with the CPU's own stores that are not visible yet, and with bytes that others have overwritten already but which
  * this CPU's loads may still find, as if they had been made early. Write barriers part the stores, read barriers end
- * what is stale. So: stores to different places become visible in any order, loads may see old values, each location
- * has one order, and a load never sees what is stored after it (load buffering is not modelled).
+ * what is stale. So: stores to different places become visible in any order, loads may see old values, and each location
+ * has one order. That a store is seen before an earlier load is made is promise.c's matter.
  *
  * A callback comes before its store: the value is captured at the next call of the CPU, and CPUs change only there.
  */
