@@ -19,6 +19,7 @@ static void deliver(void (*fn)(struct cpu_fd *fd), struct cpu_fd *fd)
 {
 	struct thread *t = W.current;
 	unsigned context = t->data.context;
+	uint32_t pc = t->pc;
 
 	t->interrupted = true;
 	t->data.context = CPU_CONTEXT_HARD;
@@ -34,6 +35,7 @@ static void deliver(void (*fn)(struct cpu_fd *fd), struct cpu_fd *fd)
 	event_add(EVENT_HARD_END, 0, 0);
 	t->clock.t[t->id]++;
 	t->data.context = context;
+	t->pc = pc;
 	t->interrupted = false;
 	W.mode = ACCESS_OPEN;
 }
