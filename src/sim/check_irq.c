@@ -3,12 +3,12 @@
  * Rules for interrupts (outboard/irq.h). A hard handler is short: it has a budget of steps of its own, in which a
  * register read counts for what it costs. Somebody answers for an interrupt. Who answers for a level takes it down. A
  * handler is there before the first interrupt comes. And when all CPUs sleep, no device waits for one of them to look at
- * what it has told, or was kept from telling.
+ * what it has told, or was kept from telling, and none of them has work that another gave it.
  *
  * What stalls, preemptions and the device do meanwhile counts for nobody's budget; a lost interrupt that a fault has
  * taken away is no report.
  */
-#include "core/irq.h"
+#include "core/loop.h"
 #include "core/watch.h"
 #include "sim/fault.h"
 #include "sim/model.h"
@@ -164,16 +164,41 @@ void check_irq_unheard(const char *what)
 
 /* ---- nobody looks ---- */
 
+static bool somebody_stalled(void)
+{
+	for (unsigned i = THREAD_MAIN; i < W.thread_count; i++)
+		if (W.threads[i].state == THREAD_WAITING && W.threads[i].wait_what == sched_stall)
+			return true;
+	return false;
+}
+
+/* A CPU sleeps on its descriptors, and has work that another gave it: one of the two should have looked again. */
+static void check_inboxes(uint64_t until_ns)
+{
+	for (unsigned i = 0; i < W.poller_count; i++) {
+		const struct os_poller *p = &W.pollers[i];
+		const struct ob_cpu *cpu = p->thread != NULL ? p->thread->data.cpu : NULL;
+
+		if (!p->open || p->woken || cpu == NULL || cpu->poller != p || p->thread->state != THREAD_WAITING ||
+		    p->thread->wait_on != p || cpu->inbox == NULL || somebody_stalled())
+			continue;
+		report_begin("lost-wakeup", "CPU %u has work that another gave it, and sleeps for %llu us more",
+			     cpu->index, (unsigned long long)((until_ns - W.now_ns) / OB_NS_PER_US));
+		sched_tell_threads();
+		report_end();
+	}
+}
+
 /* All sleep until @until_ns. */
 void check_irq_asleep(uint64_t until_ns)
 {
+	check_inboxes(until_ns);
 	if (sim_machine == NULL || W.posted_count > 0 || W.fds_fired > 0 || until_ns - W.now_ns < PATIENCE_NS ||
 	    W.threads[THREAD_DEVICE].wake_ns != NEVER || has_lied() ||
 	    W.fault_counts[SIM_FAULT_ADMIN_HANG] > 0) /* what is taken down meanwhile need not be looked at */
 		return;
-	for (unsigned i = THREAD_MAIN; i < W.thread_count; i++)
-		if (W.threads[i].state == THREAD_WAITING && W.threads[i].wait_what == sched_stall)
-			return;
+	if (somebody_stalled())
+		return;
 	for (unsigned i = 0; i < sim_machine->device_count; i++) {
 		struct sim_device *dev = sim_machine->devices[i];
 		char text[128];

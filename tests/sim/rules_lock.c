@@ -4,6 +4,7 @@
 
 #include "core/cpu.h"
 #include "core/irq.h"
+#include "core/loop.h"
 #include "core/os.h"
 #include "tests/sim/rules.h"
 
@@ -284,6 +285,35 @@ static void soft_work(const struct sim_config *config)
 	rules_in_task(posts_waiter, does_nothing);
 }
 
+/* Work for a CPU that sleeps. */
+static void hands_over(bool tells)
+{
+	const struct ob_config config = {.cpu_count = 1};
+	struct ob_work work;
+	struct ob *ob;
+
+	SIM_CHECK(ob_create(&config, &ob) == 0);
+	SIM_CHECK(ob_cpu_start(ob_cpu_get(ob, 0), -1) == 0);
+	sim_wait_ns(LONG_NS);
+	ob_work_init(&work, does_nothing);
+	if (tells)
+		ob_cpu_post(ob_cpu_get(ob, 0), &work);
+	else
+		__atomic_store_n(&ob_cpu_get(ob, 0)->inbox, &work, __ATOMIC_RELEASE);
+	sim_wait_ns(LONG_NS);
+	ob_destroy(ob);
+}
+
+static void posted_untold(const struct sim_config *config)
+{
+	hands_over(false);
+}
+
+static void posted(const struct sim_config *config)
+{
+	hands_over(true);
+}
+
 static void relaxes(void *arg)
 {
 	ob_cpu_relax();
@@ -331,5 +361,7 @@ const struct rule_case rules_lock[] = {
 	{"", "soft_work", soft_work},
 	{"hard-wait", "hard_relax", hard_relax},
 	{"unbounded-wait", "unbounded_wait", unbounded_wait},
+	{"lost-wakeup", "posted_untold", posted_untold},
+	{"", "posted", posted},
 	{0},
 };
