@@ -246,17 +246,38 @@ void ob_device_mark_gone(struct ob_device *dev, const char *why)
 	ob_cpu_post(ob_device_cpu(dev), &dev->gone_work);
 }
 
+/* Under a job, which goes to the task, or ends here when one is under way. */
+static void post_leave(struct ob_device *dev)
+{
+	if (__atomic_exchange_n(&dev->leaving, true, __ATOMIC_ACQ_REL)) {
+		machine_job_end(dev->machine);
+		return;
+	}
+	/* Nobody else posts the work while the device is leaving. It holds the device until its task ends. */
+	ob_device_get(dev);
+	ob_cpu_post(ob_device_cpu(dev), &dev->leave_work);
+}
+
 void device_leave(struct ob_device *dev, const char *why)
 {
 	machine_job_begin(dev->machine);
-	if (device_is_gone(dev) || __atomic_exchange_n(&dev->leaving, true, __ATOMIC_ACQ_REL)) {
+	if (device_is_gone(dev) || OB_READ_ONCE(dev->leaving)) {
 		machine_job_end(dev->machine);
 		return;
 	}
 	ob_warn(dev->machine->ob, "%s: leaves: %s", dev->name, why);
-	/* Nobody else posts the work while the device is leaving. It holds the device until its task ends. */
-	ob_device_get(dev);
-	ob_cpu_post(ob_device_cpu(dev), &dev->leave_work);
+	post_leave(dev);
+}
+
+void device_vanish(struct ob_device *dev, const char *why)
+{
+	machine_job_begin(dev->machine);
+	if (!device_set_gone(dev)) {
+		machine_job_end(dev->machine);
+		return;
+	}
+	ob_err(dev->machine->ob, "%s: gone: %s", dev->name, why);
+	post_leave(dev);
 }
 
 /* ---- what a device is ---- */

@@ -324,7 +324,7 @@ static void machine_on_removal(struct machine *m, const char *device, enum machi
 	if (dev == NULL)
 		return; /* it was not found yet, or is removed already */
 	if (how == MACHINE_REMOVAL_GONE)
-		ob_device_mark_gone(dev, why);
+		device_vanish(dev, why);
 	else
 		device_leave(dev, why);
 	ob_device_put(dev);

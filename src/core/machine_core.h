@@ -89,6 +89,11 @@ bool device_is_gone(const struct ob_device *dev);
 bool device_set_gone(struct ob_device *dev);
 /* An orderly removal while the device still works: shut down, unbound, then gone. Any context. */
 void device_leave(struct ob_device *dev, const char *why);
+/*
+ * ob_device_mark_gone() for when the driver does not know yet: its shutdown ends what its users wait for, since nothing
+ * will come from the device.
+ */
+void device_vanish(struct ob_device *dev, const char *why);
 void device_set_online(struct ob_device *dev);
 void device_set_offline(struct ob_device *dev);
 /* Uses that are held now. */

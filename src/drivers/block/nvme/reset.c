@@ -372,6 +372,9 @@ int nvme_renew(struct nvme *n)
 	__atomic_fetch_and(&n->pending, ~NVME_TODO_RESET, __ATOMIC_ACQ_REL);
 	for (unsigned try = 1; try <= RESET_TRIES; try++) {
 		ret = reset_steps(n, try == RESET_TRIES);
+		/* A register that reads zero where nobody answers tells less than the function's id. */
+		if (ret == -ENODEV && !n->ending && !ob_device_is_present(n->dev))
+			nvme_mark_gone(n, "its function does not answer");
 		if (ret == 0 || nvme_is_gone(n) || n->ending)
 			break;
 		ob_warn(n->ob, "%s: reset failed: %s (%u of %u)", n->name, strerror(-ret), try, RESET_TRIES);
