@@ -9,7 +9,8 @@
 #include "drivers/block/nvme/nvme.h"
 
 #define READY_SLICE_NS  (100 * OB_NS_PER_MS) /* how soon a fatal status is noticed */
-#define SHUTDOWN_NS     (5 * OB_NS_PER_S)    /* where the controller does not say (RTD3E) */
+#define ONES_NS         (2 * OB_NS_PER_S) /* of CSTS, while something answers; PCIe gives it one after a reset (§6.6.1) */
+#define SHUTDOWN_NS     (5 * OB_NS_PER_S) /* where the controller does not say (RTD3E) */
 #define SHUTDOWN_MAX_NS (30 * OB_NS_PER_S)
 
 /* ---- talking to the service task ---- */
@@ -121,6 +122,7 @@ static unsigned queues_that_fit(const struct nvme *n, unsigned queues)
 static int wait_ready(struct nvme *n, bool ready, uint64_t deadline_ns, bool mind_fatal)
 {
 	uint32_t want = ready ? NVME_CSTS_RDY : 0, csts = 0;
+	uint64_t ones_ns = ob_deadline(ONES_NS);
 
 	for (;;) {
 		uint64_t slice = MIN(deadline_ns, ob_deadline(READY_SLICE_NS));
@@ -136,7 +138,10 @@ static int wait_ready(struct nvme *n, bool ready, uint64_t deadline_ns, bool min
 			ob_err(n->ob, "%s: fatal status while waiting for RDY %u", n->name, ready);
 			return -EIO;
 		}
-		if (ob_now_ns() >= deadline_ns) {
+		/* Registers that do not answer are not those of a controller that needs its time. */
+		if (csts != UINT32_MAX)
+			ones_ns = ob_deadline(ONES_NS);
+		if (ob_now_ns() >= MIN(deadline_ns, ones_ns)) {
 			ob_err(n->ob, "%s: CSTS is %#x, RDY %u did not come within %llu ms", n->name, csts, ready,
 			       (unsigned long long)(n->ready_ns / OB_NS_PER_MS));
 			return -ETIMEDOUT;
