@@ -20,6 +20,7 @@
 #define SLOT_BLOCKS  24 /* three pages: a PRP list, where it does not begin amid one */
 #define SEGMENTS     3
 #define TIMEOUT_NS   (60 * OB_NS_PER_S)
+#define PATIENCE     2000 /* seconds */
 
 #define BIT(kind) SIM_FAULT_BIT(SIM_FAULT_##kind)
 
@@ -49,6 +50,7 @@ struct lane {
 	struct ob_window *window;
 	struct slot slots[DEPTH_MAX];
 	unsigned depth, left;
+	bool idle; /* as of the last look */
 };
 
 static void slot_done(struct ob_block_request *request);
@@ -181,9 +183,35 @@ static bool lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 	return ob_block_channel_open(l->block, &config, &l->channel) == 0;
 }
 
-static void lane_close(struct lane *l)
+static void pause_for(struct ob *ob, uint64_t ns);
+
+static void lane_look(void *arg)
 {
+	struct lane *l = arg;
+
+	l->idle = true;
+	for (unsigned i = 0; i < DEPTH_MAX; i++)
+		l->idle &= !l->slots[i].busy;
+}
+
+/* Closing gives up after two minutes, and then requests are not the caller's yet. They come back all the same. */
+static void lane_wait(struct lane *l, struct ob *ob, struct ob_cpu *cpu)
+{
+	for (unsigned i = 0; i < PATIENCE; i++) {
+		if (ob_cpu_call(cpu, lane_look, l, ob_deadline(TIMEOUT_NS)) == 0 && l->idle)
+			return;
+		pause_for(ob, OB_NS_PER_S);
+	}
+	sim_fail("request-lost", "requests do not come back from a channel that was closed");
+}
+
+static void lane_close(struct lane *l, struct ob *ob)
+{
+	struct ob_cpu *cpu = l->channel != NULL ? ob_block_channel_cpu(l->channel) : NULL;
+
 	ob_block_channel_close(l->channel);
+	if (cpu != NULL)
+		lane_wait(l, ob, cpu);
 	if (l->window != NULL)
 		ob_window_put(l->window);
 	for (unsigned i = 0; i < DEPTH_MAX; i++)
@@ -254,7 +282,7 @@ static void live(const struct sim_config *config, struct ob *ob, struct ob_machi
 		*machine = NULL;
 	}
 	for (unsigned i = 0; i < channels; i++)
-		lane_close(&lanes[i]);
+		lane_close(&lanes[i], ob);
 	if (sim_random(2) == 0)
 		ask(block);
 }
