@@ -39,7 +39,7 @@ fuzz: ## a device that lies, made by libFuzzer, for FUZZ_TIME seconds (60)
 	@tools/fuzz
 
 mutants: all ## bugs put into the real driver, and how soon the simulation finds each (MUTANTS=, JOBS=, STARTS=)
-	@BUILD=$(BUILD) tests/mutants/run --twin $(if $(JOBS),--jobs $(JOBS)) $(if $(STARTS),--starts $(STARTS)) $(MUTANTS)
+	@BUILD=$(BUILD) tests/mutants/run --twin 2000 $(if $(JOBS),--jobs $(JOBS)) $(if $(STARTS),--starts $(STARTS)) $(MUTANTS)
 
 bench: ## instructions per request, and IOPS beside what you would otherwise use
 	@tools/install-packages build run bench
