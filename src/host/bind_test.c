@@ -131,6 +131,11 @@ static void test_bind_mounted_by_name_is_refused_and_others_are_not(void **state
 	host_tree_file(&tree, "/proc/self/mountinfo", "30 22 0:55 / /srv rw - btrfs /dev/nvme10n1 rw\n");
 	assert_int_equal(host_pci_user(&tree.host, NVME, why), 0);
 	assert_int_equal(host_pci_user(&tree.host, "0000:02:00.0", why), 1);
+	/* Segments behind Intel's VMD have five digits. */
+	host_tree_link(&tree, "/sys/class/block/nvme5n1",
+		       "../../devices/pci0000:00/0000:00:0e.0/pci10000:00/10000:01:00.0/nvme/nvme5/nvme5n1");
+	host_tree_file(&tree, "/proc/self/mountinfo", "30 22 0:55 / /srv rw - btrfs /dev/nvme5n1 rw\n");
+	assert_int_equal(host_pci_user(&tree.host, NVME, why), 0);
 	host_tree_file(&tree, "/proc/self/mountinfo", "30 22 0:55 / /srv rw - btrfs /dev/nvme0n1 rw\n");
 	refused(-EBUSY, "/dev/nvme0n1 is mounted on /srv");
 }
