@@ -17,7 +17,7 @@ static void vary(uint64_t seed, struct sim_config *c)
 	c->latency_max_ns = OB_NS_PER_US << random_below(&x, 8);
 	c->preempt_hard = !random_one_in(&x, 4);
 	c->loose_interrupts = random_one_in(&x, 3);
-	c->pin_interrupts = random_one_in(&x, 6);
+	c->pin_interrupts = random_one_in(&x, 3);
 	c->shadow_doorbells = random_one_in(&x, 3);
 	c->queues = 1 + (unsigned)random_below(&x, 4);
 	c->spin_patience = 1u << random_below(&x, 4);
