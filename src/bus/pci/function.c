@@ -135,14 +135,36 @@ static int pci_enable_dma(struct ob_device *dev, bool enable)
 	return 0;
 }
 
+static bool holds(const struct pci_function *fn, unsigned offset, uint32_t base, uint32_t flags)
+{
+	uint32_t value = pci_read32(fn, offset);
+
+	return value == UINT32_MAX || (value & ~flags) == base;
+}
+
+/* Its first memory BAR lies where the bus put it; all ones say nothing of what it holds. */
+static bool holds_bar(const struct pci_function *fn)
+{
+	for (unsigned i = 0; i < PCI_BAR_COUNT_DEVICE; i++) {
+		const struct pci_range *bar = &fn->bar[i];
+
+		if (bar->len_bytes != 0 && bar->placed && !bar->io)
+			return holds(fn, PCI_BAR(i), (uint32_t)bar->base, ~PCI_BAR_MEM_ADDRESS) &&
+			       (!bar->is_64bit || holds(fn, PCI_BAR(i) + 4, (uint32_t)(bar->base >> 32), 0));
+	}
+	return true;
+}
+
 bool pci_is_intact(const struct pci_function *fn)
 {
 	uint32_t before = __atomic_load_n(&fn->reconfigured, __ATOMIC_SEQ_CST);
 	uint32_t decode = __atomic_load_n(&fn->command, __ATOMIC_SEQ_CST) & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
-	uint16_t command = pci_read16(fn, PCI_COMMAND);
 
 	/* What decodes nothing has nothing to lose. */
-	return fn->is_bridge || fn->untouchable || decode == 0 || (command & decode) == decode || (before & 1) != 0 ||
+	if (fn->is_bridge || fn->untouchable || decode == 0 || (before & 1) != 0)
+		return true;
+	/* Not the command register alone: masking the pin writes all of it, also after a power cut. */
+	return ((pci_read16(fn, PCI_COMMAND) & decode) == decode && holds_bar(fn)) ||
 	       __atomic_load_n(&fn->reconfigured, __ATOMIC_SEQ_CST) != before;
 }
 

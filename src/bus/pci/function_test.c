@@ -139,6 +139,27 @@ static void test_function_without_its_configuration_is_not_the_one_that_was_boun
 	fake_pci_close(ob, machine);
 }
 
+/* Masking the pin writes the whole command register, so that decoding is on again; the addresses stay lost. */
+static void test_function_without_its_addresses_is_not_the_one_that_was_bound(void **state)
+{
+	struct fake_function *f = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
+	struct ob_device *dev;
+	uint32_t base;
+
+	fake_pci_bar(f, 0, 0x1000, 0);
+	fake_pci_set(f, PCI_COMMAND, 2, 0, 0x0547);
+	dev = open_device("0000:00:02.0");
+	assert_int_equal(dev->ops->enable(dev), 0);
+	base = ob_pci_read(dev, PCI_BAR(0), 4);
+	assert_true(dev->ops->is_present(dev));
+	ob_pci_write(dev, PCI_BAR(0), 4, 0);
+	pci_command_update(pci_function_of(dev), 0, PCI_COMMAND_INTX_OFF);
+	assert_false(dev->ops->is_present(dev));
+	ob_pci_write(dev, PCI_BAR(0), 4, base);
+	assert_true(dev->ops->is_present(dev));
+	fake_pci_close(ob, machine);
+}
+
 static void test_config_write_of_the_command_register_kept_by_later_changes(void **state)
 {
 	struct fake_function *f = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
@@ -466,6 +487,7 @@ int main(void)
 		cmocka_unit_test_setup(test_match_rows_more_exact_scores_higher, setup),
 		cmocka_unit_test_setup(test_enable_and_disable_switch_decoding_and_master, setup),
 		cmocka_unit_test_setup(test_function_without_its_configuration_is_not_the_one_that_was_bound, setup),
+		cmocka_unit_test_setup(test_function_without_its_addresses_is_not_the_one_that_was_bound, setup),
 		cmocka_unit_test_setup(test_config_write_of_the_command_register_kept_by_later_changes, setup),
 		cmocka_unit_test_setup(test_enable_without_an_address_refused, setup),
 		cmocka_unit_test_setup(test_msix_alloc_programs_masked_entries_and_enables, setup),
