@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "core/fiber.h"
-#include "sim/event.h"
+#include "sim/view/event.h"
 #include "sim/world.h"
 
 #define FD_BASE           1000000 /* eventfds; no descriptor of the system comes near */

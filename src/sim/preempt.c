@@ -11,8 +11,8 @@
  */
 #include "core/os.h"
 #include "sim/choice.h"
-#include "sim/cover.h"
-#include "sim/event.h"
+#include "sim/view/cover.h"
+#include "sim/view/event.h"
 #include "sim/world.h"
 
 static void deliver(void (*fn)(struct cpu_fd *fd), struct cpu_fd *fd)

@@ -10,8 +10,8 @@
 
 #include "core/fiber.h"
 #include "sim/choice.h"
-#include "sim/event.h"
-#include "sim/promise.h"
+#include "sim/memory/promise.h"
+#include "sim/view/event.h"
 #include "sim/world.h"
 
 #define STACK_BYTES   (256 * 1024)

@@ -123,7 +123,7 @@ struct sim_result {
 	unsigned fault_counts[SIM_FAULT_COUNT]; /* how often each struck */
 };
 
-struct sim_device_type; /* sim/model.h */
+struct sim_device_type; /* sim/device.h */
 
 struct sim_scenario {
 	const char *name, *help;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a seed decides about its world: no way of looking finds everything, so each seed looks in a way of its own. */
-#include "sim/fault.h"
+#include "sim/fault/fault.h"
 
 static void vary(uint64_t seed, struct sim_config *c)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A run: from zero to the scenario's end, or to the first report. */
 #include "sim/world.h"
-#include "sim/history.h"
-#include "sim/promise.h"
+#include "sim/memory/history.h"
+#include "sim/memory/promise.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,9 +14,9 @@
 #include <sys/time.h>
 
 #include "core/fiber.h"
-#include "sim/event.h"
-#include "sim/fault.h"
+#include "sim/fault/fault.h"
 #include "sim/snapshot.h"
+#include "sim/view/event.h"
 
 #define SIGNAL_STACK_BYTES (64 * 1024)
 #define WATCHDOG_S         20 /* of CPU time between two steps: a loop that touches nothing */

@@ -12,7 +12,7 @@
 #include "base/bits.h"
 #include "core/cpu.h"
 #include "core/os.h"
-#include "sim/check.h"
+#include "sim/check/check.h"
 #include "sim/random.h"
 #include "sim/sim.h"
 
@@ -67,7 +67,7 @@ static inline void vclock_join(struct vclock *to, const struct vclock *from)
 struct frames {
 	unsigned depth;
 	uint32_t pc[FRAME_MAX];
-	uint8_t locks[HELD_MAX], lock_count; /* check_lock.c */
+	uint8_t locks[HELD_MAX], lock_count; /* check/lock.c */
 	bool lock_wanted;
 };
 
@@ -101,8 +101,8 @@ struct thread {
 	void *arg;
 	uint64_t ran_steps;   /* before it was switched to last */
 	uint64_t clock_steps; /* own steps when it looked at the clock last */
-	uint64_t hard_since;  /* own steps when its hard handler began, and 1; 0: none runs. check_irq.c */
-	uintptr_t spin_what;  /* check_gone.c */
+	uint64_t hard_since;  /* own steps when its hard handler began, and 1; 0: none runs. check/irq.c */
+	uintptr_t spin_what;  /* check/gone.c */
 	uint32_t spin_pc;
 	unsigned spins;
 	bool interrupted; /* runs a hard handler in the midst of driver code */
@@ -167,7 +167,7 @@ struct view {
 #define BLOCK_PCS 4
 #define CELL_LIVE 1
 #define CELL_GONE 2
-/* … and lent to a device: to be read by it, to be written, or both or different in parts. check_lend.c */
+/* … and lent to a device: to be read by it, to be written, or both or different in parts. check/lend.c */
 #define CELL_LENT_READ  3
 #define CELL_LENT_WRITE 4
 #define CELL_LENT_MIXED 5
@@ -453,7 +453,7 @@ void report_end(void) __attribute__((noreturn));
 unsigned report_stack(uint32_t *pcs, unsigned max); /* of the current thread, innermost first */
 void report_describe(uintptr_t address, char *text, size_t size);
 
-/* device.c */
+/* machine/thread.c */
 void simdev_init(void);
 void simdev_post(const struct posted *access);
 uint64_t simdev_ask(struct posted *access);

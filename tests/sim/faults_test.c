@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "sim/fault.h"
+#include "sim/fault/fault.h"
 #include "tests/sim/faults.h"
 
 #define SEEDS 4

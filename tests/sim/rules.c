@@ -10,7 +10,7 @@
 
 #include "core/cpu.h"
 #include "core/os.h"
-#include "sim/iommu.h"
+#include "sim/machine/iommu.h"
 
 #define LONG_NS (50 * OB_NS_PER_US)
 

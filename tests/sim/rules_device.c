@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "sim/model.h"
+#include "sim/machine/model.h"
 
 #define BAR_BYTES   0x4000u
 #define MSIX_TABLE  0x2000u

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "sim/coverage.h"
-#include "sim/picture.h"
 #include "sim/scenarios/scenarios.h"
+#include "sim/view/coverage.h"
+#include "sim/view/picture.h"
 #include "tests/sim/view.h"
 
 static struct sim_result result;

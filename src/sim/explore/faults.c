@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Faults that the options ask for: rates in place of the seed's, and a script. Only in scenarios that bear them. */
-#include "sim/fault.h"
+#include "sim/fault/fault.h"
 
 #include <errno.h>
 #include <stdio.h>

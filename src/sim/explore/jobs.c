@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "cli/output.h"
-#include "sim/coverage.h"
 #include "sim/explore/work.h"
+#include "sim/view/coverage.h"
 
 #define MOMENT_MS     100
 #define LAST_RUN_MS   2000 /* that a job gets to end its run when told to stop */

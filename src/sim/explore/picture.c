@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "sim/explore/work.h"
-#include "sim/picture.h"
+#include "sim/view/picture.h"
 
 int explore_picture(struct explore *e, const struct sim_scenario *scenario, uint64_t seed, int code)
 {

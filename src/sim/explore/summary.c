@@ -7,7 +7,7 @@
 #include "cli/progress.h"
 #include "sim/explore/cut.h"
 #include "sim/explore/work.h"
-#include "sim/fault.h"
+#include "sim/fault/fault.h"
 
 typedef unsigned long long ull;
 

@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 
 #include "cli/cli.h"
-#include "sim/coverage.h"
 #include "sim/explore/explore.h"
+#include "sim/view/coverage.h"
 
 #define EXPLORE_SCENARIO_MAX 32
 #define EXPLORE_JOB_MAX      64
