@@ -8,7 +8,12 @@ export MACHINE
 
 .PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench bench-guest install docs clean help
 
+# A prefix that is asked for holds for a build directory that is there already, too.
 all: $(BUILD)/build.ninja ## what is installed, and nothing else
+ifneq ($(filter command environment,$(firstword $(origin PREFIX))),)
+	@grep -qF '"name": "prefix", "value": "$(PREFIX)"' $(BUILD)/meson-info/intro-buildoptions.json || \
+		$(MESON) configure $(BUILD) -Dprefix=$(PREFIX)
+endif
 	@ninja -C $(BUILD) product
 
 $(BUILD)/build.ninja:
