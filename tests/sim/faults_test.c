@@ -141,9 +141,10 @@ static const struct fault_case cases[] = {
 
 static struct sim_result result;
 
-static void run(const char *script_text, uint64_t seed)
+static void run_by(enum sim_strategy strategy, const char *script_text, uint64_t seed)
 {
-	struct sim_config config = {.slot = true, .lossy = true, .queues = 2, .preempt_every = 100};
+	struct sim_config config = {
+		.strategy = strategy, .slot = true, .lossy = true, .queues = 2, .preempt_every = 100};
 	struct sim_fault_script *script;
 	char error[256];
 
@@ -157,6 +158,11 @@ static void run(const char *script_text, uint64_t seed)
 		sim_report_symbols(&result);
 		fail_msg("%s, seed %llu:\n%s", script_text, (unsigned long long)seed, result.report);
 	}
+}
+
+static void run(const char *script_text, uint64_t seed)
+{
+	run_by(SIM_RANDOM, script_text, seed);
 }
 
 #define EXPECT(condition)                                                                                           \
@@ -224,6 +230,29 @@ static void test_fault_that_does_not_strike_changes_nothing(void **state)
 	assert_true(result.hash == hash);
 	run("at io 2 slow 1ms", 9);
 	assert_false(result.hash == hash);
+}
+
+/* A line whose time has come waits for somebody whom it can strike, and does not keep the device awake. */
+static void test_line_that_strikes_nobody_lets_the_run_end(void **state)
+{
+	static const struct {
+		const char *script;
+		unsigned inserted;
+	} quiet[] = {
+		{"after 1us insert", 0}, /* the slot is never empty */
+		{"after 1ns remove\nafter 2ns power-cut\nafter 3ns fatal", 0},
+		{"at io 3 remove\nafter 1us insert", 1}, /* long due when the slot is empty */
+		{"after 1us remove times 3", 0},
+	};
+
+	assert_int_equal(sim_init(), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(quiet); i++)
+		for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+			run_by(seed % 2 == 0 ? SIM_RANDOM : SIM_PCT, quiet[i].script, seed);
+			if (result.fault_counts[SIM_FAULT_INSERT] != quiet[i].inserted)
+				fail_msg("\"%s\", seed %llu: inserted %u times", quiet[i].script,
+					 (unsigned long long)seed, result.fault_counts[SIM_FAULT_INSERT]);
+		}
 }
 
 static void test_inserted_disk_is_found_and_works(void **state)
@@ -335,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_fault_strikes_and_driver_answers),
 		cmocka_unit_test(test_every_kind_has_a_case),
 		cmocka_unit_test(test_fault_that_does_not_strike_changes_nothing),
+		cmocka_unit_test(test_line_that_strikes_nobody_lets_the_run_end),
 		cmocka_unit_test(test_inserted_disk_is_found_and_works),
 		cmocka_unit_test(test_script_wrong_line_is_named_with_the_way_out),
 		cmocka_unit_test(test_script_lines_are_understood),

@@ -20,5 +20,6 @@ void rules_in_task(void (*fn)(void *arg), void *arg);
 
 /* Compiled without instrumentation. */
 void rules_store_unseen(uint8_t *at);
+void rules_loop(const struct sim_config *config);
 
 #endif

@@ -40,6 +40,19 @@ static void test_rule_mistake_is_named(void **state)
 			check_case(c, rule_sets[set] == rules_pin);
 }
 
+/* Nothing but the system's clock of CPU time ends it: not at twenty seconds here, so that this test has an end too. */
+static void test_rule_loop_without_access_is_named(void **state)
+{
+	static struct sim_result result;
+	const struct sim_scenario scenario = {.name = "loop", .run = rules_loop};
+	const struct sim_config config = {0};
+
+	assert_int_equal(sim_init(), 0);
+	sim_run(&scenario, &config, 1, &result);
+	assert_string_equal(result.rule, "loop");
+	assert_true(result.failed);
+}
+
 static void test_report_symbols_name_the_source(void **state)
 {
 	static struct sim_result result;
@@ -65,6 +78,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rule_mistake_is_named),
+		cmocka_unit_test(test_rule_loop_without_access_is_named),
 		cmocka_unit_test(test_report_symbols_name_the_source),
 	};
 

@@ -108,7 +108,9 @@ void fault_derive_due(void)
 	for (unsigned i = 0; script != NULL && i < script->count; i++) {
 		const struct fault_rule *r = &script->rules[i];
 
-		if (r->when == FAULT_WHEN_AFTER && (r->kinds & OF_DEVICE) != 0 && W.fault_left[i] > 0)
+		/* One whose time has come strikes when it can; nothing has to wake up for it. */
+		if (r->when == FAULT_WHEN_AFTER && (r->kinds & OF_DEVICE) != 0 && W.fault_left[i] > 0 &&
+		    W.fault_start_ns + r->number > W.now_ns)
 			W.fault_due_ns = MIN(W.fault_due_ns, W.fault_start_ns + r->number);
 	}
 }

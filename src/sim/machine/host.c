@@ -227,8 +227,14 @@ bool machine_work(void)
 
 	if (probe_work())
 		return true;
-	if (m == NULL)
+	if (m == NULL) {
+		/* A line of a script came due that can strike nobody: it waits for a machine. */
+		if (W.fault_due_ns <= W.now_ns) {
+			fault_derive_due();
+			W.device_due_ns = W.fault_due_ns;
+		}
 		return false;
+	}
 	if (W.fault_on != 0 &&
 	    (W.fault_commands != W.commands || W.device_due_ns <= W.now_ns || W.config.fault_script != NULL) &&
 	    fault_devices(m))
