@@ -264,7 +264,7 @@ static void bed_work(const struct bed *b, void (*disturb)(const struct bed *b), 
 				disturb(b);
 		}
 		if (!over && ob_event_wait(finished, ob_deadline(TIMEOUT_NS)) != 0)
-			sim_fail("lost-completion", "%u requests of channel %u do not end", b->lanes[i].busy, i);
+			sim_fail("lost-completion", "the requests of channel %u do not end", i);
 	}
 	check_pace(b->block, start_ns, disturb == reset_once);
 }
