@@ -116,7 +116,7 @@ static const struct model_host_ops host_ops = {
 
 static int make_backing(void *arg, uint64_t len_bytes, struct backing **out)
 {
-	return backing_memory_create(len_bytes, out);
+	return backing_memory_create(len_bytes, false, out);
 }
 
 /* ---- the rig ---- */
@@ -141,9 +141,9 @@ void rig_init(struct rig *r, const struct nvme_model_config *wanted)
 		nvme_model_config_default(&config);
 	config.backing_create = make_backing;
 	assert_int_equal(nvme_model_create(&r->host, &config, &r->n), 0);
-	assert_int_equal(backing_memory_create(RIG_NS_BYTES, &b), 0);
+	assert_int_equal(backing_memory_create(RIG_NS_BYTES, false, &b), 0);
 	assert_int_equal(nvme_model_namespace_add(r->n, 1, b, 9, true, false), 0);
-	assert_int_equal(backing_memory_create(RIG_NS_BYTES, &b), 0);
+	assert_int_equal(backing_memory_create(RIG_NS_BYTES, false, &b), 0);
 	assert_int_equal(nvme_model_namespace_add(r->n, 2, b, 12, true, false), 0);
 }
 

@@ -210,6 +210,8 @@ static int set_switch(struct parser *p, const char *key, bool on)
 		d->config.retains = on;
 	else if (strcmp(key, "absent") == 0)
 		d->absent = on;
+	else if (strcmp(key, "filled") == 0)
+		ns->filled = on;
 	else if (strcmp(key, "readonly") == 0)
 		ns->read_only = on;
 	else if (strcmp(key, "detached") == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A device of the model machine: its model, its function, and how register accesses and work get to it. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,7 +188,7 @@ int model_device_create_port(struct model_machine *mm, uint8_t devfn, uint16_t s
 
 static int backing_create(void *arg, uint64_t len_bytes, struct backing **out)
 {
-	return backing_memory_create(len_bytes, out);
+	return backing_memory_create(len_bytes, false, out);
 }
 
 int model_device_create_nvme(struct model_machine *mm, struct model_pci_bus *bus, uint8_t devfn, const char *name,
@@ -268,12 +269,17 @@ int model_device_add_namespace(struct model_device *dev, const struct model_name
 	struct backing *backing, *cache;
 	int ret;
 
+	if (desc->filled && (desc->null || desc->file != NULL)) {
+		ob_err(dev->machine->machine.ob, "model: %s: namespace %" PRIu32 ": only memory can be filled",
+		       dev->name, desc->nsid);
+		return -EINVAL;
+	}
 	if (desc->null)
 		ret = backing_null_create(desc->len_bytes, &backing);
 	else if (desc->file != NULL)
 		ret = backing_file_create(desc->file, desc->len_bytes, desc->read_only, &backing);
 	else
-		ret = backing_memory_create(desc->len_bytes, &backing);
+		ret = backing_memory_create(desc->len_bytes, desc->filled, &backing);
 	if (ret != 0)
 		return ret;
 	if (desc->lossy_cache) {

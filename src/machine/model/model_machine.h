@@ -118,8 +118,8 @@ static inline struct model_device *device_of_host(struct model_host *host)
 }
 
 /* backing.c: what the system gives a namespace to keep its data in. */
-/* Sparse memory. */
-int backing_memory_create(uint64_t len_bytes, struct backing **out);
+/* Sparse memory. @filled: every page of it is there and is written from the start. */
+int backing_memory_create(uint64_t len_bytes, bool filled, struct backing **out);
 /* A raw image. @len_bytes 0: as long as the file is; otherwise the file is made or grown to it. */
 int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, struct backing **out);
 /* For measuring everything but the data. */
@@ -190,7 +190,7 @@ struct model_namespace_desc {
 	const char *file; /* NULL: memory */
 	uint64_t len_bytes;
 	uint32_t block_bytes;
-	bool null, read_only, detached, lossy_cache;
+	bool null, filled, read_only, detached, lossy_cache;
 };
 
 int model_device_add_namespace(struct model_device *dev, const struct model_namespace_desc *desc);

@@ -117,6 +117,7 @@ static int read_namespace(const struct tree *t, int node, struct model_device *d
 	struct model_namespace_desc ns = {
 		.file = text(t, node, "file"),
 		.null = has(t, node, "null"),
+		.filled = has(t, node, "filled"),
 		.read_only = has(t, node, "read-only"),
 		.detached = has(t, node, "detached"),
 		.lossy_cache = has(t, node, "lossy-cache"),

@@ -29,7 +29,7 @@ static struct backing *make(void)
 {
 	struct backing *under, *cache;
 
-	assert_int_equal(backing_memory_create(BYTES, &under), 0);
+	assert_int_equal(backing_memory_create(BYTES, false, &under), 0);
 	assert_int_equal(backing_cache_create(&host, under, UNIT, &cache), 0);
 	return cache;
 }

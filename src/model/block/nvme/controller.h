@@ -231,6 +231,7 @@ uint16_t nvme_model_from_host(struct nvme_model *n, const struct nvme_cmd *cmd, 
 /* admin.c, io.c: execute. Status, or STATUS_PENDING. */
 uint16_t nvme_model_admin(struct nvme_model *n, struct nvme_cmd *cmd);
 uint16_t nvme_model_io(struct nvme_model *n, struct nvme_cmd *cmd);
+void nvme_model_io_ahead(struct nvme_model *n, const struct nvme_sqe *sqe);
 
 /* identify.c, features.c, log.c, firmware.c, namespace.c */
 uint16_t nvme_model_identify(struct nvme_model *n, struct nvme_cmd *cmd);

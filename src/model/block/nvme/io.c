@@ -5,6 +5,9 @@
 
 #include "model/block/nvme/controller.h"
 
+#define AHEAD_BYTES 4096u
+#define CACHE_LINE  64u
+
 struct transfer {
 	struct nvme_ns *ns;
 	uint64_t start; /* byte in the namespace */
@@ -91,6 +94,26 @@ static uint16_t piece_compare(struct nvme_model *n, void *arg, uint64_t iova, ui
 }
 
 /* ---- commands ---- */
+
+/*
+ * The next command is a read: have the caches fetch the beginning of what it asks for while the present one is executed.
+ * The command is not checked yet.
+ */
+void nvme_model_io_ahead(struct nvme_model *n, const struct nvme_sqe *sqe)
+{
+	uint64_t lba = (uint64_t)ob_le32_to_cpu(sqe->cdw11) << 32 | ob_le32_to_cpu(sqe->cdw10);
+	uint64_t len_bytes = (uint64_t)FIELD_GET(NVME_RW_NLB, ob_le32_to_cpu(sqe->cdw12)) + 1;
+	const struct nvme_ns *ns = nvme_model_namespace(n, ob_le32_to_cpu(sqe->nsid));
+	const uint8_t *memory;
+
+	if (ns == NULL || ns->backing->memory == NULL || (ob_le32_to_cpu(sqe->cdw0) & 0xff) != NVME_CMD_READ ||
+	    lba >= ns->block_count || len_bytes > ns->block_count - lba)
+		return;
+	memory = ns->backing->memory + (lba << ns->lba_shift);
+	len_bytes = MIN(len_bytes << ns->lba_shift, AHEAD_BYTES);
+	for (uint64_t at = 0; at < len_bytes; at += CACHE_LINE)
+		__builtin_prefetch(memory + at, 0, 2);
+}
 
 struct range {
 	uint64_t lba;

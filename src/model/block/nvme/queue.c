@@ -564,6 +564,8 @@ static unsigned sq_run(struct nvme_model *n, struct nvme_sq *sq, unsigned budget
 		if (++sq->head == sq->entry_count)
 			sq->head = 0;
 		n->stats.commands++;
+		if (done + 1 < count)
+			nvme_model_io_ahead(n, &entries[done + 1]);
 		if (delay_ns == 0)
 			execute(n, sq, sqe);
 		if (OB_UNLIKELY((n->csts & (NVME_CSTS_CFS | NVME_CSTS_RDY)) != NVME_CSTS_RDY))
