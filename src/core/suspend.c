@@ -90,15 +90,22 @@ int device_power_up(struct ob_device *dev)
 	return -ENODEV;
 }
 
-/* Its driver is suspended. When the bus fails, all of it is undone. */
-static int power_down(struct ob_device *dev, uint64_t deadline_ns)
+/*
+ * Its driver is suspended. When the bus fails, all of it is undone, with time of its own: what the suspension had is
+ * spent, perhaps. Where not even that does it, @still: the driver waits for another resume.
+ */
+static int power_down(struct ob_device *dev, bool *still)
 {
 	int rc = dev->ops->suspend != NULL ? dev->ops->suspend(dev) : 0;
+	int undone;
 
 	dev->unpowered = true;
-	if (rc == 0)
-		return 0;
-	if (device_power_up(dev) == 0 && dev->driver->resume(dev, deadline_ns) != 0)
+	*still = rc == 0;
+	if (rc == 0 || device_power_up(dev) != 0)
+		return rc;
+	undone = dev->driver->resume(dev, ob_deadline(DEVICE_BIND_TIMEOUT_NS));
+	*still = undone == -EAGAIN;
+	if (undone != 0)
 		ob_err(dev->machine->ob, "%s: neither suspended nor resumed", dev->name);
 	return rc;
 }
@@ -107,6 +114,7 @@ int device_suspend(struct ob_device *dev, uint64_t deadline_ns)
 {
 	struct ob *ob = dev->machine->ob;
 	int rc = ob_mutex_lock(&dev->lock, deadline_ns);
+	bool still = false;
 
 	if (rc != 0)
 		return rc;
@@ -119,12 +127,13 @@ int device_suspend(struct ob_device *dev, uint64_t deadline_ns)
 	dev->suspended = true;
 	rc = dev->driver->suspend(dev, deadline_ns);
 	if (rc == 0)
-		rc = power_down(dev, deadline_ns);
-	if (rc == 0) {
+		rc = power_down(dev, &still);
+	dev->suspended = still;
+	if (still)
 		device_set_state(dev, OB_DEVICE_SUSPENDED);
+	if (rc == 0) {
 		ob_info(ob, "%s: suspended", dev->name);
 	} else {
-		dev->suspended = false;
 		if (device_is_gone(dev))
 			rc = -ENODEV;
 		ob_err(ob, "%s: not suspended: %s", dev->name, strerror(-rc));
@@ -182,7 +191,6 @@ static int resume_all(struct ob_machine *machine, bool undo, uint64_t deadline_n
 
 		if (dev->suspended && (!undo || dev->suspended_by_machine))
 			rc = device_resume(dev, deadline_ns);
-		dev->suspended_by_machine = false;
 		if (first == 0)
 			first = rc;
 	}
@@ -196,7 +204,8 @@ static int suspend_one(struct ob_device *dev, uint64_t deadline_ns)
 	if (ob_device_driver_name(dev) == NULL || dev->suspended)
 		return 0;
 	rc = device_suspend(dev, deadline_ns);
-	dev->suspended_by_machine = rc == 0;
+	/* One that failed and could not be undone at once, too. */
+	dev->suspended_by_machine = dev->suspended;
 	/* It went, or lost its driver, meanwhile: there is nothing to suspend. */
 	if (rc == -ENOENT || (rc == -ENODEV && !machine_is_dead(dev->machine)))
 		rc = 0;
@@ -210,6 +219,9 @@ static int machine_suspend(struct ob_machine *machine, struct ob_device *unused,
 
 	if (rc != 0)
 		return rc;
+	/* What an earlier suspension has done is not for this one to undo. */
+	for (dev = ob_device_next(machine, NULL); dev != NULL; dev = ob_device_next(machine, dev))
+		dev->suspended_by_machine = false;
 	/* Last to first, so what is behind others comes before them. */
 	for (uint64_t serial = UINT64_MAX; rc == 0 && (dev = device_before(machine, serial)) != NULL;) {
 		serial = dev->serial;

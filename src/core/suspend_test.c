@@ -21,7 +21,8 @@ static struct {
 	char told[64];
 	const char *fails; /* of the device's name: suspend or resume, as told */
 	int error;
-	bool was_powered; /* at the last remove or shutdown */
+	uint64_t resume_ns; /* how long the last resume might have taken */
+	bool was_powered;   /* at the last remove or shutdown */
 	struct ob_device *meanwhile;
 } story;
 
@@ -73,6 +74,7 @@ static int story_resume(struct ob_device *dev, uint64_t deadline_ns)
 
 	assert_false(((struct test_device *)(void *)dev)->asleep);
 	tell(dev, name);
+	story.resume_ns = deadline_ns - ob_now_ns();
 	return fate(name);
 }
 
@@ -194,6 +196,23 @@ static void test_suspend_that_fails_leaves_it_at_work(void **state)
 	assert_int_equal(ob_device_state(&a->dev), OB_DEVICE_BOUND);
 }
 
+/* The driver is suspended and its bus is not: then it is suspended, and may be resumed. */
+static void test_suspend_that_cannot_be_undone_at_once_is_undone_later(void **state)
+{
+	struct test_device *a = test_device_of(machine, "a");
+
+	a->sleep_error = -EOPNOTSUPP;
+	story.fails = "A";
+	story.error = -EAGAIN;
+	assert_int_equal(ob_device_suspend(&a->dev, ob_deadline(LONG)), -EOPNOTSUPP);
+	assert_true(story.resume_ns > LONG); /* more than what was given: it has time of its own */
+	assert_int_equal(ob_device_state(&a->dev), OB_DEVICE_SUSPENDED);
+	story.fails = NULL;
+	assert_int_equal(ob_device_resume(&a->dev, ob_deadline(LONG)), 0);
+	assert_int_equal(ob_device_state(&a->dev), OB_DEVICE_BOUND);
+	assert_string_equal(story.told, "aAA");
+}
+
 static bool is_gone(void *arg)
 {
 	return ob_device_state(arg) == OB_DEVICE_GONE;
@@ -305,6 +324,40 @@ static void test_machine_with_one_that_refuses_is_as_before(void **state)
 	assert_int_equal(ob_device_state(device("d")), OB_DEVICE_SUSPENDED);
 }
 
+static void test_machine_suspension_that_fails_undoes_no_other(void **state)
+{
+	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), 0);
+	assert_int_equal(ob_device_resume(device("a"), ob_deadline(LONG)), 0);
+	story.fails = "a";
+	story.error = -EPERM;
+	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), -EPERM);
+	assert_string_equal(story.told, "dcbaAa");
+	assert_int_equal(ob_device_state(device("d")), OB_DEVICE_SUSPENDED);
+	/* Nor that of what it did not come to. */
+	story.fails = NULL;
+	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), 0);
+	assert_int_equal(ob_machine_resume(machine, ob_deadline(LONG)), 0);
+	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), 0);
+	for (const char *name = "b\0c\0d"; *name != '\0'; name += 2)
+		assert_int_equal(ob_device_resume(device(name), ob_deadline(LONG)), 0);
+	story.fails = "d";
+	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), -EPERM);
+	assert_int_equal(ob_device_state(device("a")), OB_DEVICE_SUSPENDED);
+	assert_int_equal(ob_device_state(device("d")), OB_DEVICE_BOUND);
+}
+
+/* One of them is suspended against its bus's will: it is undone with the others. */
+static void test_machine_with_one_that_could_not_be_undone_tries_again(void **state)
+{
+	test_device_of(machine, "a")->sleep_error = -EOPNOTSUPP;
+	story.fails = "A";
+	story.error = -EAGAIN;
+	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), -EOPNOTSUPP);
+	assert_string_equal(story.told, "dcbaAABCD");
+	assert_int_equal(ob_device_state(device("a")), OB_DEVICE_SUSPENDED);
+	assert_int_equal(ob_device_state(device("d")), OB_DEVICE_BOUND);
+}
+
 static void test_machine_with_one_that_goes_is_suspended_without_it(void **state)
 {
 	story.meanwhile = device("a");
@@ -342,6 +395,7 @@ int main(void)
 		TEST(test_device_without_driver_or_with_one_that_cannot_is_refused),
 		TEST(test_device_with_working_ones_behind_it_is_refused),
 		TEST(test_suspend_that_fails_leaves_it_at_work),
+		TEST(test_suspend_that_cannot_be_undone_at_once_is_undone_later),
 		TEST(test_device_that_gets_no_power_is_gone),
 		TEST(test_resume_that_fails_leaves_the_device_to_its_driver),
 		TEST(test_suspended_device_has_power_when_it_is_taken_away),
@@ -349,6 +403,8 @@ int main(void)
 		TEST(test_device_that_goes_while_it_is_suspended_is_removed),
 		TEST(test_machine_is_suspended_last_to_first_and_resumed_first_to_last),
 		TEST(test_machine_with_one_that_refuses_is_as_before),
+		TEST(test_machine_suspension_that_fails_undoes_no_other),
+		TEST(test_machine_with_one_that_could_not_be_undone_tries_again),
 		TEST(test_machine_with_one_that_goes_is_suspended_without_it),
 		TEST(test_machine_with_one_that_cannot_be_resumed_resumes_the_others),
 		TEST(test_machine_that_dies_suspended_lets_all_go),
