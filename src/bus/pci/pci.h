@@ -88,6 +88,7 @@ struct pci_function {
 	uint32_t reconfigured; /* __atomic: odd while the bus itself takes the configuration away and brings it back */
 	struct pci_irq_state irq;
 	struct pci_saved saved; /* of a function without power */
+	bool saved_valid;
 };
 
 struct pci_host {

@@ -26,6 +26,9 @@ static int set_power_state(struct pci_function *fn, unsigned state)
 	uint16_t control = pci_read16(fn, fn->pm + PCI_PM_CONTROL);
 	int rc;
 
+	/* Nobody answers. As a value to write back it would be D3hot with everything else on. */
+	if (control == UINT16_MAX)
+		return -ENODEV;
 	/* Writing 1 would clear what woke it. */
 	control &= (uint16_t) ~(PCI_PM_CTL_STATE | PCI_PM_CTL_PME_STATUS);
 	pci_write(fn, fn->pm + PCI_PM_CONTROL, 2, control | FIELD_PREP(PCI_PM_CTL_STATE, state));
@@ -41,6 +44,12 @@ static int set_power_state(struct pci_function *fn, unsigned state)
 	return -EIO;
 }
 
+static void save(struct pci_function *fn)
+{
+	pci_save(fn, &fn->saved);
+	fn->saved_valid = true;
+}
+
 int pci_suspend(struct ob_device *dev)
 {
 	struct pci_function *fn = pci_function_of(dev);
@@ -48,9 +57,10 @@ int pci_suspend(struct ob_device *dev)
 
 	if (fn->is_bridge || fn->untouchable)
 		return 0;
+	fn->saved_valid = false;
 	if (pci_read16(fn, PCI_VENDOR_ID) != fn->info.vendor)
 		return -ENODEV;
-	pci_save(fn, &fn->saved);
+	save(fn);
 	pci_command_update(fn, PCI_COMMAND_MASTER, 0);
 	pci_wait_quiet(fn);
 	pci_reconfigure_begin(fn);
@@ -71,10 +81,14 @@ int pci_resume(struct ob_device *dev)
 
 	if (fn->is_bridge || fn->untouchable)
 		return 0;
+	/* It did not answer when it was to be suspended: what it has lost since, nobody knows. */
+	if (!fn->saved_valid)
+		return -ENODEV;
 	if (fn->pm != 0)
 		rc = set_power_state(fn, D0);
 	if (rc == 0) {
 		pci_restore(fn, &fn->saved);
+		fn->saved_valid = false;
 		pci_reconfigure_end(fn);
 	}
 	return rc;
@@ -84,6 +98,6 @@ int pci_power_on(struct pci_function *fn)
 {
 	if (fn->pm == 0 || pci_read16(fn, PCI_VENDOR_ID) != fn->info.vendor || power_state(fn) == D0)
 		return 0;
-	pci_save(fn, &fn->saved);
+	save(fn);
 	return pci_resume(&fn->dev);
 }

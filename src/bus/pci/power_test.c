@@ -173,6 +173,38 @@ static void test_function_that_does_not_come_back_is_told(void **state)
 	fake_pci_close(ob, machine);
 }
 
+/* It was away when it was to be suspended, so nothing of it was saved: an older save is not written into it. */
+static void test_function_that_was_not_saved_is_not_restored(void **state)
+{
+	add_pm(PCI_PM_CTL_STATE);
+	open_device();
+	fake_pci_in_task(ob, suspend_task, NULL);
+	assert_int_equal(rc, 0);
+	fake_pci_in_task(ob, resume_task, NULL);
+	assert_int_equal(rc, 0);
+	f->absent = true;
+	fake_pci_in_task(ob, suspend_task, NULL);
+	assert_int_equal(rc, -ENODEV);
+	f->absent = false;
+	fake_pci_set(f, 0x40 + PCIE_DEVCTL, 2, 0x0020, 0x7fff);
+	fake_pci_in_task(ob, resume_task, NULL);
+	assert_int_equal(rc, -ENODEV);
+	assert_int_equal(fake_pci_get(f, 0x40 + PCIE_DEVCTL, 2), 0x0020);
+	fake_pci_close(ob, machine);
+}
+
+/* All ones are nobody's answer; written back they would be a state of power. */
+static void test_all_ones_are_not_written_back(void **state)
+{
+	add_pm(PCI_PM_CTL_STATE);
+	open_device();
+	fake_pci_set(f, STATE, 2, 0xffff, 0xffff);
+	fake_pci_in_task(ob, suspend_task, NULL);
+	assert_int_equal(rc, -ENODEV);
+	assert_int_equal(fake_pci_get(f, STATE, 2), 0xffff);
+	fake_pci_close(ob, machine);
+}
+
 static void test_function_found_without_power_gets_it_for_its_driver(void **state)
 {
 	add_pm(PCI_PM_CTL_STATE);
@@ -193,6 +225,8 @@ int main(void)
 		cmocka_unit_test_setup(test_function_without_power_states_keeps_its_power, setup),
 		cmocka_unit_test_setup(test_function_that_does_not_go_to_d3hot_is_no_good, setup),
 		cmocka_unit_test_setup(test_function_that_does_not_come_back_is_told, setup),
+		cmocka_unit_test_setup(test_function_that_was_not_saved_is_not_restored, setup),
+		cmocka_unit_test_setup(test_all_ones_are_not_written_back, setup),
 		cmocka_unit_test_setup(test_function_found_without_power_gets_it_for_its_driver, setup),
 	};
 
