@@ -138,7 +138,7 @@ static void die_late(struct ob_work *work)
 {
 	struct nvme_queue *q = container_of(work, struct nvme_queue, death);
 
-	end_all(q, -ENODEV);
+	end_all(q, q->nvme->death);
 }
 
 /* Its CPU was away while the controller was reset, and is back: the queue has no counterpart in the controller. */
