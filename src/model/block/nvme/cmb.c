@@ -99,11 +99,12 @@ static bool is_inside(const struct nvme_model *n, uint64_t offset, unsigned size
 /* As the bus has it: the value's low byte at the lowest address, whatever the host's byte order. */
 uint64_t nvme_model_cmb_load(const struct nvme_model *n, uint64_t offset, unsigned size_bytes)
 {
-	const void *at = n->cmb + offset;
+	const void *at;
 
 	/* The BAR is a power of two, the buffer may be less. */
 	if (!is_inside(n, offset, size_bytes))
 		return UINT64_MAX;
+	at = n->cmb + offset;
 	switch (size_bytes) {
 	case 8:
 		return ob_le64_load(at);
@@ -118,10 +119,11 @@ uint64_t nvme_model_cmb_load(const struct nvme_model *n, uint64_t offset, unsign
 
 void nvme_model_cmb_store(struct nvme_model *n, uint64_t offset, unsigned size_bytes, uint64_t value)
 {
-	void *at = n->cmb + offset;
+	void *at;
 
 	if (!is_inside(n, offset, size_bytes))
 		return;
+	at = n->cmb + offset;
 	switch (size_bytes) {
 	case 8:
 		ob_le64_store(at, value);
