@@ -33,7 +33,7 @@ struct file {
 struct mutant {
 	const char *path;
 	char class[64], rules[256];
-	bool about, like;
+	bool about;
 	unsigned changes;
 	struct file files[FILES_MAX];
 	unsigned file_count;
@@ -175,8 +175,6 @@ static void header(struct mutant *m, const char *line)
 		snprintf(m->rules, sizeof(m->rules), "%s", line + 7);
 	else if (strncmp(line, "about: ", 7) == 0)
 		m->about = true;
-	else if (strncmp(line, "like: ", 6) == 0)
-		m->like = true;
 }
 
 /* One change ends; another may begin. */
