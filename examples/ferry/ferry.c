@@ -81,17 +81,24 @@ static int run(struct ferry *f)
 	return rc;
 }
 
+/* The caller has its memory back as soon as this returns: from here on the device reaches none. */
+static void give_up(struct ferry *f, const char *why)
+{
+	ob_device_enable_dma(f->dev, false);
+	ob_device_mark_gone(f->dev, why);
+}
+
 /* A request was not answered in time: no memory is safe before the device has let go of all of it. */
 static void repair(struct ferry *f, const struct slot *late)
 {
 	/* Another task may be at it already, for as long as these waits may take. */
-	if (ob_mutex_lock(&f->repair, ob_deadline(4 * START_NS)) != 0)
+	if (ob_mutex_lock(&f->repair, ob_deadline(4 * START_NS)) != 0) {
+		give_up(f, "is not repaired in time");
 		return;
+	}
 	if (late->aboard) {
-		if (halt(f) != 0) {
-			ob_device_enable_dma(f->dev, false);
-			ob_device_mark_gone(f->dev, "does not halt");
-		}
+		if (halt(f) != 0)
+			give_up(f, "does not halt");
 		while (f->head != f->tail)
 			end(f, -EIO);
 		if (run(f) != 0)

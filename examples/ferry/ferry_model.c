@@ -9,9 +9,9 @@
 #include "ferry.h"
 #include "sim/device.h"
 
-#define COPY_NS   2000
-#define COPY_MAX  4096
-#define SIZE_MAX_ 64u
+#define COPY_NS  2000
+#define COPY_MAX 4096
+#define RING_MAX 64u
 
 struct ferry_model {
 	struct model_host *host;
@@ -66,7 +66,7 @@ static void control_write(struct ferry_model *m, uint32_t value)
 	m->head = m->tail = 0;
 	m->busy = false;
 	m->host->ops->schedule(m->host, MODEL_NEVER);
-	if (m->control != 0 && (m->size == 0 || m->size > SIZE_MAX_ || (m->size & (m->size - 1)) != 0))
+	if (m->control != 0 && (m->size == 0 || m->size > RING_MAX || (m->size & (m->size - 1)) != 0))
 		m->host->ops->note(m->host, "run with a ring of %u entries", m->size);
 }
 
