@@ -200,6 +200,10 @@ static void test_coverage_figures_grow_and_add_up(void **state)
 	sim_coverage_add(more, few);
 	sim_coverage_figures(more, true, &both);
 	assert_int_equal(both.blocks_reached, a.blocks_reached + b.blocks_reached);
+	/* What a run never came by, such as the disk's driver in one without a disk, is not counted against it. */
+	assert_true(a.blocks < 100 && a.lines < 200);
+	assert_int_equal(both.blocks, a.blocks + b.blocks);
+	assert_int_equal(both.lines, a.lines + b.lines);
 	assert_int_equal(both.states, b.states);
 	free(few);
 	free(more);
@@ -237,7 +241,9 @@ static void test_coverage_listing_marks_the_source(void **state)
 	assert_int_equal(sim_coverage_write(c, f), 0);
 	fclose(f);
 	assert_non_null(line_with(text, "kinds struck; never: hang, "));
-	assert_non_null(line_with(text, "lines  src/drivers/block/nvme/queue.c"));
+	assert_non_null(strstr(line_with(text, "not used, and not counted: "), "src/drivers/block/nvme/queue.c"));
+	assert_null(strstr(text, "lines  src/drivers/block/nvme/queue.c"));
+	assert_non_null(strstr(text, "lines  tests/sim/view.c"));
 	snprintf(line, sizeof(line), "        +:%5u:", view_line_reached);
 	assert_non_null(strstr(line_with(text, "tests/sim/view.c: "), line));
 	snprintf(line, sizeof(line), "    #####:%5u:", view_line_missed);

@@ -48,7 +48,7 @@ void sim_coverage_into(struct sim_coverage *coverage);
 struct sim_coverage *sim_coverage(void);
 /** sim_coverage_add - what @from has, @to has too */
 void sim_coverage_add(struct sim_coverage *to, const struct sim_coverage *from);
-/** sim_coverage_figures - count; a fraction of a second for the lines, which @lines asks for */
+/** sim_coverage_figures - count, in files that were used; a fraction of a second. Lines too if @lines says so */
 void sim_coverage_figures(const struct sim_coverage *c, bool lines, struct sim_coverage_figures *out);
 /** sim_coverage_print - a few lines for the summary of an exploration: the figures, and the faults that never struck */
 void sim_coverage_print(const struct sim_coverage *c, FILE *f);
