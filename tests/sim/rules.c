@@ -322,7 +322,98 @@ static void unseen_store(const struct sim_config *config)
 		ob_mmio_write32(&region, 0, i);
 }
 
+/* ---- what reaches the device, of stores of other kinds ---- */
+
+static uint32_t *word;
+static volatile uint64_t device_saw;
+static volatile bool device_looked;
+
+static void device_looks(void *arg)
+{
+	device_saw = sim_device_load(word, 4);
+	device_looked = true;
+}
+
+static void expect_at_device(uint64_t value)
+{
+	ob_dma_mb();
+	sim_wait_ns(LONG_NS);
+	device_looked = false;
+	sim_device_set(device_looks, NULL);
+	while (!device_looked)
+		sim_wait_ns(OB_NS_PER_US);
+	SIM_CHECK(device_saw == value);
+}
+
+static void atomic_store_to_device(const struct sim_config *config)
+{
+	word = sim_dma_memory(64);
+	__atomic_store_n(word, 7, __ATOMIC_RELEASE);
+	expect_at_device(7);
+}
+
+static void atomic_changes_to_device(const struct sim_config *config)
+{
+	uint32_t old = 7;
+
+	word = sim_dma_memory(64);
+	SIM_CHECK(__atomic_fetch_add(word, 7, __ATOMIC_SEQ_CST) == 0);
+	expect_at_device(7);
+	SIM_CHECK(__atomic_compare_exchange_n(word, &old, 9, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	expect_at_device(9);
+	SIM_CHECK(__atomic_exchange_n(word, 11, __ATOMIC_RELAXED) == 9);
+	expect_at_device(11);
+}
+
+struct big {
+	uint32_t words[1536];
+};
+
+static void large_copy(const struct sim_config *config)
+{
+	struct big *to = sim_dma_memory(sizeof(*to)), *from = ob_alloc(sizeof(*from));
+
+	*to = *from;
+	ob_free(from);
+}
+
+/* ---- stacks ---- */
+
+static __attribute__((noinline)) void leave_on_stack(void)
+{
+	volatile uint32_t words[256];
+
+	for (unsigned i = 0; i < 256; i++)
+		words[i] = 7;
+	sink = (uint8_t)words[3];
+	ob_now_ns();
+}
+
+static __attribute__((noinline)) uint32_t read_of_stack(void)
+{
+	volatile uint32_t words[256];
+
+	ob_now_ns();
+	return words[128];
+}
+
+static void stack_left(const struct sim_config *config)
+{
+	leave_on_stack();
+}
+
+/* What a local holds that nobody has set is the same in each run. */
+static void stack_unset(const struct sim_config *config)
+{
+	SIM_CHECK(read_of_stack() != 7);
+}
+
 const struct rule_case rules_basic[] = {
+	{"", "stack_left", stack_left},
+	{"", "stack_unset", stack_unset},
+	{"", "atomic_store_to_device", atomic_store_to_device},
+	{"", "atomic_changes_to_device", atomic_changes_to_device},
+	{"simulator", "large_copy", large_copy},
 	{"use-after-free", "use_after_free", use_after_free},
 	{"out-of-bounds", "out_of_bounds", out_of_bounds},
 	{"double-free", "double_free", double_free},

@@ -351,8 +351,8 @@ static const struct past *choose(const struct place *p, int order)
 static uint64_t read_some(uintptr_t address, unsigned size_bytes, uint64_t newest, int order)
 {
 	const struct thread *t = W.current;
-	struct place *p = place_at(address, false);
 	const struct past *old;
+	struct place *p;
 
 	/* Its own store, which nobody else has seen yet: it tells of nobody. */
 	for (unsigned i = t->late_count; i-- > 0;)
@@ -362,6 +362,7 @@ static uint64_t read_some(uintptr_t address, unsigned size_bytes, uint64_t newes
 		history_own_access(address, size_bytes);
 		newest = memory_read(address, size_bytes);
 	}
+	p = place_at(address, false); /* not before: what becomes visible there may move places */
 	if (p == NULL)
 		return newest;
 	place_check(p, size_bytes, newest);

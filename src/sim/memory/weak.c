@@ -354,10 +354,8 @@ void weak_store(uintptr_t address, size_t len_bytes, bool marked)
 
 		while (v->store_count >= STORE_MAX - 8 && drain_random(thread))
 			;
-		if (v->store_count == STORE_MAX) {
-			/* A range longer than the buffer, its stores not made yet: see to it at the next call. */
-			return;
-		}
+		if (v->store_count == STORE_MAX)
+			sim_fail("simulator", "a copy of %zu bytes to DMA memory that is not ob_dma_copy()", len_bytes);
 		view_forget(v, address + done, piece);
 		s = &v->stores[v->store_count++];
 		*s = (struct store){.address = address + done, .len_bytes = (uint8_t)piece, .thread = (uint8_t)thread};
