@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The inside of a CPU, shared by the files that make up its loop: cpu.c (turns), work.c (what other threads send),
- * poll.c, timer.c, task.c, event.c, trace.c. Nobody else includes it, but for the simulation, which looks on.
+ * poll.c, timer.c, task.c, event.c, trace.c. Nobody else includes it.
  */
 #ifndef OB_CORE_LOOP_H
 #define OB_CORE_LOOP_H

@@ -99,10 +99,11 @@ struct thread {
 	struct os_thread_data data;
 	void (*fn)(void *arg);
 	void *arg;
-	uint64_t ran_steps;   /* before it was switched to last */
-	uint64_t clock_steps; /* own steps when it looked at the clock last */
-	uint64_t hard_since;  /* own steps when its hard handler began, and 1; 0: none runs. check/irq.c */
-	uintptr_t spin_what;  /* check/gone.c */
+	uint64_t ran_steps;    /* before it was switched to last */
+	uint64_t clock_steps;  /* own steps when it looked at the clock last */
+	uint64_t hard_since;   /* own steps when its hard handler began, and 1; 0: none runs. check/irq.c */
+	const char *hard_name; /* … and what it is called */
+	uintptr_t spin_what;   /* check/gone.c */
 	uint32_t spin_pc;
 	unsigned spins;
 	bool interrupted; /* runs a hard handler in the midst of driver code */

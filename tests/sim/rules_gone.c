@@ -79,6 +79,16 @@ static void told_and_looks_once(const struct sim_config *config)
 	rules_with_driver(vanishes, reads, nothing);
 }
 
+static void binds_again(struct rules_device *d)
+{
+	SIM_CHECK(ob_device_bind(d->dev) == 0);
+}
+
+static void bound_again(const struct sim_config *config)
+{
+	rules_with_driver(reads_on, NULL, binds_again);
+}
+
 /* ---- spinning ---- */
 
 static void spins_on_register(struct rules_device *d)
@@ -123,6 +133,7 @@ const struct rule_case rules_gone[] = {
 	{"gone-access", "told_and_goes_on", told_and_goes_on},
 	{"gone-access", "told_and_reads_config", told_and_reads_config},
 	{"", "told_and_looks_once", told_and_looks_once},
+	{"", "bound_again", bound_again},
 	{"busy-poll", "spin_register", spin_register},
 	{"", "relax_register", relax_register},
 	{"busy-poll", "spin_memory", spin_memory},

@@ -213,6 +213,24 @@ static void maps_list(struct rules_device *d)
 	ob_window_put(d->window);
 }
 
+/* A table of the program's own, through a bounce buffer. */
+static void maps_static(struct rules_device *d)
+{
+	static uint8_t table[64];
+
+	SIM_CHECK(ob_dma_map(d->dev, NULL, table, sizeof(table), OB_DMA_READ, &map) == 0);
+	ob_dma_unmap(d->dev, &map);
+}
+
+/* The world says so when it cannot keep count. */
+static void maps_too_many(struct rules_device *d)
+{
+	SIM_CHECK(ob_window_create(ob_device_machine(d->dev), 1025 * 64, &d->window) == 0);
+	SIM_CHECK(ob_window_grant(d->window, d->dev, OB_DMA_BOTH) == 0);
+	for (unsigned i = 0; i < 1025; i++)
+		SIM_CHECK(ob_dma_map(d->dev, d->window, d->window->base + 64 * i, 64, OB_DMA_READ, &map) == 0);
+}
+
 static void frees_lent(struct rules_device *d)
 {
 	heap = ob_alloc(BYTES);
@@ -271,6 +289,8 @@ static void gives_cpu_address(struct rules_device *d)
 	X("dma-map-leak", never_unmaps)                \
 	X("dma-map-leak", never_unmaps_list)           \
 	X("", maps_list)                               \
+	X("", maps_static)                             \
+	X("simulator", maps_too_many)                  \
 	X("dma-freed-in-use", frees_lent)              \
 	X("dma-stack", lends_stack)                    \
 	X("dma-shared-line", lends_part_of_line)       \

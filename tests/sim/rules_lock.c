@@ -339,6 +339,49 @@ static void unbounded_wait(const struct sim_config *config)
 	rules_in_task(sleeps_for_ever, NULL);
 }
 
+/* ---- more than the world keeps count of: it says so ---- */
+
+static struct ob_lock *locks_make(unsigned count)
+{
+	struct ob_lock *locks = ob_alloc(count * sizeof(*locks));
+
+	for (unsigned i = 0; i < count; i++)
+		ob_lock_init(&locks[i], "one of many");
+	return locks;
+}
+
+static void take_all(unsigned count)
+{
+	struct ob_lock *locks = locks_make(count);
+
+	for (unsigned i = 0; i < count; i++)
+		ob_lock(&locks[i]);
+	for (unsigned i = count; i-- > 0;)
+		ob_unlock(&locks[i]);
+	ob_free(locks);
+}
+
+static void eight_held(const struct sim_config *config)
+{
+	take_all(8);
+}
+
+static void nine_held(const struct sim_config *config)
+{
+	take_all(9);
+}
+
+static void too_many_locks(const struct sim_config *config)
+{
+	struct ob_lock *locks = locks_make(129);
+
+	for (unsigned i = 0; i < 129; i++) {
+		ob_lock(&locks[i]);
+		ob_unlock(&locks[i]);
+	}
+	ob_free(locks);
+}
+
 const struct rule_case rules_lock[] = {
 	{"lock-order", "order_crossed", order_crossed},
 	{"", "order_kept", order_kept},
@@ -363,5 +406,8 @@ const struct rule_case rules_lock[] = {
 	{"unbounded-wait", "unbounded_wait", unbounded_wait},
 	{"lost-wakeup", "posted_untold", posted_untold},
 	{"", "posted", posted},
+	{"", "eight_held", eight_held},
+	{"simulator", "nine_held", nine_held},
+	{"simulator", "too_many_locks", too_many_locks},
 	{0},
 };

@@ -89,7 +89,7 @@ void check_gone_access(const struct ob_device *dev, const char *what, unsigned o
 {
 	struct gone *g = gone.count > 0 && dev != NULL ? find(dev, false) : NULL;
 
-	if (g != NULL && (g->unbound || ++g->accesses > ALLOWED))
+	if (g != NULL && (g->unbound || (g->told && ++g->accesses > ALLOWED)))
 		complain(g, what, offset);
 }
 

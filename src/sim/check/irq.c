@@ -3,12 +3,11 @@
  * Rules for interrupts (outboard/irq.h). A hard handler is short: it has a budget of steps of its own, in which a
  * register read counts for what it costs. Somebody answers for an interrupt. Who answers for a level takes it down. A
  * handler is there before the first interrupt comes. And when all CPUs sleep, no device waits for one of them to look at
- * what it has told, or was kept from telling, and none of them has work that another gave it.
+ * what it has told, or was kept from telling.
  *
  * What stalls, preemptions and the device do meanwhile counts for nobody's budget; a lost interrupt that a fault has
  * taken away is no report.
  */
-#include "core/loop.h"
 #include "core/watch.h"
 #include "sim/fault/fault.h"
 #include "sim/machine/model.h"
@@ -30,7 +29,6 @@ SIM_STATE static struct {
 	struct line lines[LINES_MAX];
 	unsigned count;
 	uint64_t causes;
-	const char *handler; /* that runs now, by thread */
 } irqs;
 
 void check_irq_reset(void)
@@ -61,14 +59,14 @@ static void check_budget(const char *name, const char *verb)
 void check_irq_running(void)
 {
 	if (W.current->interrupted || W.current->data.context == CPU_CONTEXT_HARD)
-		check_budget(irqs.handler != NULL ? irqs.handler : "an interrupt", "has taken");
+		check_budget(W.current->hard_name != NULL ? W.current->hard_name : "an interrupt", "has taken");
 }
 
 void watch_hard_begin(const char *name)
 {
 	if (!W.on)
 		return;
-	irqs.handler = name;
+	W.current->hard_name = name;
 	W.current->hard_since = sched_own_steps(W.current) + 1;
 }
 
@@ -79,6 +77,7 @@ void watch_hard_end(const char *name)
 	world_capture();
 	check_budget(name, "took");
 	W.current->hard_since = 0;
+	W.current->hard_name = NULL;
 }
 
 /* ---- answers ---- */
@@ -172,27 +171,9 @@ static bool somebody_stalled(void)
 	return false;
 }
 
-/* A CPU sleeps on its descriptors, and has work that another gave it: one of the two should have looked again. */
-static void check_inboxes(uint64_t until_ns)
-{
-	for (unsigned i = 0; i < W.poller_count; i++) {
-		const struct os_poller *p = &W.pollers[i];
-		const struct ob_cpu *cpu = p->thread != NULL ? p->thread->data.cpu : NULL;
-
-		if (!p->open || p->woken || cpu == NULL || cpu->poller != p || p->thread->state != THREAD_WAITING ||
-		    p->thread->wait_on != p || cpu->inbox == NULL || somebody_stalled())
-			continue;
-		report_begin("lost-wakeup", "CPU %u has work that another gave it, and sleeps for %llu us more",
-			     cpu->index, (unsigned long long)((until_ns - W.now_ns) / OB_NS_PER_US));
-		sched_tell_threads();
-		report_end();
-	}
-}
-
 /* All sleep until @until_ns. */
 void check_irq_asleep(uint64_t until_ns)
 {
-	check_inboxes(until_ns);
 	if (sim_machine == NULL || W.posted_count > 0 || W.fds_fired > 0 || until_ns - W.now_ns < PATIENCE_NS ||
 	    W.threads[THREAD_DEVICE].wake_ns != NEVER || has_lied() ||
 	    W.fault_counts[SIM_FAULT_ADMIN_HANG] > 0) /* what is taken down meanwhile need not be looked at */

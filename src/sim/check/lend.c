@@ -112,14 +112,18 @@ static uint16_t *head_of(const void *key)
 static void loan_add(const void *key, const void *device, const char *call, const void *buffer, size_t len_bytes,
 		     unsigned rights)
 {
-	uint16_t index = lent.free != NO_LOAN ? lent.free : lent.used < LOANS_MAX ? ++lent.used : NO_LOAN;
-	uint16_t *head = head_of(key);
-	struct loan *l = &lent.loans[index];
+	uint16_t *head = head_of(key), index = lent.free;
+	struct loan *l;
 
-	if (index == NO_LOAN || (uintptr_t)buffer - ARENA_BASE >= STACK_OFFSET || len_bytes == 0)
+	if ((uintptr_t)buffer - ARENA_BASE >= STACK_OFFSET || len_bytes == 0)
 		return;
-	if (index == lent.free)
-		lent.free = l->next;
+	if (index == NO_LOAN && lent.used == LOANS_MAX)
+		sim_fail("simulator", "more than %u buffers are lent to devices", LOANS_MAX);
+	if (index == NO_LOAN)
+		index = ++lent.used;
+	else
+		lent.free = lent.loans[index].next;
+	l = &lent.loans[index];
 	*l = (struct loan){
 		.address = (uintptr_t)buffer,
 		.key = key,
@@ -288,7 +292,7 @@ void watch_map(const struct ob_device *dev, const void *buffer, size_t len_bytes
 
 void watch_unmap(const struct ob_device *dev, const void *buffer, size_t len_bytes, uint64_t iova, bool direct)
 {
-	if (!W.on || len_bytes == 0)
+	if (!W.on || len_bytes == 0 || (uintptr_t)buffer - ARENA_BASE >= STACK_OFFSET)
 		return;
 	world_capture();
 	/* A bounce buffer is freed next, which is judged there. */

@@ -59,8 +59,10 @@ static struct lock *find(const void *address, bool make)
 	for (; order.table[i] != 0; i = (i + 1) % TABLE_SIZE)
 		if (order.locks[order.table[i] - 1].address == address)
 			return &order.locks[order.table[i] - 1];
-	if (!make || order.lock_count == LOCKS_MAX)
+	if (!make)
 		return NULL;
+	if (order.lock_count == LOCKS_MAX)
+		sim_fail("simulator", "more than %u locks in a run", LOCKS_MAX);
 	order.table[i] = (uint8_t)++order.lock_count;
 	order.locks[order.lock_count - 1] = (struct lock){.address = address};
 	return &order.locks[order.lock_count - 1];
@@ -215,8 +217,10 @@ void watch_lock_taken(const void *address)
 	struct lock *l = W.on ? find(address, false) : NULL;
 
 	me->lock_wanted = false;
-	if (l == NULL || me->lock_count == HELD_MAX)
+	if (l == NULL)
 		return;
+	if (me->lock_count == HELD_MAX)
+		sim_fail("simulator", "more than %u locks held at a time", HELD_MAX);
 	event_add(EVENT_LOCK, (uintptr_t)address, (uintptr_t)l->name)->pc = event_caller();
 	l->holder = me;
 	l->thread = W.current;
