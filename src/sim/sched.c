@@ -65,6 +65,8 @@ void sched_tell_threads(void)
 
 static void check_limits(void)
 {
+	if (OB_UNLIKELY(W.steps - W.watched >= WATCH_STEPS))
+		world_watched();
 	if (W.now_ns - OB_NS_PER_S > W.config.time_max_ns) {
 		report_begin("hang", "not finished after %llu virtual ms",
 			     (unsigned long long)(W.config.time_max_ns / OB_NS_PER_MS));

@@ -19,7 +19,7 @@
 #include "sim/view/event.h"
 
 #define SIGNAL_STACK_BYTES (64 * 1024)
-#define WATCHDOG_S         20 /* of CPU time between two steps: a loop that touches nothing */
+#define WATCHDOG_S         20 /* of CPU time without a step, or with very few: a loop that touches nothing */
 
 SIM_STATE struct world W __attribute__((aligned(4096)));
 uintptr_t world_text_base;
@@ -27,6 +27,22 @@ uintptr_t world_text_base;
 static sigjmp_buf run_end;
 static uint32_t generations; /* of the race detector: one for each run */
 static void *run_caller;     /* where the thread of the system waits for the run */
+
+/* ---- a loop that touches nothing ---- */
+
+/* 0: off. */
+static void watchdog(time_t seconds)
+{
+	const struct itimerval watch = {.it_value.tv_sec = seconds};
+
+	setitimer(ITIMER_VIRTUAL, &watch, NULL);
+}
+
+void world_watched(void)
+{
+	W.watched = W.steps;
+	watchdog(WATCHDOG_S);
+}
 
 /* ---- the way out ---- */
 
@@ -297,11 +313,9 @@ static void run_from_checkpoint(const struct sim_scenario *scenario, const struc
 static void run_once(const struct sim_scenario *scenario, const struct sim_config *config, uint64_t seed,
 		     struct sim_result *out)
 {
-	struct itimerval watch = {.it_value.tv_sec = WATCHDOG_S};
-
 	out->failed = false;
 	out->rule[0] = out->report[0] = '\0';
-	setitimer(ITIMER_VIRTUAL, &watch, NULL);
+	watchdog(WATCHDOG_S);
 	if (sigsetjmp(run_end, 0) == 0) {
 		if (scenario->shape != NULL)
 			run_from_checkpoint(scenario, config, seed, out);
@@ -309,6 +323,7 @@ static void run_once(const struct sim_scenario *scenario, const struct sim_confi
 			start(scenario, config, seed, seed, out);
 	}
 	W.on = false;
+	watchdog(0);
 	out->hash = W.hash;
 	out->steps = W.steps - W.steps_before;
 	out->switches = W.switches;

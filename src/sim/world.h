@@ -252,6 +252,7 @@ struct world {
 	bool yields;  /* the current thread gives way of itself */
 	uint8_t mode; /* ACCESS_HARD, ACCESS_OPEN or nothing: of the current thread's accesses */
 	uint64_t steps, decide_at, now_ns, hash;
+	uint64_t watched; /* steps when the watchdog was last told that there are some */
 	struct sim_config config;
 	uint64_t seed;
 	uint64_t random_schedule, random_memory, random_fault, random_scenario;
@@ -299,6 +300,7 @@ struct world {
 	unsigned fault_counts[SIM_FAULT_COUNT];
 	uint64_t fault_seen[FAULT_THINGS]; /* how many of each there were that a fault may strike */
 	uint16_t fault_left[FAULT_RULES];  /* of the script's lines: how often they may strike yet */
+	uint64_t fault_last[FAULT_RULES];  /* … and of those of every so many, at how many they struck last */
 	uint64_t fault_due_ns;             /* a line of the script waits for this time */
 	uint64_t fault_start_ns;           /* which times in the script count from */
 	uint64_t fault_commands;           /* when faults of the whole device were last looked at */
@@ -345,6 +347,8 @@ static inline void world_mix(uint64_t x)
 extern uintptr_t world_text_base;
 #define WORLD_PC() ((uint32_t)((uintptr_t)__builtin_return_address(0) - world_text_base))
 void world_end(void) __attribute__((noreturn)); /* leave the run at once */
+#define WATCH_STEPS 0x40000u                    /* so often, or more seldom, the watchdog is told */
+void world_watched(void);
 
 /* sched.c */
 extern const char sched_stall[]; /* what a thread waits for that was stalled */

@@ -124,6 +124,9 @@ want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --json
 json "d['summary']['faults'] == {} and d['summary']['counts']['faults'] == 0"
 want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --fault slow=2 --json
 json "list(d['summary']['faults']) == ['slow'] and d['summary']['faults']['slow'] > 10"
+# What needs a slot has one, whatever the seed says.
+want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --fault remove=20 --fault insert=1 --json
+json "d['summary']['faults']['remove'] == d['summary']['faults']['insert'] > 10"
 want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --faults good.faults
 out_has "^  faults that struck: hang [0-9]*$"
 

@@ -266,6 +266,32 @@ static void test_inserted_disk_is_found_and_works(void **state)
 	}
 }
 
+/* Not before the first, and once for each, however often it is looked for meanwhile. */
+static void test_every_so_many_strikes_once_for_each(void **state)
+{
+	assert_int_equal(sim_init(), 0);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		run("every io 100 interrupt late 1us", seed);
+		assert_int_equal(result.fault_counts[SIM_FAULT_INTERRUPT_LATE], 0);
+		run("every io 3 interrupt late 1us", seed);
+		assert_int_equal(result.fault_counts[SIM_FAULT_INTERRUPT_LATE], 2);
+	}
+}
+
+static void test_first_interrupt_is_number_one(void **state)
+{
+	uint64_t hash;
+
+	assert_int_equal(sim_init(), 0);
+	run("interrupt lost times 1", 5);
+	hash = result.hash;
+	assert_int_equal(result.fault_counts[SIM_FAULT_INTERRUPT_LOST], 1);
+	run("at interrupt 1 interrupt lost", 5);
+	assert_true(result.hash == hash);
+	run("at interrupt 2 interrupt lost", 5);
+	assert_false(result.hash == hash);
+}
+
 /* ---- as text ---- */
 
 static void test_script_wrong_line_is_named_with_the_way_out(void **state)
@@ -280,6 +306,8 @@ static void test_script_wrong_line_is_named_with_the_way_out(void **state)
 		{"at io 5", "x:1: the end of the line is no fault"},
 		{"after 3 remove", "x:1: after what time, not 3: a time such as 500ns, 20us, 3.5ms or 2s"},
 		{"after soon remove", "a time such as"},
+		{"after 18446744073709551615s remove", "a time such as"},
+		{"after 18446744073709552s remove", "a time such as"},
 		{"register CSTZ stuck 0", "x:1: CSTZ is no register; one of CAP, VS"},
 		{"register CSTS struck", "x:1: a register \"reads\" or is \"stuck\", not struck"},
 		{"register CSTS stuck 0x100000000", "x:1: the value, not 0x100000000: a number up to 0xffffffff"},
@@ -366,6 +394,8 @@ int main(void)
 		cmocka_unit_test(test_fault_that_does_not_strike_changes_nothing),
 		cmocka_unit_test(test_line_that_strikes_nobody_lets_the_run_end),
 		cmocka_unit_test(test_inserted_disk_is_found_and_works),
+		cmocka_unit_test(test_every_so_many_strikes_once_for_each),
+		cmocka_unit_test(test_first_interrupt_is_number_one),
 		cmocka_unit_test(test_script_wrong_line_is_named_with_the_way_out),
 		cmocka_unit_test(test_script_lines_are_understood),
 		cmocka_unit_test(test_script_file_is_read_and_its_absence_told),

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include <cmocka.h>
 
@@ -74,12 +75,28 @@ static void test_report_symbols_name_the_source(void **state)
 	}
 }
 
+/* Whoever goes on behind a run may take its time. */
+static void test_watchdog_ends_with_the_run(void **state)
+{
+	static struct sim_result result;
+	const struct sim_scenario scenario = {.name = "first", .run = rules_basic[0].run};
+	const struct sim_config config = {0};
+	struct itimerval left;
+
+	assert_int_equal(sim_init(), 0);
+	sim_run(&scenario, &config, 1, &result);
+	assert_int_equal(getitimer(ITIMER_VIRTUAL, &left), 0);
+	assert_int_equal(left.it_value.tv_sec, 0);
+	assert_int_equal(left.it_value.tv_usec, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rule_mistake_is_named),
 		cmocka_unit_test(test_rule_loop_without_access_is_named),
 		cmocka_unit_test(test_report_symbols_name_the_source),
+		cmocka_unit_test(test_watchdog_ends_with_the_run),
 	};
 
 	return cmocka_run_group_tests_name("sim/rules", tests, NULL, NULL);

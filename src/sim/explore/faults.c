@@ -87,6 +87,13 @@ void explore_faults_apply(const struct explore *e, const struct sim_scenario *sc
 			config->fault_one_in[kind] = e->fault_one_in[kind];
 	if (e->script != NULL && (kinds_of(e->script) & ~scenario->faults) == 0)
 		config->fault_script = e->script;
+	kinds = config->fault_script != NULL ? kinds_of(e->script) : 0;
+	for (unsigned kind = 0; kind < SIM_FAULT_COUNT; kind++)
+		if (config->fault_one_in[kind] > 0)
+			kinds |= SIM_FAULT_BIT(kind);
+	/* What is cut off or put in again needs a slot, and a cache that may lose something. */
+	if ((kinds & (SIM_FAULT_BIT(SIM_FAULT_POWER_CUT) | SIM_FAULT_BIT(SIM_FAULT_INSERT))) != 0)
+		config->slot = config->lossy = true;
 }
 
 void explore_faults_list(void)

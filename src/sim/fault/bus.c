@@ -79,6 +79,17 @@ static const struct sim_stuck *stuck_at(const struct sim_device *dev, uint64_t o
 
 /* ---- registers ---- */
 
+/* @value, which was read at @offset, with what @r says in the place of its register: a part of it, or all and more. */
+static uint64_t told_instead(const struct fault_rule *r, uint64_t offset, uint64_t value)
+{
+	uint64_t mask = low_bytes(UINT64_MAX, r->len_bytes), told_value = r->value;
+	unsigned shift = 8 * (unsigned)(offset > r->offset ? offset - r->offset : r->offset - offset);
+
+	mask = offset > r->offset ? mask >> shift : mask << shift;
+	told_value = offset > r->offset ? told_value >> shift : told_value << shift;
+	return (value & ~mask) | (told_value & mask);
+}
+
 uint64_t fault_register_read(struct sim_device *dev, unsigned bar, uint64_t offset, unsigned size_bytes, uint64_t value)
 {
 	const struct fault_rule *r;
@@ -103,7 +114,7 @@ uint64_t fault_register_read(struct sim_device *dev, unsigned bar, uint64_t offs
 		value = s->value >> 8 * (offset - s->offset);
 	r = fault_strike_at(SIM_FAULT_REGISTER, offset, size_bytes);
 	if (r != NULL) {
-		value = r->has_value ? r->value >> 8 * (offset - r->offset) : garbage(value, size_bytes);
+		value = r->has_value ? told_instead(r, offset, value) : garbage(value, size_bytes);
 		told(dev, offset);
 	}
 	return low_bytes(value, size_bytes);

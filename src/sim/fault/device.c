@@ -22,8 +22,6 @@ static void device_remove(struct sim_device *dev)
 {
 	const struct fault_rule *r;
 
-	dev->cut = NULL;
-	dev->cut_ns = NEVER;
 	model_pci_unplug(&dev->pci);
 	r = dev->port != NULL ? fault_strike(SIM_FAULT_INSERT) : NULL;
 	if (r != NULL)

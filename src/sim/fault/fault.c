@@ -87,6 +87,7 @@ void fault_begin(void)
 	W.fault_commands = W.commands;
 	memset(W.fault_counts, 0, sizeof(W.fault_counts));
 	memset(W.fault_seen, 0, sizeof(W.fault_seen));
+	memset(W.fault_last, 0, sizeof(W.fault_last));
 	for (unsigned kind = 0; kind < SIM_FAULT_COUNT; kind++)
 		if (W.config.fault_one_in[kind] > 0)
 			W.fault_on |= SIM_FAULT_BIT(kind);
@@ -123,15 +124,18 @@ void sim_fault_struck(enum sim_fault kind)
 	world_mix(0xfa017 + kind);
 }
 
-static bool rule_is_due(const struct fault_rule *r)
+static bool rule_is_due(unsigned index)
 {
+	const struct fault_rule *r = &W.config.fault_script->rules[index];
+	uint64_t seen = W.fault_seen[r->thing];
+
 	switch (r->when) {
 	case FAULT_WHEN_ALWAYS:
 		return true;
 	case FAULT_WHEN_AT:
-		return W.fault_seen[r->thing] >= r->number;
+		return seen >= r->number;
 	case FAULT_WHEN_EVERY:
-		return W.fault_seen[r->thing] % r->number == 0;
+		return seen % r->number == 0 && seen != W.fault_last[index];
 	default:
 		return W.now_ns - W.fault_start_ns >= r->number;
 	}
@@ -145,12 +149,13 @@ const struct fault_rule *fault_look(enum sim_fault kind, uint64_t offset, unsign
 	for (unsigned i = 0; script != NULL && i < script->count; i++) {
 		const struct fault_rule *r = &script->rules[i];
 
-		if ((r->kinds & SIM_FAULT_BIT(kind)) == 0 || (r->times > 0 && W.fault_left[i] == 0) || !rule_is_due(r))
+		if ((r->kinds & SIM_FAULT_BIT(kind)) == 0 || (r->times > 0 && W.fault_left[i] == 0) || !rule_is_due(i))
 			continue;
 		if (r->has_offset && (r->offset + r->len_bytes <= offset || offset + len_bytes <= r->offset))
 			continue;
 		if (r->times > 0)
 			W.fault_left[i]--;
+		W.fault_last[i] = W.fault_seen[r->thing];
 		sim_fault_struck(kind);
 		return r;
 	}
@@ -171,7 +176,7 @@ const struct fault_rule *fault_look_at_device(enum sim_fault kind)
 		return fault_look(kind, 0, UINT32_MAX);
 	for (unsigned i = 0; script != NULL && i < script->count; i++)
 		scripted |= (script->rules[i].kinds & SIM_FAULT_BIT(kind)) != 0 && W.fault_left[i] > 0 &&
-			    rule_is_due(&script->rules[i]);
+			    rule_is_due(i);
 	return scripted ? fault_look(kind, 0, UINT32_MAX) : NULL;
 }
 

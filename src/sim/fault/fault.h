@@ -32,7 +32,7 @@ void sim_fault_script_free(struct sim_fault_script *script);
 enum fault_when {
 	FAULT_WHEN_ALWAYS,
 	FAULT_WHEN_AT,    /* the @number-th thing, or the first one behind it that the fault fits */
-	FAULT_WHEN_EVERY, /* each @number-th */
+	FAULT_WHEN_EVERY, /* each @number-th, once */
 	FAULT_WHEN_AFTER, /* @number nanoseconds */
 };
 

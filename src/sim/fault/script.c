@@ -95,12 +95,15 @@ static bool time_of(const char *text, uint64_t *out)
 		const char *unit;
 		uint64_t ns;
 	} units[] = {{"ns", 1}, {"us", OB_NS_PER_US}, {"ms", OB_NS_PER_MS}, {"s", OB_NS_PER_S}};
-	uint64_t thousandths = 0, scale = 1000;
+	uint64_t whole, thousandths, scale = 1000;
 	char *end;
 
 	if (text == NULL || text[0] < '0' || text[0] > '9')
 		return false;
-	thousandths = strtoull(text, &end, 10) * 1000;
+	whole = strtoull(text, &end, 10); /* what is too large for it is so here */
+	if (whole >= UINT64_MAX / OB_NS_PER_S / 1000)
+		return false;
+	thousandths = whole * 1000;
 	if (*end == '.')
 		for (end++; *end >= '0' && *end <= '9'; end++) {
 			scale /= 10;
@@ -109,7 +112,7 @@ static bool time_of(const char *text, uint64_t *out)
 	for (unsigned i = 0; i < ARRAY_SIZE(units); i++)
 		if (strcmp(end, units[i].unit) == 0) {
 			*out = units[i].ns >= 1000 ? thousandths * (units[i].ns / 1000) : thousandths / 1000;
-			return thousandths < UINT64_MAX / OB_NS_PER_S;
+			return true;
 		}
 	return false;
 }

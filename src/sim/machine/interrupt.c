@@ -21,7 +21,6 @@ static void fire(int fd)
 	const struct fault_rule *r;
 	struct sim_machine *m = sim_machine;
 
-	fault_count(FAULT_AT_INTERRUPT);
 	r = fault_strike(SIM_FAULT_INTERRUPT_LATE);
 	if (r == NULL || m->late_count == SIM_LATE_MAX) {
 		world_fd_fire(fd);
@@ -67,10 +66,9 @@ void sim_message(struct model_pci_root *root, struct model_pci *from, uint64_t a
 		return;
 	if (!world_fd_heard(message_fd(data)))
 		check_irq_unheard("a message interrupt");
+	fault_count(FAULT_AT_INTERRUPT);
 	if (fault_strike(SIM_FAULT_INTERRUPT_LOST) == NULL)
 		fire(message_fd(data));
-	else
-		fault_count(FAULT_AT_INTERRUPT);
 	if (fault_strike(SIM_FAULT_INTERRUPT_SPURIOUS) != NULL) {
 		data = (uint32_t)fault_draw(W.config.queues + 1);
 		if (message_fd(data) != 0)
@@ -133,10 +131,12 @@ void sim_line_set(struct model_pci_root *root, unsigned slot, unsigned pin, bool
 		return;
 	if (level && !world_fd_heard(line->fd))
 		check_irq_unheard("an interrupt line");
-	if (level && line->level == 1)
+	if (level && line->level == 1) {
+		fault_count(FAULT_AT_INTERRUPT);
 		fire(line->fd);
-	else if (fault_strike(SIM_FAULT_INTERRUPT_SPURIOUS) != NULL)
+	} else if (fault_strike(SIM_FAULT_INTERRUPT_SPURIOUS) != NULL) {
 		world_fd_fire(line->fd);
+	}
 }
 
 int sim_intx_open(struct machine *m, struct ob_device *dev, unsigned slot, unsigned pin, struct machine_intx *out)
