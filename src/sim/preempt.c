@@ -5,9 +5,9 @@
  *
  * Who is ordered with whom, on one CPU: nothing comes between the accesses of a handler, and all of it is seen behind it.
  * So only the interrupted code can go wrong, when it uses plainly what the handler uses too: it may be anywhere between
- * two of its accesses, and its compiler need not make one access of one. What keeps the two apart is in
- * race_hard.c (`hard_known`, `code_known`): the vector masked or not requested, words that the code marks, the interrupt that comes
- * of a register that the code wrote, and a function or task that core starts behind the handler.
+ * two of its accesses, and its compiler need not make one access of one. What keeps the two apart is in race_hard.c
+ * (`hard_known`, `code_known`): the vector masked or not requested, words that the code marks, the interrupt that comes of
+ * a register that the code wrote, and a function or task that core starts behind the handler.
  */
 #include "core/os.h"
 #include "sim/choice.h"

@@ -155,6 +155,32 @@ static void run_some(const struct sim_scenario *scenario, unsigned count)
 	}
 }
 
+/* What lies in the same place may be of another type, in another scenario: its states are not put in with these. */
+static void test_coverage_of_other_types_is_kept_apart(void **state)
+{
+	struct sim_coverage *c = calloc(1, sizeof(*c)), *more = calloc(1, sizeof(*more));
+
+	assert_true(c != NULL && more != NULL);
+	more->faults[3] = 1;
+	more->places[COVERAGE_TEXT - 1] = COVERAGE_REACHED;
+	more->devices[0].type = 0x1000;
+	more->devices[0].states[5] = 1;
+	more->devices[0].transitions[5][0] = 1;
+	sim_coverage_add(c, more);
+	assert_memory_equal(c, more, sizeof(*c));
+	more->devices[0].type = 0x2004;
+	more->devices[0].states[6] = 1;
+	more->devices[0].transitions[6][0] = 1;
+	more->faults[4] = 1;
+	sim_coverage_add(c, more);
+	assert_int_equal(c->devices[0].type, 0x1000);
+	assert_int_equal(c->devices[0].states[6], 0);
+	assert_int_equal(c->devices[0].transitions[6][0], 0);
+	assert_int_equal(c->faults[4], 1);
+	free(c);
+	free(more);
+}
+
 static void test_coverage_lines_tell_reached_from_missed(void **state)
 {
 	struct sim_coverage *c = calloc(1, sizeof(*c));
@@ -407,6 +433,7 @@ int main(void)
 		cmocka_unit_test(test_report_of_a_memory_buffer_tells_of_entries),
 		cmocka_unit_test(test_recorded_run_is_the_same_run),
 		cmocka_unit_test(test_recorded_report_shows_the_load),
+		cmocka_unit_test(test_coverage_of_other_types_is_kept_apart),
 		cmocka_unit_test(test_coverage_lines_tell_reached_from_missed),
 		cmocka_unit_test(test_coverage_figures_grow_and_add_up),
 		cmocka_unit_test(test_coverage_faults_that_struck),

@@ -11,7 +11,7 @@ extern struct sim_coverage *coverage;
 /* @what happened at @pc. Written only when it is new: the memory may be shared. */
 static inline void coverage_place(uint32_t pc, unsigned what)
 {
-	uint8_t *place = &coverage->places[pc % COVERAGE_TEXT];
+	uint8_t *place = &coverage->places[MIN(pc, COVERAGE_TEXT - 1)];
 
 	if (OB_UNLIKELY((*place & what) != what))
 		*place |= (uint8_t)what;

@@ -17,23 +17,48 @@ struct sim_coverage *sim_coverage(void)
 	return coverage;
 }
 
-void sim_coverage_add(struct sim_coverage *to, const struct sim_coverage *from)
+static void add(void *to, const void *from, size_t len_bytes)
 {
-	uint32_t *into = (uint32_t *)(void *)to;
-	const uint32_t *more = (const uint32_t *)(const void *)from;
+	uint32_t *into = to;
+	const uint32_t *more = from;
 
-	static_assert(sizeof(*to) % sizeof(*into) == 0, "words");
 	/* Most of it is empty, and stays without memory. */
-	for (size_t i = 0; i < sizeof(*to) / sizeof(*into); i++)
+	for (size_t i = 0; i < len_bytes / sizeof(*into); i++)
 		if ((into[i] | more[i]) != into[i])
 			into[i] |= more[i];
+}
+
+/* A place is one type's, the first one's: states of another would be counted as its own. */
+static bool is_of(unsigned device, struct sim_coverage *c, uint32_t type)
+{
+	if (c->devices[device].type == 0)
+		c->devices[device].type = type;
+	return c->devices[device].type == type;
+}
+
+void sim_coverage_add(struct sim_coverage *to, const struct sim_coverage *from)
+{
+	static_assert(offsetof(struct sim_coverage, devices) % sizeof(uint32_t) == 0 &&
+			      offsetof(struct sim_coverage, devices[0].states) % sizeof(uint32_t) == 0 &&
+			      offsetof(struct sim_coverage, devices[0].transitions) % sizeof(uint32_t) == 0 &&
+			      offsetof(struct sim_coverage, places) % sizeof(uint32_t) == 0,
+		      "words");
+	add(to->faults, from->faults, sizeof(to->faults));
+	add(to->places, from->places, sizeof(to->places));
+	for (unsigned i = 0; i < COVERAGE_DEVICES; i++) {
+		if (from->devices[i].type == 0 || !is_of(i, to, from->devices[i].type))
+			continue;
+		add(to->devices[i].states, from->devices[i].states, sizeof(to->devices[i].states));
+		add(to->devices[i].transitions, from->devices[i].transitions, sizeof(to->devices[i].transitions));
+	}
 }
 
 void coverage_state(unsigned device, const void *type, unsigned before, unsigned now)
 {
 	if (device >= COVERAGE_DEVICES || before >= COVERAGE_STATES || now >= COVERAGE_STATES)
 		return;
-	coverage->devices[device].type = (uint32_t)((uintptr_t)type - world_text_base);
+	if (!is_of(device, coverage, (uint32_t)((uintptr_t)type - world_text_base)))
+		return;
 	coverage->devices[device].states[now] = 1;
 	coverage->devices[device].transitions[before][now / 8] |= (uint8_t)(1u << now % 8);
 }

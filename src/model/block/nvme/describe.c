@@ -123,24 +123,31 @@ static void name_doorbell(struct words *w, const char *what, uint64_t offset, un
 	say(w, index % 2 != 0 ? "%s of CQ%u's head" : "%s of SQ%u's tail", what, index / 2);
 }
 
-/* A queue that is gone keeps its name: what is asked for may be of that time. */
-bool nvme_model_memory_name(const struct nvme_model *n, uint64_t iova, char *text, size_t size)
+static bool name_queue_memory(struct words *w, const struct nvme_model *n, uint64_t iova, bool exists)
 {
-	struct words w = {text, size};
-
 	for (unsigned i = 0; i < QUEUE_COUNT; i++) {
 		const struct nvme_sq *sq = &n->sq[i];
 		const struct nvme_cq *cq = &n->cq[i];
 
-		if (is_in(iova, sq->base, (uint64_t)sq->entry_count << NVME_SQE_SHIFT)) {
-			name_entry(&w, "SQ", i, iova - sq->base, NVME_SQE_SHIFT);
+		if (sq->exists == exists && is_in(iova, sq->base, (uint64_t)sq->entry_count << NVME_SQE_SHIFT)) {
+			name_entry(w, "SQ", i, iova - sq->base, NVME_SQE_SHIFT);
 			return true;
 		}
-		if (is_in(iova, cq->base, (uint64_t)cq->entry_count << NVME_CQE_SHIFT)) {
-			name_entry(&w, "CQ", i, iova - cq->base, NVME_CQE_SHIFT);
+		if (cq->exists == exists && is_in(iova, cq->base, (uint64_t)cq->entry_count << NVME_CQE_SHIFT)) {
+			name_entry(w, "CQ", i, iova - cq->base, NVME_CQE_SHIFT);
 			return true;
 		}
 	}
+	return false;
+}
+
+/* A queue that is gone keeps its name, unless another has its memory: what is asked for may be of that time. */
+bool nvme_model_memory_name(const struct nvme_model *n, uint64_t iova, char *text, size_t size)
+{
+	struct words w = {text, size};
+
+	if (name_queue_memory(&w, n, iova, true) || name_queue_memory(&w, n, iova, false))
+		return true;
 	if (is_in(iova, n->shadow_base, page_bytes(n)))
 		name_doorbell(&w, "shadow", iova - n->shadow_base, n->config.doorbell_stride);
 	else if (is_in(iova, n->event_base, page_bytes(n)))
