@@ -45,6 +45,30 @@ int nvme_cmb_parse(uint32_t cmbloc, uint32_t cmbsz, uint32_t regs_bytes, struct 
 	return bar == NVME_PCI_BAR && out->offset < regs_bytes ? -EIO : 0;
 }
 
+bool nvme_cmb_meets(const struct nvme_cmb_place *place, uint32_t where, uint64_t len_bytes)
+{
+	uint64_t offset = where & PCI_MSIX_OFFSET;
+
+	return FIELD_GET(PCI_MSIX_BIR, where) == place->bar && offset < place->offset + place->len_bytes &&
+	       place->offset < offset + len_bytes;
+}
+
+/* Commands in the table or the pending bits would be interrupts to anywhere. */
+static bool meets_interrupts(struct nvme *n, const struct nvme_cmb_place *place)
+{
+	unsigned at = ob_pci_find_capability(n->dev, PCI_CAP_ID_MSIX, 0);
+	uint32_t table, pending, vectors;
+
+	if (at == 0)
+		return false;
+	vectors = FIELD_GET(PCI_MSIX_CTL_TABLE_SIZE, ob_pci_read(n->dev, at + PCI_MSIX_CONTROL, 2)) + 1;
+	table = ob_pci_read(n->dev, at + PCI_MSIX_TABLE, 4);
+	pending = ob_pci_read(n->dev, at + PCI_MSIX_PBA, 4);
+	/* A bit for each vector, in words of 64. */
+	return nvme_cmb_meets(place, table, (uint64_t)vectors * PCI_MSIX_ENTRY_LEN) ||
+	       nvme_cmb_meets(place, pending, (uint64_t)DIV_ROUND_UP(vectors, 64u) * 8);
+}
+
 static uint32_t regs_bytes(const struct nvme *n)
 {
 	return NVME_CQHDBL(NVME_QUEUES_WISHED, n->dstrd) + 4;
@@ -60,7 +84,7 @@ static int find(struct nvme *n, struct nvme_cmb_place *out)
 	cmbsz = ob_mmio_read32(&n->regs, NVME_CMBSZ);
 	cmbloc = ob_mmio_read32(&n->regs, NVME_CMBLOC);
 	if (cmbsz == UINT32_MAX && cmbloc == UINT32_MAX)
-		return -EIO;
+		return ob_device_is_present(n->dev) ? -EIO : -ENODEV;
 	return nvme_cmb_parse(cmbloc, cmbsz, regs_bytes(n), out);
 }
 
@@ -74,7 +98,7 @@ static int open_region(struct nvme *n, struct nvme_cmb_place *place)
 	if (place->offset >= n->cmb.region.len_bytes)
 		return -EIO;
 	place->len_bytes = MIN(place->len_bytes, n->cmb.region.len_bytes - place->offset);
-	return 0;
+	return meets_interrupts(n, place) ? -EIO : 0;
 }
 
 /* Where the controller finds it: where we say, or, before 1.4, where it is on the bus. 0: nowhere. */
@@ -93,13 +117,17 @@ static uint64_t own_address(struct nvme *n, const struct nvme_cmb_place *place)
 static int map_it(struct nvme *n)
 {
 	uint64_t control = n->cmb.address | CONTROL_START;
+	uint32_t status;
 
 	if ((n->cap & NVME_CAP_CMBS) == 0)
 		return 0;
 	ob_mmio_write32(&n->regs, NVME_CMBMSC + 4, (uint32_t)(control >> 32));
 	ob_mmio_write32(&n->regs, NVME_CMBMSC, (uint32_t)control);
-	if ((ob_mmio_read32(&n->regs, NVME_CMBSTS) & NVME_CMBSTS_CBAI) == 0)
+	status = ob_mmio_read32(&n->regs, NVME_CMBSTS);
+	if ((status & NVME_CMBSTS_CBAI) == 0)
 		return 0;
+	if (status == UINT32_MAX && !ob_device_is_present(n->dev))
+		return -ENODEV;
 	ob_err(n->ob, "%s: its memory buffer cannot be at %#llx", n->name, (unsigned long long)n->cmb.address);
 	return -EIO;
 }
@@ -123,7 +151,9 @@ int nvme_cmb_use(struct nvme *n, bool on)
 	}
 	if (ret != 0) {
 		ob_warn(n->ob, "%s: no memory buffer for queues: %s", n->name,
-			ret == -ENOENT ? "it offers none" : "what it says of it makes no sense");
+			ret == -ENOENT   ? "it offers none"
+			: ret == -ENODEV ? "it does not answer"
+					 : "what it says of it makes no sense");
 		n->cmb.wanted = false;
 		return ret == -ENODEV ? ret : -EOPNOTSUPP;
 	}
@@ -147,9 +177,10 @@ int nvme_cmb_restore(struct nvme *n)
 	if (ret == 0 && (place.bar != n->cmb.place.bar || place.offset != n->cmb.place.offset || !place.queues ||
 			 place.len_bytes < n->cmb.place.len_bytes))
 		ret = -EIO;
-	if (ret != 0)
-		ob_err(n->ob, "%s: its memory buffer is not what it was", n->name);
-	return ret != 0 ? -EIO : 0;
+	if (ret == 0 || ret == -ENODEV)
+		return ret;
+	ob_err(n->ob, "%s: its memory buffer is not what it was", n->name);
+	return -EIO;
 }
 
 /* ---- its pages ---- */

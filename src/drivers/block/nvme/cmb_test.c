@@ -71,6 +71,21 @@ static void test_place_is_taken_from_sane_registers_only(void **state)
 	}
 }
 
+static void test_place_of_interrupts_is_known(void **state)
+{
+	const struct nvme_cmb_place place = {2, 0x4000, 0x8000, true};
+
+	/* Around it, and in another BAR. */
+	assert_false(nvme_cmb_meets(&place, 2 | 0x3000, 0x1000));
+	assert_false(nvme_cmb_meets(&place, 2 | 0xc000, 0x1000));
+	assert_false(nvme_cmb_meets(&place, 0 | 0x5000, 0x1000));
+	/* Over its ends, inside it, around all of it. */
+	assert_true(nvme_cmb_meets(&place, 2 | 0x3000, 0x1010));
+	assert_true(nvme_cmb_meets(&place, 2 | 0xbff8, 8));
+	assert_true(nvme_cmb_meets(&place, 2 | 0x4000, 8));
+	assert_true(nvme_cmb_meets(&place, 2 | 0x1000, 0x10000));
+}
+
 /* ---- queues in it ---- */
 
 static bool is_inside(const struct ob_block_channel *channel)
@@ -172,6 +187,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_place_is_taken_from_sane_registers_only),
+		cmocka_unit_test(test_place_of_interrupts_is_known),
 		cmocka_unit_test_teardown(test_load_over_queues_in_it_is_whole, close_bed),
 		cmocka_unit_test_teardown(test_without_room_or_wish_queues_are_elsewhere, close_bed),
 		cmocka_unit_test_teardown(test_controller_without_one_says_so, close_bed),

@@ -442,9 +442,11 @@ void nvme_set_doorbell_buffers(struct nvme *n);
 
 /* Pure: check what the registers say; @regs_bytes of BAR 0 are registers. 0; -ENOENT there is none; -EIO nonsense. */
 int nvme_cmb_parse(uint32_t cmbloc, uint32_t cmbsz, uint32_t regs_bytes, struct nvme_cmb_place *out);
+/* Pure: does it share its BAR's bytes with the @len_bytes that an MSI-X capability's register says are at @where? */
+bool nvme_cmb_meets(const struct nvme_cmb_place *place, uint32_t where, uint64_t len_bytes);
 /* From now on queues go there, or not. Under n->lock. 0; -EOPNOTSUPP; -ENODEV. */
 int nvme_cmb_use(struct nvme *n, bool on);
-/* After a reset, before the controller is enabled. 0; -EIO it is another one. */
+/* After a reset, before the controller is enabled. 0; -EIO it is another one; -ENODEV. */
 int nvme_cmb_restore(struct nvme *n);
 /* A place for the submission ring, if that is wanted and there is one; and back. */
 bool nvme_cmb_take(struct nvme *n, struct nvme_ring *r);
