@@ -34,6 +34,35 @@ static void out_of_bounds(const struct sim_config *config)
 	ob_free((void *)memory);
 }
 
+static void compare_after_free(const struct sim_config *config)
+{
+	uint8_t *kept = ob_alloc(64), *freed = ob_alloc(64);
+	bool first = sim_random(2) == 0;
+
+	ob_free(freed);
+	sink = memcmp(first ? freed : kept, first ? kept : freed, 64) == 0;
+	ob_free(kept);
+}
+
+static void compare_out_of_bounds(const struct sim_config *config)
+{
+	uint8_t *a = ob_alloc(128), *b = ob_alloc(256);
+
+	sink = memcmp(a, b, 129 + sim_random(16)) == 0;
+	ob_free(a);
+	ob_free(b);
+}
+
+static void compare(const struct sim_config *config)
+{
+	uint8_t *a = ob_alloc(128), *b = ob_alloc(128);
+
+	a[127] = 1;
+	SIM_CHECK(memcmp(a, b, 128) > 0 && memcmp(b, a, 128) < 0 && memcmp(a, b, 127) == 0);
+	ob_free(a);
+	ob_free(b);
+}
+
 static void double_free(const struct sim_config *config)
 {
 	void *memory = ob_alloc(100);
@@ -416,6 +445,9 @@ const struct rule_case rules_basic[] = {
 	{"simulator", "large_copy", large_copy},
 	{"use-after-free", "use_after_free", use_after_free},
 	{"out-of-bounds", "out_of_bounds", out_of_bounds},
+	{"use-after-free", "compare_after_free", compare_after_free},
+	{"out-of-bounds", "compare_out_of_bounds", compare_out_of_bounds},
+	{"", "compare", compare},
 	{"double-free", "double_free", double_free},
 	{"bad-free", "bad_free", bad_free},
 	{"leak", "leak", leak},

@@ -241,6 +241,7 @@ void ob_dma_zero(void *to, size_t len_bytes)
 
 void *sim_memcpy(void *to, const void *from, size_t len_bytes);
 void *sim_memset(void *to, int value, size_t len_bytes);
+int sim_memcmp(const void *a, const void *b, size_t len_bytes);
 
 void *sim_memcpy(void *to, const void *from, size_t len_bytes)
 {
@@ -271,4 +272,11 @@ void *sim_memset(void *to, int value, size_t len_bytes)
 	if (W.on)
 		world_capture();
 	return to;
+}
+
+int sim_memcmp(const void *a, const void *b, size_t len_bytes)
+{
+	access_range((uintptr_t)a, len_bytes, 0, WORLD_PC());
+	access_range((uintptr_t)b, len_bytes, 0, WORLD_PC());
+	return memcmp(a, b, len_bytes);
 }
