@@ -224,9 +224,9 @@ static const struct backing_ops file_ops = {
 	.destroy = file_destroy,
 };
 
-static int file_open(const char *path, uint64_t len_bytes, bool read_only, uint64_t *len_out)
+static int file_open(const char *path, uint64_t len_bytes, bool read_only, bool create, uint64_t *len_out)
 {
-	int flags = (read_only ? O_RDONLY : O_RDWR) | (len_bytes != 0 && !read_only ? O_CREAT : 0);
+	int flags = (read_only ? O_RDONLY : O_RDWR) | (create ? O_CREAT : 0);
 	int fd = open(path, flags | O_CLOEXEC, 0666);
 	struct stat st;
 	off_t len;
@@ -246,7 +246,7 @@ invalid:
 	return -EINVAL;
 }
 
-int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, struct backing **out)
+int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, bool create, struct backing **out)
 {
 	struct backing_file *f = calloc(1, sizeof(*f));
 
@@ -254,7 +254,7 @@ int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, st
 		return -ENOMEM;
 	f->base.ops = &file_ops;
 	f->read_only = read_only;
-	f->fd = file_open(path, len_bytes, read_only, &f->base.len_bytes);
+	f->fd = file_open(path, len_bytes, read_only, create, &f->base.len_bytes);
 	if (f->fd < 0) {
 		int ret = f->fd;
 

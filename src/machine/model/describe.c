@@ -77,9 +77,9 @@ int model_parse_time(const char *text, uint64_t *out)
 	return parse_scaled(text, units, scales, out);
 }
 
-static int refuse(const struct parser *p, const char *key, const char *value)
+static int refuse(const struct parser *p, const char *key, const char *value, const char *why)
 {
-	ob_err(p->mm->machine.ob, "model: no such setting: %s=%s (see docs/MODEL.md)", key, value);
+	ob_err(p->mm->machine.ob, "model: %s%s%s: %s (see docs/MODEL.md)", key, *value != '\0' ? "=" : "", value, why);
 	return -EINVAL;
 }
 
@@ -92,15 +92,22 @@ static int nvme_finish(struct parser *p)
 	struct model_pci_bus *bus = &mm->root.bus;
 	unsigned slot = p->slot;
 	struct model_device *port, *dev;
-	char name[MODEL_NAME_LEN];
+	char name[MODEL_NAME_LEN], why[MODEL_WHY_LEN];
 	int ret;
 
 	if (!p->have_nvme)
 		return 0;
 	p->have_nvme = false;
 	p->slot++;
-	if (slot >= PCI_SLOTS_PER_BUS)
+	if (slot >= PCI_SLOTS_PER_BUS) {
+		ob_err(mm->machine.ob, "model: there are slots for %u controllers", PCI_SLOTS_PER_BUS - FIRST_SLOT);
 		return -ENOSPC;
+	}
+	ret = model_settings_agree(&d->config, why, sizeof(why));
+	if (ret != 0) {
+		ob_err(mm->machine.ob, "model: nvme%u: %s", p->nvme_count, why);
+		return ret;
+	}
 	snprintf(name, sizeof(name), "port%u", p->nvme_count);
 	if (d->port) {
 		ret = model_device_create_port(mm, (uint8_t)(slot << 3), (uint16_t)(p->nvme_count + 1), name, &port);
@@ -115,11 +122,10 @@ static int nvme_finish(struct parser *p)
 		return ret;
 	dev->threaded = d->threaded;
 	for (unsigned i = 0; i < d->ns_count; i++) {
-		ret = model_device_add_namespace(dev, &d->ns[i]);
+		ret = model_device_add_namespace(dev, &d->ns[i], why, sizeof(why));
 		if (ret == 0)
 			continue;
-		ob_err(mm->machine.ob, "model: %s: namespace %" PRIu32 "%s%s: %s", name, d->ns[i].nsid,
-		       d->ns[i].file != NULL ? " on " : "", d->ns[i].file != NULL ? d->ns[i].file : "", strerror(-ret));
+		ob_err(mm->machine.ob, "model: %s: namespace %" PRIu32 ": %s", name, d->ns[i].nsid, why);
 		return ret;
 	}
 	model_device_ready(dev, !d->absent);
@@ -132,8 +138,10 @@ static int namespace_begin(struct parser *p, const char *value)
 	struct nvme_desc *d = &p->nvme;
 	struct model_namespace_desc *ns = &d->ns[d->ns_count];
 
-	if (d->ns_count == NAMESPACES_MAX)
+	if (d->ns_count == NAMESPACES_MAX) {
+		ob_err(p->mm->machine.ob, "model: the short form has at most %u namespaces", NAMESPACES_MAX);
 		return -ENOSPC;
+	}
 	*ns = (struct model_namespace_desc){
 		.nsid = d->ns_count + 1,
 		.block_bytes = 512,
@@ -142,7 +150,7 @@ static int namespace_begin(struct parser *p, const char *value)
 	if (strcmp(value, "null") == 0 || strncmp(value, "null:", 5) == 0) {
 		ns->null = true;
 		if (value[4] == ':' && model_parse_size(value + 5, &ns->len_bytes) != 0)
-			return refuse(p, "nvme", value);
+			return refuse(p, "nvme", value, "a size such as null:1T is needed");
 	} else if (*value != '\0' && model_parse_size(value, &ns->len_bytes) != 0) {
 		ns->file = value;
 		ns->len_bytes = 0;
@@ -166,35 +174,6 @@ static int nvme_begin(struct parser *p, const char *value)
 
 /* ---- keys ---- */
 
-static int set_number(struct parser *p, const char *key, uint64_t v)
-{
-	struct nvme_model_config *c = &p->nvme.config;
-
-	if (strcmp(key, "queues") == 0)
-		c->queue_pairs_max = (uint16_t)MIN(v, 65535u);
-	else if (strcmp(key, "entries") == 0)
-		c->queue_entries_max = (uint32_t)MIN(v, (uint64_t)UINT32_MAX);
-	else if (strcmp(key, "msix") == 0)
-		c->msix_vectors = (uint16_t)MIN(v, 65535u);
-	else if (strcmp(key, "mdts") == 0)
-		c->mdts = (uint8_t)MIN(v, 255u);
-	else if (strcmp(key, "stride") == 0)
-		c->doorbell_stride = (uint8_t)MIN(v, 255u);
-	else if (strcmp(key, "cmb") == 0)
-		c->cmb_bytes = (uint32_t)MIN(v, (uint64_t)UINT32_MAX);
-	else if (strcmp(key, "sgl") == 0)
-		c->sgl = v != 0;
-	else if (strcmp(key, "shadow") == 0)
-		c->shadow_doorbells = v != 0;
-	else if (strcmp(key, "cache") == 0)
-		c->volatile_cache = v != 0;
-	else if (strcmp(key, "management") == 0)
-		c->namespace_management = v != 0;
-	else
-		return -ENOENT;
-	return 0;
-}
-
 static int set_switch(struct parser *p, const char *key, bool on)
 {
 	struct nvme_desc *d = &p->nvme;
@@ -204,6 +183,14 @@ static int set_switch(struct parser *p, const char *key, bool on)
 		d->threaded = on;
 	else if (strcmp(key, "port") == 0)
 		d->port = on;
+	else if (strcmp(key, "sgl") == 0)
+		d->config.sgl = on;
+	else if (strcmp(key, "shadow") == 0)
+		d->config.shadow_doorbells = on;
+	else if (strcmp(key, "cache") == 0)
+		d->config.volatile_cache = on;
+	else if (strcmp(key, "management") == 0)
+		d->config.namespace_management = on;
 	else if (strcmp(key, "legacy-cmb") == 0)
 		d->config.cmb_legacy = on;
 	else if (strcmp(key, "retain") == 0)
@@ -212,6 +199,8 @@ static int set_switch(struct parser *p, const char *key, bool on)
 		d->absent = on;
 	else if (strcmp(key, "filled") == 0)
 		ns->filled = on;
+	else if (strcmp(key, "create") == 0)
+		ns->create = on;
 	else if (strcmp(key, "readonly") == 0)
 		ns->read_only = on;
 	else if (strcmp(key, "detached") == 0)
@@ -223,10 +212,49 @@ static int set_switch(struct parser *p, const char *key, bool on)
 	return 0;
 }
 
-static int set_key(struct parser *p, const char *key, const char *value)
+static int set_text(struct parser *p, const char *key, const char *value)
+{
+	struct nvme_model_config *c = &p->nvme.config;
+
+	if (strlen(value) >= sizeof(c->serial))
+		return refuse(p, key, value, "a text of at most 20 characters is needed");
+	snprintf(c->serial, sizeof(c->serial), "%s", value);
+	return 0;
+}
+
+/* What is neither a number of the controller's nor a switch. */
+static int set_other(struct parser *p, const char *key, const char *value)
 {
 	struct nvme_desc *d = &p->nvme;
-	uint64_t number = 0;
+	struct model_namespace_desc *ns = &d->ns[d->ns_count - 1];
+	uint64_t number;
+
+	if (strcmp(key, "serial") == 0)
+		return set_text(p, key, value);
+	if (strcmp(key, "latency") == 0 || strcmp(key, "ready") == 0) {
+		if (model_parse_time(value, *key == 'l' ? &d->config.latency_ns : &d->config.ready_ns) == 0)
+			return 0;
+		return refuse(p, key, value, "a time such as 10us is needed");
+	}
+	if (strcmp(key, "size") == 0) {
+		if (model_parse_size(value, &ns->len_bytes) == 0)
+			return 0;
+		return refuse(p, key, value, "a size such as 64M is needed");
+	}
+	if (strcmp(key, "block") == 0) {
+		if (model_parse_size(value, &number) != 0 || (number != 512 && number != 4096))
+			return refuse(p, key, value, "512 or 4096 is needed");
+		ns->block_bytes = (uint32_t)number;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int set_key(struct parser *p, const char *key, const char *value)
+{
+	const struct model_setting *s = model_setting_find(key, NULL);
+	char why[MODEL_WHY_LEN];
+	uint64_t number = 1;
 	int ret;
 
 	if (strcmp(key, "nvme") == 0)
@@ -238,27 +266,19 @@ static int set_key(struct parser *p, const char *key, const char *value)
 	}
 	if (strcmp(key, "ns") == 0)
 		return namespace_begin(p, value);
-	if (strcmp(key, "serial") == 0) {
-		snprintf(d->config.serial, sizeof(d->config.serial), "%s", value);
-		return 0;
+	if (s != NULL) {
+		if (model_parse_size(value, &number) == 0 && model_setting_take(s, number, &p->nvme.config) == 0)
+			return 0;
+		model_setting_range(s, why, sizeof(why));
+		return refuse(p, key, value, why);
 	}
-	if (strcmp(key, "latency") == 0)
-		return model_parse_time(value, &d->config.latency_ns) == 0 ? 0 : refuse(p, key, value);
-	if (strcmp(key, "ready") == 0)
-		return model_parse_time(value, &d->config.ready_ns) == 0 ? 0 : refuse(p, key, value);
-	if (strcmp(key, "size") == 0)
-		return model_parse_size(value, &d->ns[d->ns_count - 1].len_bytes) == 0 ? 0 : refuse(p, key, value);
-	if (*value != '\0' && model_parse_size(value, &number) != 0)
-		return refuse(p, key, value);
-	if (strcmp(key, "block") == 0 && (number == 512 || number == 4096)) {
-		d->ns[d->ns_count - 1].block_bytes = (uint32_t)number;
-		return 0;
-	}
-	if (*value != '\0' && set_number(p, key, number) == 0)
-		return 0;
-	if (set_switch(p, key, *value == '\0' || number != 0) == 0)
-		return 0;
-	return refuse(p, key, value);
+	ret = set_other(p, key, value);
+	if (ret != -ENOENT)
+		return ret;
+	ret = *value != '\0' ? model_parse_size(value, &number) : 0;
+	if (set_switch(p, key, number != 0) != 0)
+		return refuse(p, key, value, "there is no such setting");
+	return ret == 0 ? 0 : refuse(p, key, value, "1 or 0 is needed");
 }
 
 /* @text is cut up. */
@@ -306,8 +326,6 @@ int model_describe(struct model_machine *mm, const char *rest, uint64_t deadline
 		ret = *text == '\0' ? nvme_begin(p, "") : 0;
 		if (ret == 0)
 			ret = parse_query(p, text);
-		if (ret == -EINVAL)
-			ob_err(mm->machine.ob, "model: cannot make what \"%s\" describes", rest);
 	}
 	free(text);
 	free(p);

@@ -92,10 +92,194 @@ static void test_memory_is_zero_or_filled_with_what_does_not_repeat(void **state
 	refused("model:?nvme=null:1M&filled", "only memory can be filled");
 }
 
+/* ---- the short form ---- */
+
+static void test_short_form_names_the_setting_and_its_range(void **state)
+{
+	static const char *const wrong[][2] = {
+		{"queues=0", "queues=0: a number from 1 to 255 is needed"},
+		{"queues=many", "queues=many: a number from 1 to 255 is needed"},
+		{"queues", "queues: a number from 1 to 255 is needed"},
+		{"queues=65537", "queues=65537: a number from 1 to 255"},
+		{"entries=1", "entries=1: a number from 2 to 65536"},
+		{"msix=257", "msix=257: a number from 0 to 256"},
+		{"mdts=99", "mdts=99: a number from 0 to 20"},
+		{"stride=3", "stride=3: a number from 0 to 2"},
+		{"cmb=5000", "cmb=5000: a multiple of 4096 up to 268435456"},
+		{"queues=200&stride=2", "nvme0: there is room for the doorbells of 127 queue pairs with a stride of 2"},
+		{"block=520", "block=520: 512 or 4096 is needed"},
+		{"size=x", "size=x: a size such as 64M"},
+		{"size=100", "namespace 1: it is smaller than one block"},
+		{"latency=3h", "latency=3h: a time such as 10us"},
+		{"serial=123456789012345678901", "a text of at most 20 characters"},
+		{"port=yes", "port=yes: 1 or 0 is needed"},
+		{"seriall=1", "seriall=1: there is no such setting"},
+	};
+	char uri[128];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+		snprintf(uri, sizeof(uri), "model:?%s", wrong[i][0]);
+		refused(uri, wrong[i][1]);
+	}
+}
+
+static void test_short_form_takes_the_ends_of_ranges_and_bare_switches(void **state)
+{
+	struct bed b;
+
+	assert_int_equal(bed_open(&b, "model:?queues=255&entries=2&msix=0&mdts=20&sgl&cache=0&cmb=4K&port"), 0);
+	bed_close(&b);
+	assert_int_equal(bed_open(&b, "model:?queues=127&stride=2&entries=65536&msix=256"), 0);
+	bed_close(&b);
+}
+
+static void test_file_is_made_only_when_asked_for(void **state)
+{
+	char dir[] = "/tmp/outboard-create-XXXXXX", file[64], uri[128];
+	struct stat st;
+	struct bed b;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(file, sizeof(file), "%s/disk.img", dir);
+	snprintf(uri, sizeof(uri), "model:?nvme=%s&size=1M", file);
+	refused(uri, "disk.img: there is no such file (the setting create makes it)");
+	assert_int_equal(stat(file, &st), -1);
+	snprintf(uri, sizeof(uri), "model:?nvme=%s&create", file);
+	refused(uri, "to create it takes a file, a size");
+	snprintf(uri, sizeof(uri), "model:?nvme=%s&size=1M&create", file);
+	assert_int_equal(bed_open(&b, uri), 0);
+	assert_non_null(strstr(b.log, "disk.img is made"));
+	bed_close(&b);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_size, OB_MIB);
+	assert_int_equal(bed_open(&b, uri), 0);
+	assert_null(strstr(b.log, "is made"));
+	bed_close(&b);
+	unlink(file);
+	rmdir(dir);
+}
+
+/* ---- device trees ---- */
+
+#define CELLS     "#address-cells = <1>; #size-cells = <0>; "
+#define NVME      "compatible = \"outboard,nvme\"; " CELLS
+#define NAMESPACE "compatible = \"outboard,nvme-namespace\"; "
+#define PORT      "compatible = \"outboard,pcie-root-port\"; " CELLS
+
+/* A machine of what is below the host, as a file; its URI. */
+static void write_tree(char path[32], char uri[64], const char *below)
+{
+	int fd;
+	FILE *f;
+
+	strcpy(path, "/tmp/outboard-tree-XXXXXX.dts");
+	fd = mkstemps(path, 4);
+	assert_true(fd >= 0);
+	f = fdopen(fd, "w");
+	assert_non_null(f);
+	fprintf(f, "/dts-v1/; / { " CELLS "pci { compatible = \"outboard,pci-host\"; " CELLS "%s }; };\n", below);
+	assert_int_equal(fclose(f), 0);
+	snprintf(uri, 64, "model:%s", path);
+}
+
+static void need_dtc(void)
+{
+	if (system("dtc --version >/dev/null 2>&1") == 0)
+		return;
+	print_message("dtc is not installed\n");
+	skip();
+}
+
+static void test_tree_is_refused_with_a_reason(void **state)
+{
+	static const char *const wrong[][2] = {
+		{"nvme@1 { reg = <0x800>; " NVME "}; nvme@2 { reg = <0x800>; " NVME "};",
+		 "/pci/nvme@2: reg: slot 1, function 0 is taken by nvme0"},
+		{"port@1 { reg = <0x800>; " PORT "}; nvme@2 { reg = <0x800>; " NVME "absent; };",
+		 "/pci/nvme@2: reg: slot 1, function 0 is taken by port0"},
+		{"nvme@1 { reg = <0x800>; " NVME "absent; }; port@1 { reg = <0x800>; " PORT "};",
+		 "/pci/port@1: reg: slot 1, function 0 is taken by nvme0"},
+		{"port@1 { reg = <0x800>; " PORT "nvme@1 { reg = <0x800>; " NVME "}; };",
+		 "/pci/port@1/nvme@1: reg: slot 1: behind a port there is slot 0 only"},
+		{"nvme@1 { reg = <0x900>; " NVME "};", "/pci: slot 1 has a function 1 and no function 0"},
+		{"nvmes;", "/pci: nvmes: there is no such property"},
+		{"port@1 { reg = <0x800>; slotnumber = <1>; " PORT "};", "slotnumber: there is no such property"},
+		{"nvme@1 { reg = <0x800>; seriall = \"A\"; " NVME "};",
+		 "/pci/nvme@1: seriall: there is no such property"},
+		{"nvme@1 { reg = <0x800>; " NVME "ns@1 { reg = <1>; blocksize = <512>; " NAMESPACE "}; };",
+		 "/pci/nvme@1/ns@1: blocksize: there is no such property"},
+		{"nvme@1 { reg = <0x800>; firmware = \"123456789\"; " NVME "};",
+		 "firmware: a text of at most 8 characters is needed"},
+		{"nvme@1 { reg = <0x800>; serial = <1>; " NVME "};", "serial: a text of at most 20 characters"},
+		{"nvme@1 { reg = <0x800>; absent = <0>; " NVME "};", "absent: it is a switch and has no value"},
+		{"nvme@1 { reg = <0x800>; msix-vectors = <257>; " NVME "};",
+		 "msix-vectors: a number from 0 to 256 is needed"},
+		{"nvme@1 { reg = <0x800>; queue-pairs = <0>; " NVME "};",
+		 "queue-pairs: a number from 1 to 255 is needed"},
+		{"nvme@1 { reg = <0x800>; queue-pairs = \"four\"; " NVME "};",
+		 "queue-pairs: a number of one or two cells is needed"},
+		{"nvme@1 { reg = <0x800>; cmb-size = <5000>; " NVME "};",
+		 "cmb-size: a multiple of 4096 up to 268435456"},
+		{"nvme@1 { reg = <0x800>; queue-pairs = <128>; doorbell-stride = <2>; " NVME "};",
+		 "there is room for the doorbells of 127 queue pairs"},
+		{"nvme@1 { reg = <0x800>; " NVME "a@1 { reg = <1>; " NAMESPACE "}; b@1 { reg = <1>; " NAMESPACE "}; };",
+		 "/pci/nvme@1/b@1: reg: namespace 1 is a@1 already"},
+		{"nvme@1 { reg = <0x800>; " NVME "ns@0 { reg = <0>; " NAMESPACE "}; };",
+		 "reg: a number from 1 to 256 is needed"},
+		{"nvme@1 { reg = <0x800>; " NVME "ns@1 { reg = <1>; size = <512>; block-size = <4096>; " NAMESPACE
+		 "}; };",
+		 "ns@1: it is smaller than one block"},
+		{"nvme@1 { reg = <0x800>; " NVME
+		 "ns@1 { reg = <1>; size = <4096>; file = \"/nonexistent.img\"; " NAMESPACE "}; };",
+		 "ns@1: /nonexistent.img: there is no such file (the setting create makes it)"},
+	};
+	char path[32], uri[64];
+
+	need_dtc();
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+		write_tree(path, uri, wrong[i][0]);
+		refused(uri, wrong[i][1]);
+		unlink(path);
+	}
+}
+
+static void test_tree_takes_all_of_its_binding(void **state)
+{
+	static const char below[] =
+		"device_type = \"pci\"; ranges; bus-range = <0 255>; "
+		"port@1 { reg = <0x800>; slot-number = <3>; ranges; " PORT "nvme@0 { reg = <0>; " NVME
+		"queue-pairs = <2>; queue-entries = <16>; msix-vectors = <3>; mdts = <2>; doorbell-stride = <1>; "
+		"page-shift-max = <12>; namespaces-max = <4>; capacity = <1 0>; latency-ns = <1>; ready-ns = <1>; "
+		"shutdown-ns = <1>; serial = \"12345678901234567890\"; model-name = \"M\"; firmware = \"12345678\"; "
+		"no-sgl; no-shadow-doorbells; no-write-cache; no-namespace-management; no-compare; no-write-zeroes; "
+		"no-dataset-management; threaded; retain-state; cmb-size = <8192>; cmb-uses = <31>; legacy-cmb; "
+		"ns@1 { reg = <1>; size = <1048576>; block-size = <4096>; filled; detached; lossy-cache; " NAMESPACE
+		"}; ns@2 { reg = <2>; null; read-only; status = \"okay\"; " NAMESPACE "}; }; }; "
+		"a: nvme@2 { reg = <0x1000>; absent; " NVME "}; nvme@3 { reg = <0x1100>; phandle = <1>; " NVME "}; "
+		"nvme@4 { reg = <0x1000>; status = \"disabled\"; " NVME "};";
+	char path[32], uri[64];
+	struct bed b;
+
+	need_dtc();
+	write_tree(path, uri, below);
+	if (bed_open(&b, uri) != 0)
+		fail_msg("%s", b.log);
+	unlink(path);
+	assert_non_null(device(&b, "nvme2"));
+	assert_null(device(&b, "nvme3"));
+	assert_non_null(nvme_model_namespace_backing(device(&b, "nvme0")->nvme, 1));
+	bed_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory_is_zero_or_filled_with_what_does_not_repeat),
+		cmocka_unit_test(test_short_form_names_the_setting_and_its_range),
+		cmocka_unit_test(test_short_form_takes_the_ends_of_ranges_and_bare_switches),
+		cmocka_unit_test(test_file_is_made_only_when_asked_for),
+		cmocka_unit_test(test_tree_is_refused_with_a_reason),
+		cmocka_unit_test(test_tree_takes_all_of_its_binding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A device of the model machine: its model, its function, and how register accesses and work get to it. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <outboard/device.h>
 #include <outboard/log.h>
@@ -263,36 +263,73 @@ struct model_device *model_device_of(struct model_machine *mm, struct ob_device 
 	return dev;
 }
 
-int model_device_add_namespace(struct model_device *dev, const struct model_namespace_desc *desc)
+/* What cannot be, whatever the system has. */
+static const char *namespace_nonsense(const struct model_namespace_desc *desc)
+{
+	bool memory = !desc->null && desc->file == NULL;
+
+	if (desc->filled && !memory)
+		return "only memory can be filled";
+	if (desc->create && (desc->file == NULL || desc->len_bytes == 0 || desc->read_only))
+		return "to create it takes a file, a size, and that it may be written";
+	if (desc->file == NULL && desc->len_bytes < desc->block_bytes)
+		return "it is smaller than one block";
+	return NULL;
+}
+
+static int namespace_backing(struct model_device *dev, const struct model_namespace_desc *desc, struct backing **out,
+			     char *why, size_t len)
+{
+	bool missing;
+	int ret;
+
+	if (desc->null)
+		return backing_null_create(desc->len_bytes, out);
+	if (desc->file == NULL)
+		return backing_memory_create(desc->len_bytes, desc->filled, out);
+	missing = access(desc->file, F_OK) != 0;
+	ret = backing_file_create(desc->file, desc->len_bytes, desc->read_only, desc->create, out);
+	if (ret == 0 && missing)
+		ob_info(dev->machine->machine.ob, "model: %s: %s is made", dev->name, desc->file);
+	else if (ret == -ENOENT && !desc->create)
+		snprintf(why, len, "%s: there is no such file (the setting create makes it)", desc->file);
+	else if (ret == -EINVAL)
+		snprintf(why, len, "%s: it is no file or disk, is empty, or cannot grow to the size", desc->file);
+	else if (ret != 0)
+		snprintf(why, len, "%s: %s", desc->file, strerror(-ret));
+	return ret;
+}
+
+int model_device_add_namespace(struct model_device *dev, const struct model_namespace_desc *desc, char *why, size_t len)
 {
 	unsigned shift = desc->block_bytes == 4096 ? 12 : 9;
+	const char *nonsense = namespace_nonsense(desc);
 	struct backing *backing, *cache;
 	int ret;
 
-	if (desc->filled && (desc->null || desc->file != NULL)) {
-		ob_err(dev->machine->machine.ob, "model: %s: namespace %" PRIu32 ": only memory can be filled",
-		       dev->name, desc->nsid);
+	snprintf(why, len, "%s", nonsense != NULL ? nonsense : "");
+	if (nonsense != NULL)
 		return -EINVAL;
-	}
-	if (desc->null)
-		ret = backing_null_create(desc->len_bytes, &backing);
-	else if (desc->file != NULL)
-		ret = backing_file_create(desc->file, desc->len_bytes, desc->read_only, &backing);
-	else
-		ret = backing_memory_create(desc->len_bytes, desc->filled, &backing);
+	ret = namespace_backing(dev, desc, &backing, why, len);
 	if (ret != 0)
-		return ret;
+		goto explain;
 	if (desc->lossy_cache) {
 		ret = backing_cache_create(&dev->host, backing, desc->block_bytes, &cache);
-		if (ret != 0) {
-			backing_destroy(backing);
-			return ret;
-		}
+		if (ret != 0)
+			goto destroy_backing;
 		backing = cache;
 	}
 	ret = nvme_model_namespace_add(dev->nvme, desc->nsid, backing, shift, !desc->detached, desc->read_only);
-	if (ret != 0)
-		backing_destroy(backing);
+	if (ret == 0)
+		return 0;
+	if (ret == -EINVAL)
+		snprintf(why, len,
+			 "its id is none that the controller has, or it is smaller than one block or too large");
+destroy_backing:
+	backing_destroy(backing);
+explain:
+	if (why[0] == '\0')
+		snprintf(why, len, "%s", strerror(-ret));
 	return ret;
 }
 

@@ -120,8 +120,8 @@ static inline struct model_device *device_of_host(struct model_host *host)
 /* backing.c: what the system gives a namespace to keep its data in. */
 /* Sparse memory. @filled: every page of it is there and is written from the start. */
 int backing_memory_create(uint64_t len_bytes, bool filled, struct backing **out);
-/* A raw image. @len_bytes 0: as long as the file is; otherwise the file is made or grown to it. */
-int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, struct backing **out);
+/* A raw image. @len_bytes 0: as long as the file is; otherwise the file is grown to it. @create: and made, if need be. */
+int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, bool create, struct backing **out);
 /* For measuring everything but the data. */
 int backing_null_create(uint64_t len_bytes, struct backing **out);
 
@@ -185,15 +185,37 @@ int model_tree(struct model_machine *mm, const char *path, uint64_t deadline_ns)
 int model_parse_size(const char *text, uint64_t *out);
 int model_parse_time(const char *text, uint64_t *out);
 
+/* settings.c */
+#define MODEL_WHY_LEN 256
+
+/* A number of a controller's configuration. */
+struct model_setting {
+	const char *key, *property; /* in the short form, or NULL; in the device tree */
+	size_t offset, size;        /* of the field */
+	uint64_t min, max, step;
+};
+
+extern const struct model_setting model_settings[]; /* the last has no property */
+/* By either name; NULL: there is none. */
+const struct model_setting *model_setting_find(const char *key, const char *property);
+/* Say what it may be. */
+void model_setting_range(const struct model_setting *s, char *why, size_t len);
+/* 0; -EINVAL: out of range. */
+int model_setting_take(const struct model_setting *s, uint64_t value, struct nvme_model_config *config);
+/* Do the settings go together? 0, or -EINVAL and why not. */
+int model_settings_agree(const struct nvme_model_config *config, char *why, size_t len);
+
 struct model_namespace_desc {
 	uint32_t nsid;
 	const char *file; /* NULL: memory */
 	uint64_t len_bytes;
 	uint32_t block_bytes;
-	bool null, filled, read_only, detached, lossy_cache;
+	bool null, filled, create, read_only, detached, lossy_cache;
 };
 
-int model_device_add_namespace(struct model_device *dev, const struct model_namespace_desc *desc);
+/* 0, or negative errno and why. */
+int model_device_add_namespace(struct model_device *dev, const struct model_namespace_desc *desc, char *why,
+			       size_t len);
 
 /* command.c */
 int model_command(struct machine *m, const char *command, char **reply, uint64_t deadline_ns);

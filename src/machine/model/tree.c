@@ -7,10 +7,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libfdt.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +37,14 @@ struct tree {
 
 /* ---- properties ---- */
 
-static int complain(const struct tree *t, int node, const char *what)
+static int OB_PRINTF(3, 4) complain(const struct tree *t, int node, const char *format, ...)
 {
-	char where[128] = "?";
+	char where[128] = "?", what[MODEL_WHY_LEN];
+	va_list args;
 
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
 	fdt_get_path(t->blob, node, where, sizeof(where));
 	ob_err(t->mm->machine.ob, "model: %s: %s: %s", t->path, where, what);
 	return -EINVAL;
@@ -58,7 +64,7 @@ static int number(const struct tree *t, int node, const char *property, uint64_t
 	if (cells == NULL)
 		return -ENOENT;
 	if (len != 4 && len != 8)
-		return complain(t, node, property);
+		return complain(t, node, "%s: a number of one or two cells is needed", property);
 	*out = fdt32_to_cpu(cells[0]);
 	if (len == 8)
 		*out = *out << 32 | fdt32_to_cpu(cells[1]);
@@ -73,7 +79,7 @@ static int number_in(const struct tree *t, int node, const char *property, uint6
 	if (ret == -ENOENT)
 		return 0;
 	if (ret == 0 && (*value < min || *value > max))
-		return complain(t, node, property);
+		return complain(t, node, "%s: a number from %" PRIu64 " to %" PRIu64 " is needed", property, min, max);
 	return ret;
 }
 
@@ -93,9 +99,106 @@ static void text_copy(const struct tree *t, int node, const char *property, char
 		snprintf(to, len, "%s", value);
 }
 
+enum kind {
+	NUMBER,
+	TEXT,
+	SWITCH
+};
+
+struct property {
+	const char *name;
+	enum kind kind;
+	unsigned len_max; /* of a text */
+};
+
+static const struct property host_properties[] = {{NULL, NUMBER, 0}};
+static const struct property port_properties[] = {{"slot-number", NUMBER, 0}, {NULL, NUMBER, 0}};
+
+/* … besides model_settings[] */
+static const struct property nvme_properties[] = {
+	{"serial", TEXT, 20},
+	{"model-name", TEXT, 40},
+	{"firmware", TEXT, 8},
+	{"no-sgl", SWITCH, 0},
+	{"no-shadow-doorbells", SWITCH, 0},
+	{"no-write-cache", SWITCH, 0},
+	{"no-namespace-management", SWITCH, 0},
+	{"no-compare", SWITCH, 0},
+	{"no-write-zeroes", SWITCH, 0},
+	{"no-dataset-management", SWITCH, 0},
+	{"threaded", SWITCH, 0},
+	{"absent", SWITCH, 0},
+	{"retain-state", SWITCH, 0},
+	{"legacy-cmb", SWITCH, 0},
+	{NULL, NUMBER, 0},
+};
+
+static const struct property namespace_properties[] = {
+	{"size", NUMBER, 0},        {"block-size", NUMBER, 0}, {"file", TEXT, 4095},     {"null", SWITCH, 0},
+	{"filled", SWITCH, 0},      {"create", SWITCH, 0},     {"read-only", SWITCH, 0}, {"detached", SWITCH, 0},
+	{"lossy-cache", SWITCH, 0}, {NULL, NUMBER, 0},
+};
+
+/* What any node may have; dtc wants the last three of a bridge, and they say nothing that the model could follow. */
+static bool is_common(const char *name)
+{
+	static const char *const common[] = {"reg",    "compatible", "phandle",     "linux,phandle", "name",
+					     "ranges", "bus-range",  "device_type", "status"};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(common); i++)
+		if (strcmp(name, common[i]) == 0)
+			return true;
+	return *name == '#';
+}
+
+static int check_property(const struct tree *t, int node, const struct property *p, const char *value, int len)
+{
+	if (p->kind == SWITCH && len != 0)
+		return complain(t, node, "%s: it is a switch and has no value; without it, it is off", p->name);
+	if (p->kind == TEXT &&
+	    (len < 1 || strnlen(value, (size_t)len) != (size_t)len - 1 || (unsigned)len - 1 > p->len_max))
+		return complain(t, node, "%s: a text of at most %u characters is needed", p->name, p->len_max);
+	return 0;
+}
+
+/* Does the binding have all that the node has? @settings: it has the controller's numbers too. */
+static int check_properties(const struct tree *t, int node, const struct property *list, bool settings)
+{
+	int at, ret;
+
+	fdt_for_each_property_offset(at, t->blob, node)
+	{
+		const struct property *p = list;
+		const char *name;
+		int len;
+		const char *value = fdt_getprop_by_offset(t->blob, at, &name, &len);
+
+		if (value == NULL)
+			return complain(t, node, "it cannot be read");
+		if (is_common(name) || (settings && model_setting_find(NULL, name) != NULL))
+			continue;
+		while (p->name != NULL && strcmp(p->name, name) != 0)
+			p++;
+		if (p->name == NULL)
+			return complain(t, node, "%s: there is no such property (see docs/MODEL.md)", name);
+		ret = check_property(t, node, p, value, len);
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
 static bool is(const struct tree *t, int node, const char *compatible)
 {
 	return fdt_node_check_compatible(t->blob, node, compatible) == 0;
+}
+
+/* The node's status says that it is not to be used. */
+static bool is_off(const struct tree *t, int node)
+{
+	const char *status = text(t, node, "status");
+
+	return status != NULL && strcmp(status, "okay") != 0 && strcmp(status, "ok") != 0;
 }
 
 /* Slot and function from the first cell of "reg" (IEEE 1275 PCI binding: bus 23:16, device 15:11, function 10:8). */
@@ -110,23 +213,81 @@ static int devfn_of(const struct tree *t, int node, uint8_t *devfn)
 	return 0;
 }
 
+/* A function of the bus that nobody has yet; and only one slot is behind a port (PCIe §7.3.1). */
+static int take_function(const struct tree *t, int node, const struct model_pci_bus *bus, uint8_t *devfn)
+{
+	int ret = devfn_of(t, node, devfn);
+	unsigned slot = FIELD_GET(PCI_BDF_SLOT, *devfn), function = FIELD_GET(PCI_BDF_FUNCTION, *devfn);
+
+	if (ret != 0)
+		return ret;
+	if (bus->bridge != NULL && slot != 0)
+		return complain(t, node, "reg: slot %u: behind a port there is slot 0 only", slot);
+	list_for_each (at, &bus->functions) {
+		const struct model_pci *other = list_entry(at, struct model_pci, link);
+
+		if (other->devfn == *devfn)
+			return complain(t, node, "reg: slot %u, function %u is taken by %s", slot, function,
+					container_of(other, struct model_device, pci)->name);
+	}
+	return 0;
+}
+
+/* Nobody looks for other functions where function 0 is not. */
+static int check_functions(const struct tree *t, int node, const struct model_pci_bus *bus)
+{
+	list_for_each (at, &bus->functions) {
+		const struct model_pci *f = list_entry(at, struct model_pci, link);
+		bool first = false;
+
+		list_for_each (other, &bus->functions)
+			first |= list_entry(other, struct model_pci, link)->devfn == (f->devfn & ~7u);
+		if (!first)
+			return complain(t, node, "slot %u has a function %u and no function 0",
+					FIELD_GET(PCI_BDF_SLOT, (unsigned)f->devfn),
+					FIELD_GET(PCI_BDF_FUNCTION, (unsigned)f->devfn));
+	}
+	return 0;
+}
+
 /* ---- nodes ---- */
 
-static int read_namespace(const struct tree *t, int node, struct model_device *dev)
+/* The namespace before @node that has the same id, or a negative number. */
+static int twin_of(const struct tree *t, int node, uint64_t nsid)
+{
+	int child;
+
+	fdt_for_each_subnode(child, t->blob, fdt_parent_offset(t->blob, node))
+	{
+		uint64_t other;
+
+		if (child == node)
+			return -FDT_ERR_NOTFOUND;
+		if (number(t, child, "reg", &other) == 0 && other == nsid)
+			return child;
+	}
+	return child;
+}
+
+static int read_namespace(const struct tree *t, int node, uint32_t nsid_max, struct model_device *dev)
 {
 	struct model_namespace_desc ns = {
 		.file = text(t, node, "file"),
 		.null = has(t, node, "null"),
 		.filled = has(t, node, "filled"),
+		.create = has(t, node, "create"),
 		.read_only = has(t, node, "read-only"),
 		.detached = has(t, node, "detached"),
 		.lossy_cache = has(t, node, "lossy-cache"),
 	};
 	uint64_t nsid = 0, size = ns.file != NULL ? 0 : 64 * OB_MIB, block = 512;
-	int ret = number(t, node, "reg", &nsid);
+	int ret = check_properties(t, node, namespace_properties, false), twin;
+	char why[MODEL_WHY_LEN];
 
-	if (ret == -ENOENT)
+	if (ret == 0 && !has(t, node, "reg"))
 		return complain(t, node, "reg is missing");
+	if (ret == 0)
+		ret = number_in(t, node, "reg", 1, nsid_max, &nsid);
 	if (ret == 0)
 		ret = number_in(t, node, "size", 512, NVME_MODEL_CAPACITY_MAX, &size);
 	if (ret == 0)
@@ -134,54 +295,37 @@ static int read_namespace(const struct tree *t, int node, struct model_device *d
 	if (ret != 0)
 		return ret;
 	if (block != 512 && block != 4096)
-		return complain(t, node, "block-size must be 512 or 4096");
-	ns.nsid = (uint32_t)MIN(nsid, (uint64_t)UINT32_MAX);
+		return complain(t, node, "block-size: 512 or 4096 is needed");
+	twin = twin_of(t, node, nsid);
+	if (twin >= 0)
+		return complain(t, node, "reg: namespace %" PRIu64 " is %s already", nsid,
+				fdt_get_name(t->blob, twin, NULL));
+	ns.nsid = (uint32_t)nsid;
 	ns.len_bytes = size;
 	ns.block_bytes = (uint32_t)block;
-	ret = model_device_add_namespace(dev, &ns);
-	return ret == 0 ? 0 : complain(t, node, strerror(-ret)), ret;
+	ret = model_device_add_namespace(dev, &ns, why, sizeof(why));
+	return ret == 0 ? 0 : complain(t, node, "%s", why), ret;
 }
 
 static int read_config(const struct tree *t, int node, struct nvme_model_config *c)
 {
-	struct field {
-		const char *property;
-		uint64_t min, max, value;
-	} f[] = {
-		{"queue-pairs", 1, NVME_MODEL_QUEUES_MAX, c->queue_pairs_max},
-		{"queue-entries", 2, NVME_QUEUE_MAX, c->queue_entries_max},
-		{"msix-vectors", 0, NVME_MODEL_MSIX_MAX, c->msix_vectors},
-		{"mdts", 0, NVME_MDTS_MAX, c->mdts},
-		{"doorbell-stride", 0, 2, c->doorbell_stride},
-		{"page-shift-max", 12, 16, c->page_shift_max},
-		{"namespaces-max", 1, NVME_MODEL_NAMESPACES, c->namespaces_max},
-		{"capacity", 0, NVME_MODEL_CAPACITY_MAX, c->capacity_bytes},
-		{"latency-ns", 0, UINT64_MAX, c->latency_ns},
-		{"ready-ns", 0, UINT64_MAX, c->ready_ns},
-		{"shutdown-ns", 0, UINT64_MAX, c->shutdown_ns},
-		{"cmb-size", 0, NVME_MODEL_CMB_MAX, c->cmb_bytes},
-		{"cmb-uses", 0, 0x1f, c->cmb_uses},
-	};
+	char why[MODEL_WHY_LEN];
+	uint64_t value;
+	int ret;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(f); i++) {
-		int ret = number_in(t, node, f[i].property, f[i].min, f[i].max, &f[i].value);
-
+	for (const struct model_setting *s = model_settings; s->property != NULL; s++) {
+		ret = number(t, node, s->property, &value);
+		if (ret == -ENOENT)
+			continue;
 		if (ret != 0)
 			return ret;
+		if (model_setting_take(s, value, c) != 0) {
+			model_setting_range(s, why, sizeof(why));
+			return complain(t, node, "%s: %s", s->property, why);
+		}
 	}
-	c->queue_pairs_max = (uint16_t)f[0].value;
-	c->queue_entries_max = (uint32_t)f[1].value;
-	c->msix_vectors = (uint16_t)f[2].value;
-	c->mdts = (uint8_t)f[3].value;
-	c->doorbell_stride = (uint8_t)f[4].value;
-	c->page_shift_max = (uint8_t)f[5].value;
-	c->namespaces_max = (uint32_t)f[6].value;
-	c->capacity_bytes = f[7].value;
-	c->latency_ns = f[8].value;
-	c->ready_ns = f[9].value;
-	c->shutdown_ns = f[10].value;
-	c->cmb_bytes = (uint32_t)f[11].value;
-	c->cmb_uses = (uint32_t)f[12].value;
+	if (model_settings_agree(c, why, sizeof(why)) != 0)
+		return complain(t, node, "%s", why);
 	c->cmb_legacy = has(t, node, "legacy-cmb");
 	c->retains = has(t, node, "retain-state");
 	c->sgl = !has(t, node, "no-sgl");
@@ -207,7 +351,9 @@ static int read_nvme(struct tree *t, int node, struct model_pci_bus *bus)
 
 	nvme_model_config_default(&config);
 	snprintf(config.serial, sizeof(config.serial), "OUTBOARD%04u", t->nvme_count + 1);
-	ret = devfn_of(t, node, &devfn);
+	ret = check_properties(t, node, nvme_properties, true);
+	if (ret == 0)
+		ret = take_function(t, node, bus, &devfn);
 	if (ret == 0)
 		ret = read_config(t, node, &config);
 	if (ret != 0)
@@ -215,13 +361,15 @@ static int read_nvme(struct tree *t, int node, struct model_pci_bus *bus)
 	snprintf(name, sizeof(name), "nvme%u", t->nvme_count++);
 	ret = model_device_create_nvme(t->mm, bus, devfn, name, &config, &dev);
 	if (ret != 0)
-		return complain(t, node, strerror(-ret));
+		return complain(t, node, "%s", strerror(-ret));
 	dev->threaded = has(t, node, "threaded");
 	fdt_for_each_subnode(child, t->blob, node)
 	{
+		if (is_off(t, child))
+			continue;
 		if (!is(t, child, "outboard,nvme-namespace"))
 			return complain(t, child, "is no outboard,nvme-namespace");
-		ret = read_namespace(t, child, dev);
+		ret = read_namespace(t, child, config.namespaces_max, dev);
 		if (ret != 0)
 			return ret;
 	}
@@ -235,8 +383,10 @@ static int read_port(struct tree *t, int node)
 	struct model_device *port;
 	char name[MODEL_NAME_LEN];
 	uint8_t devfn;
-	int child, ret = devfn_of(t, node, &devfn);
+	int child, ret = check_properties(t, node, port_properties, false);
 
+	if (ret == 0)
+		ret = take_function(t, node, &t->mm->root.bus, &devfn);
 	if (ret == 0)
 		ret = number_in(t, node, "slot-number", 0, 8191, &slot_number);
 	if (ret != 0)
@@ -244,16 +394,18 @@ static int read_port(struct tree *t, int node)
 	snprintf(name, sizeof(name), "port%u", t->port_count++);
 	ret = model_device_create_port(t->mm, devfn, (uint16_t)slot_number, name, &port);
 	if (ret != 0)
-		return complain(t, node, strerror(-ret));
+		return complain(t, node, "%s", strerror(-ret));
 	fdt_for_each_subnode(child, t->blob, node)
 	{
+		if (is_off(t, child))
+			continue;
 		if (!is(t, child, "outboard,nvme"))
 			return complain(t, child, "is no device that can be behind a port");
 		ret = read_nvme(t, child, &port->pci.secondary);
 		if (ret != 0)
 			return ret;
 	}
-	return 0;
+	return check_functions(t, node, &port->pci.secondary);
 }
 
 static int read_tree(struct tree *t)
@@ -264,8 +416,13 @@ static int read_tree(struct tree *t)
 		ob_err(t->mm->machine.ob, "model: %s: no node is compatible with \"outboard,pci-host\"", t->path);
 		return -EINVAL;
 	}
+	ret = check_properties(t, host, host_properties, false);
+	if (ret != 0)
+		return ret;
 	fdt_for_each_subnode(child, t->blob, host)
 	{
+		if (is_off(t, child))
+			continue;
 		if (is(t, child, "outboard,pcie-root-port"))
 			ret = read_port(t, child);
 		else if (is(t, child, "outboard,nvme"))
@@ -275,7 +432,7 @@ static int read_tree(struct tree *t)
 		if (ret != 0)
 			return ret;
 	}
-	return 0;
+	return check_functions(t, host, &t->mm->root.bus);
 }
 
 /* ---- getting the blob ---- */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A modelled controller's numbers: what the short form and the device tree call them, and what they may be. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "machine/model/model_machine.h"
+
+#define FIELD(member) offsetof(struct nvme_model_config, member), sizeof(((struct nvme_model_config *)0)->member)
+
+const struct model_setting model_settings[] = {
+	{"queues", "queue-pairs", FIELD(queue_pairs_max), 1, NVME_MODEL_QUEUES_MAX, 1},
+	{"entries", "queue-entries", FIELD(queue_entries_max), 2, NVME_QUEUE_MAX, 1},
+	{"msix", "msix-vectors", FIELD(msix_vectors), 0, NVME_MODEL_MSIX_MAX, 1},
+	{"mdts", "mdts", FIELD(mdts), 0, NVME_MDTS_MAX, 1},
+	{"stride", "doorbell-stride", FIELD(doorbell_stride), 0, 2, 1},
+	{"cmb", "cmb-size", FIELD(cmb_bytes), 0, NVME_MODEL_CMB_MAX, 4096},
+	{NULL, "cmb-uses", FIELD(cmb_uses), 0, 0x1f, 1},
+	{NULL, "page-shift-max", FIELD(page_shift_max), 12, 16, 1},
+	{NULL, "namespaces-max", FIELD(namespaces_max), 1, NVME_MODEL_NAMESPACES, 1},
+	{NULL, "capacity", FIELD(capacity_bytes), 0, NVME_MODEL_CAPACITY_MAX, 1},
+	{NULL, "latency-ns", FIELD(latency_ns), 0, UINT64_MAX, 1},
+	{NULL, "ready-ns", FIELD(ready_ns), 0, UINT64_MAX, 1},
+	{NULL, "shutdown-ns", FIELD(shutdown_ns), 0, UINT64_MAX, 1},
+	{NULL, NULL, 0, 0, 0, 0, 0},
+};
+
+const struct model_setting *model_setting_find(const char *key, const char *property)
+{
+	for (const struct model_setting *s = model_settings; s->property != NULL; s++)
+		if ((key != NULL && s->key != NULL && strcmp(s->key, key) == 0) ||
+		    (property != NULL && strcmp(s->property, property) == 0))
+			return s;
+	return NULL;
+}
+
+void model_setting_range(const struct model_setting *s, char *why, size_t len)
+{
+	if (s->step != 1)
+		snprintf(why, len, "a multiple of %" PRIu64 " up to %" PRIu64 " is needed", s->step, s->max);
+	else
+		snprintf(why, len, "a number from %" PRIu64 " to %" PRIu64 " is needed", s->min, s->max);
+}
+
+int model_setting_take(const struct model_setting *s, uint64_t value, struct nvme_model_config *config)
+{
+	uint8_t *field = (uint8_t *)config + s->offset;
+	uint32_t value32 = (uint32_t)value;
+	uint16_t value16 = (uint16_t)value;
+	uint8_t value8 = (uint8_t)value;
+
+	if (value < s->min || value > s->max || value % s->step != 0)
+		return -EINVAL;
+	memcpy(field,
+	       s->size == 8   ? (const void *)&value
+	       : s->size == 4 ? (const void *)&value32
+	       : s->size == 2 ? (const void *)&value16
+			      : (const void *)&value8,
+	       s->size);
+	return 0;
+}
+
+int model_settings_agree(const struct nvme_model_config *c, char *why, size_t len)
+{
+	/* Doorbells end where the MSI-X table begins. */
+	unsigned room = 0;
+
+	while (room < NVME_MODEL_QUEUES_MAX && NVME_CQHDBL(room + 1, c->doorbell_stride) + 4 <= NVME_MODEL_MSIX_TABLE)
+		room++;
+	if (c->queue_pairs_max <= room)
+		return 0;
+	snprintf(why, len, "there is room for the doorbells of %u queue pairs with a stride of %u, not of %u", room,
+		 c->doorbell_stride, c->queue_pairs_max);
+	return -EINVAL;
+}
