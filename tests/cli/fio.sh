@@ -4,7 +4,7 @@
 # without either.
 . "$(dirname "$0")/lib.sh"
 machine=$2
-engine=$3
+engine=$(realpath "$3") # fio stands elsewhere when it looks for it
 image=$work/disk.img
 truncate -s 64M "$image"
 
