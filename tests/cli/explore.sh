@@ -37,6 +37,11 @@ refuse "--hash goes with --replay" --hash 12
 refuse "'xyz' is not a hash" --replay 1 --hash xyz
 refuse "--replay-check: '0' is too small" --replay-check 0
 refuse "--output goes with --minimise" --output f
+refuse "--picture-events goes with --picture" --picture-events 40
+for option in "--seed 3" "--jobs 2" --keep-going "--replay-check 2" --trace; do
+	refuse "${option% *} is of an exploration, not of a replay" --replay 1 $option
+	refuse "${option% *} is of an exploration, not of a replay" --replay-file small.run $option
+done
 refuse "takes no machine" --machine model:
 refuse "there is no fault \"nonsense\"" --fault nonsense=3 nvme-rough
 refuse "needs a rate" --fault hang nvme-rough
@@ -46,6 +51,12 @@ refuse "no scenario here bears 'hang'" --fault hang=3 nvme-io
 refuse "/nonexistent: No such file" --faults /nonexistent nvme-rough
 echo "at io 3 nonsense" >bad.faults
 refuse "bad.faults:1: " --faults bad.faults nvme-rough
+refuse "$work: Is a directory" --faults "$work" nvme-rough
+refuse "$work: Is a directory" --replay-file "$work"
+refuse "/nonexistent/x: No such file" --coverage /nonexistent/x --time 1
+refuse "/nonexistent/x: No such file" --picture /nonexistent/x --time 1
+refuse "/nonexistent/x: No such file" --minimise --output /nonexistent/x --time 1
+refuse "$work: Is a directory" --coverage "$work" --time 1
 echo "at io 3 hang" >good.faults
 refuse "good.faults: no scenario here bears" --faults good.faults nvme-io
 refuse "/nonexistent: No such file" --replay-file /nonexistent
@@ -141,9 +152,10 @@ json "d['summary']['coverage']['blocks_reached'] < d['summary']['coverage']['blo
 json "open('one').read().split()[2] == str(d['summary']['coverage']['blocks_reached'])"
 json "'lines' not in d['summary']['coverage']"
 refuse "not of a replay" --coverage f --replay 1
-want 2 "$OUTBOARD" explore nvme-small --seeds 10 --coverage /nonexistent/x
 if command -v objdump >/dev/null; then
-	err_has "/nonexistent/x: No such file"
+	want 2 "$planted" lost-update --seeds 100 --coverage /dev/full --minimise --output full.run --picture full.svg
+	err_has "/dev/full: No space left on device"
+	check "a report is made small although the coverage could not be written" [ -s full.run -a -s full.svg ]
 	want 0 "$OUTBOARD" explore nvme-small --seeds 100 --coverage lines
 	out_has "^  driver lines: [0-9]* of [0-9]*, [0-9.]* %$"
 	check "the queue's source is among those covered" grep -q "src/drivers/block/nvme/queue.c" lines
@@ -194,6 +206,12 @@ check "… with one request of each thread" grep -q '^  requests  *[0-9]*  *[23]
 want 1 "$planted" --replay-file small.run
 out_has "^lost-update: [0-9], not [0-9]$"
 out_has "^the same trace$"
+want 2 "$planted" lost-update --seeds 100 --minimise --output /dev/full
+err_has "/dev/full: No space left on device"
+want 1 "$planted" lost-update --seeds 100 --minimise --output "it's small.run"
+out_has "^replay: .* --replay-file 'it'.''s small.run'$"
+eval "$(sed -n 's/^replay: \(.*--replay-file.*\)/\1/p' "$work/out")" >again
+check "the command that is printed is one for a shell" grep -q "^the same trace$" again
 cp small.run other.run
 sed -i 's/^preemptions.*/preemptions/' other.run # without the one that matters
 want 2 "$planted" --replay-file other.run

@@ -318,6 +318,7 @@ static void test_script_wrong_line_is_named_with_the_way_out(void **state)
 		{"power-cut half", "\"none\", \"all\" or \"some\""},
 		{"every io 3 remove", "\"at\" or \"after\" is needed, not \"every\""},
 		{"at io 3 hang for ever", "x:1: for is more than a line holds"},
+		{"at io 3 hang times 0", "x:1: \"times 0\" is never"},
 		{"at io 3 hang times often", "how often, not often"},
 		{"a b c d e f g h i j k l m", "x:1: the line has more than 12 words"},
 	};

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The explorer's arguments. */
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/explore.h"
 #include "cli/options.h"
@@ -72,8 +77,54 @@ static int read_run(struct explore *e, const char *path, bool seeds_given, const
 	return cut_read(path, e, &cut);
 }
 
-static int check(struct explore *e, bool seeds_given, const char *hash)
+/* Options whose values do not tell. */
+struct given {
+	bool seed, seeds, jobs, run_file;
+};
+
+/* Whether @path could be written, before hours of work are done for it. It is not made or touched yet. */
+static int check_output(const struct explore *e, const char *path)
 {
+	char directory[PATH_MAX];
+	struct stat st;
+	int error = 0;
+
+	if (path == NULL)
+		return CLI_OK;
+	snprintf(directory, sizeof(directory), "%s", path);
+	if (stat(path, &st) == 0)
+		error = S_ISDIR(st.st_mode) ? EISDIR : access(path, W_OK) != 0 ? errno : 0;
+	else if (access(dirname(directory), W_OK | X_OK) != 0)
+		error = errno;
+	return error == 0 ? CLI_OK : cli_error(&e->cli, EXPLORE_CANNOT, "%s: %s", path, strerror(error));
+}
+
+static int check_outputs(const struct explore *e)
+{
+	int code = check_output(e, e->coverage_path);
+
+	if (code == CLI_OK)
+		code = check_output(e, e->picture_path);
+	/* The run's own name, which is not known yet, is one in this directory. */
+	return code == CLI_OK && e->minimise ? check_output(e, e->output != NULL ? e->output : "./.run") : code;
+}
+
+/* What only an exploration looks at. */
+static int check_one_seed(const struct explore *e, const struct given *given)
+{
+	const char *option = given->seed           ? "--seed"
+			     : given->jobs         ? "--jobs"
+			     : e->keep_going       ? "--keep-going"
+			     : e->replay_check > 0 ? "--replay-check"
+			     : e->trace            ? "--trace"
+						   : NULL;
+
+	return option == NULL ? CLI_OK : cli_usage(&e->cli, "%s is of an exploration, not of a replay", option);
+}
+
+static int check(struct explore *e, const struct given *given, const char *hash)
+{
+	bool seeds_given = given->seeds;
 	uint64_t chunks;
 
 	if (e->cli.machine_uri != NULL || e->cli.qemu_arg_count > 0)
@@ -86,6 +137,12 @@ static int check(struct explore *e, bool seeds_given, const char *hash)
 		return cli_usage(&e->cli, "--coverage is of an exploration, not of a replay");
 	if (e->output != NULL && !e->minimise)
 		return cli_usage(&e->cli, "--output goes with --minimise");
+	if (e->picture_events > 0 && e->picture_path == NULL)
+		return cli_usage(&e->cli, "--picture-events goes with --picture");
+	if (given->run_file && e->list)
+		return cli_usage(&e->cli, "--list goes alone");
+	if ((e->replay_given || given->run_file) && check_one_seed(e, given) != CLI_OK)
+		return CLI_USAGE;
 	if (!seeds_given && e->time_ns > 0)
 		e->seeds = INT64_MAX - e->seed;
 	/* No more than there are chunks. */
@@ -101,7 +158,7 @@ static int check(struct explore *e, bool seeds_given, const char *hash)
 int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 {
 	const char *hash = NULL, *run_file = NULL;
-	bool seeds_given = false;
+	struct given given = {0};
 	const struct option_def table[] = {
 		{.name = "list", .kind = OPTION_FLAG, .to = &e->list},
 		{.name = "seeds",
@@ -109,15 +166,16 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 		 .to = &e->seeds,
 		 .min = 1,
 		 .max = INT64_MAX / 2,
-		 .given = &seeds_given},
-		{.name = "seed", .kind = OPTION_LONG, .to = &e->seed, .max = INT64_MAX / 2},
+		 .given = &given.seeds},
+		{.name = "seed", .kind = OPTION_LONG, .to = &e->seed, .max = INT64_MAX / 2, .given = &given.seed},
 		{.name = "time", .kind = OPTION_TIME, .to = &e->time_ns, .min = OB_NS_PER_MS},
 		{.name = "jobs",
 		 .letter = 'j',
 		 .kind = OPTION_NUMBER,
 		 .to = &e->jobs,
 		 .min = 1,
-		 .max = EXPLORE_JOB_MAX},
+		 .max = EXPLORE_JOB_MAX,
+		 .given = &given.jobs},
 		{.name = "keep-going", .letter = 'k', .kind = OPTION_FLAG, .to = &e->keep_going},
 		{.name = "strategy", .kind = OPTION_CHOICE, .to = &e->strategy, .choices = explore_strategy_names},
 		{.name = "calm", .kind = OPTION_FLAG, .to = &e->calm},
@@ -131,7 +189,7 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 		{.name = "list-faults", .kind = OPTION_FLAG, .to = &e->list_faults},
 		{.name = "replay", .kind = OPTION_LONG, .to = &e->replay, .max = INT64_MAX, .given = &e->replay_given},
 		{.name = "hash", .kind = OPTION_TEXT, .to = &hash},
-		{.name = "replay-file", .kind = OPTION_TEXT, .to = &run_file},
+		{.name = "replay-file", .kind = OPTION_TEXT, .to = &run_file, .given = &given.run_file},
 		{.name = "minimise", .letter = 'm', .kind = OPTION_FLAG, .to = &e->minimise},
 		{.name = "output", .letter = 'o', .kind = OPTION_TEXT, .to = &e->output},
 		{.name = "replay-check", .kind = OPTION_NUMBER, .to = &e->replay_check, .min = 1, .max = 1u << 30},
@@ -157,31 +215,59 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 	options_join_rest(&args);
 	code = choose(e, &args);
 	if (code == CLI_OK)
-		code = check(e, seeds_given, hash);
+		code = check(e, &given, hash);
 	if (code == CLI_OK && run_file != NULL && !e->list)
-		code = read_run(e, run_file, seeds_given, &args);
+		code = read_run(e, run_file, given.seeds, &args);
 	if (code == CLI_OK && !e->list)
 		code = explore_faults(e);
+	if (code == CLI_OK && !e->list)
+		code = check_outputs(e);
 	for (unsigned i = 0; code == CLI_OK && e->list && i < e->scenario_count; i++)
 		printf("%-16s %s\n", e->scenarios[i]->name, e->scenarios[i]->help);
 	return code;
 }
 
+/* @word as a shell takes it: in quotes where it holds more than letters and what stands for itself. */
 static void add_word(char *out, size_t size, const char *before, const char *word)
 {
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
 	size_t len = strlen(out);
 
-	snprintf(out + len, size - len, "%s%s", before, word);
+	if (word[0] != '\0' && strspn(word, plain) == strlen(word)) {
+		snprintf(out + len, size - len, "%s%s", before, word);
+		return;
+	}
+	len += (size_t)snprintf(out + len, size - len, "%s'", before);
+	for (; *word != '\0' && len + 6 < size; word++)
+		len += (size_t)(*word == '\'' ? snprintf(out + len, size - len, "'\\''")
+					      : snprintf(out + len, size - len, "%c", *word));
+	if (len + 2 <= size)
+		snprintf(out + len, size - len, "'");
+}
+
+/* The program; "outboard explore" is two words, and both are the command. */
+static void add_command(char *out, size_t size, const char *command)
+{
+	out[0] = '\0';
+	if (strcmp(command, "outboard explore") == 0)
+		snprintf(out, size, "%s", command);
+	else
+		add_word(out, size, "", command);
 }
 
 void explore_replay_command(const struct explore *e, const struct sim_scenario *scenario, uint64_t seed, char *out,
 			    size_t size)
 {
+	char number[32];
+
+	add_command(out, size, e->command);
 	if (e->cut != NULL) {
-		snprintf(out, size, "%s --replay-file %s", e->command, e->run_path);
+		add_word(out, size, " --replay-file ", e->run_path);
 		return;
 	}
-	snprintf(out, size, "%s %s --replay %llu", e->command, scenario->name, (unsigned long long)seed);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)seed);
+	add_word(out, size, " ", scenario->name);
+	add_word(out, size, " --replay ", number);
 	if (e->calm)
 		add_word(out, size, " ", "--calm");
 	if (e->promises)

@@ -60,8 +60,7 @@ int cut_write(const char *path, const struct explore *e, const struct explore_cu
 		write_numbers(f, &cut->choices[k]);
 		fputc('\n', f);
 	}
-	if (ferror(f))
-		error = -EIO;
+	error = fflush(f) != 0 ? -errno : ferror(f) ? -EIO : 0;
 	if (fclose(f) != 0 && error == 0)
 		error = -errno;
 	return error;
@@ -207,9 +206,10 @@ int cut_read(const char *path, struct explore *e, struct explore_cut *cut)
 
 	if (f == NULL)
 		return cli_error(&e->cli, EXPLORE_CANNOT, "%s: %s", path, strerror(errno));
+	errno = 0;
 	code = read_lines(&r, f, path);
 	if (code == CLI_OK && ferror(f))
-		code = cli_error(&e->cli, EXPLORE_CANNOT, "%s: %s", path, strerror(EIO));
+		code = cli_error(&e->cli, EXPLORE_CANNOT, "%s: %s", path, strerror(errno));
 	fclose(f);
 	if (code == CLI_OK && (r.scenario == NULL || !r.seed_given))
 		code = cli_error(&e->cli, EXPLORE_CANNOT, "%s: no scenario or no seed: not the file of a run", path);

@@ -144,10 +144,13 @@ static int explore_all(struct explore *e)
 		code = write_coverage(e, code);
 	if (!e->json)
 		explore_print_summary(e, s);
-	if (e->minimise && code == EXPLORE_REPORTS && !cli_interrupted())
-		code = explore_minimise(e, &first, e->json ? &minimised : NULL);
-	else if (code == EXPLORE_REPORTS && strcmp(first.rule, "simulator") != 0)
+	/* Whatever else went wrong: a report is worth it. The worse of the codes counts. */
+	if (e->minimise && s->reports > 0 && !cli_interrupted()) {
+		rc = explore_minimise(e, &first, e->json ? &minimised : NULL);
+		code = rc > code ? rc : code;
+	} else if (s->reports > 0 && strcmp(first.rule, "simulator") != 0) {
 		code = explore_picture(e, e->scenarios[first.run.scenario], first.seed, code);
+	}
 	if (e->json && output_json(&e->cli, json_pack("{s:o, s:o, s:o*}", "reports", x.reports, "summary",
 						      explore_json_summary(e, s), "minimised", minimised)) != CLI_OK)
 		code = EXPLORE_CANNOT;

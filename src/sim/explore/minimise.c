@@ -178,6 +178,7 @@ static int finish(struct minimiser *m, const char *path, json_t **out)
 {
 	static struct explore_failure f;
 	static struct sim_result result;
+	char command[1000];
 	int rc, code;
 
 	m->error = cut_copy(&m->trial, &m->best);
@@ -189,6 +190,7 @@ static int finish(struct minimiser *m, const char *path, json_t **out)
 	m->e->run_path = path;
 	explore_run_scenario(m->e, m->scenario, m->failure->seed, &f.run, &result);
 	code = explore_picture(m->e, m->scenario, m->failure->seed, EXPLORE_REPORTS);
+	explore_replay_command(m->e, m->scenario, m->failure->seed, command, sizeof(command));
 	m->e->cut = NULL;
 	rc = cut_write(path, m->e, &m->trial, m->scenario, m->failure->seed, result.rule, f.run.hash);
 	if (rc != 0)
@@ -203,7 +205,7 @@ static int finish(struct minimiser *m, const char *path, json_t **out)
 	}
 	printf("%s", result.report);
 	print_result(m);
-	printf("replay: %s --replay-file %s\n\n", m->e->command, path);
+	printf("replay: %s\n\n", command);
 	return code;
 }
 

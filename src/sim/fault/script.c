@@ -412,6 +412,8 @@ static int parse_line(struct parser *p)
 		rc = take_number(p, "how often", UINT16_MAX, &times);
 		if (rc != 0)
 			return rc;
+		if (times == 0)
+			return wrong(p, "\"times 0\" is never: leave the line out, or put # in front of it");
 		r->times = (uint16_t)times;
 	}
 	return peek(p) == NULL ? 0 : wrong(p, "%s is more than a line holds: one fault on each", peek(p));
@@ -484,10 +486,11 @@ int sim_fault_script_read(const char *path, struct sim_fault_script **out, char 
 		return rc;
 	}
 	text = malloc(SCRIPT_MAX);
+	errno = 0;
 	if (text != NULL)
 		len = fread(text, 1, SCRIPT_MAX, f);
 	if (text == NULL || ferror(f) || len == SCRIPT_MAX) {
-		rc = text == NULL ? -ENOMEM : ferror(f) ? -EIO : -EFBIG;
+		rc = text == NULL ? -ENOMEM : ferror(f) ? -errno : -EFBIG;
 		snprintf(error, size, "%s: %s", path, strerror(-rc));
 	} else {
 		text[len] = '\0';

@@ -55,7 +55,7 @@ void sim_coverage_print(const struct sim_coverage *c, FILE *f);
 /**
  * sim_coverage_write - all of it: figures per file, states, and the sources with what was not reached marked
  *
- * Return: 0; -ENOENT the program has no line numbers, or objdump is not there; -EIO.
+ * Return: 0; -ENOENT the program has no line numbers, or objdump is not there; or what writing ended with.
  */
 int sim_coverage_write(const struct sim_coverage *c, FILE *f);
 /** sim_coverage_reached - was code of line @line of a source whose path ends with @file reached? -1: it has none */

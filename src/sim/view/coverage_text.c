@@ -231,7 +231,7 @@ int sim_coverage_write(const struct sim_coverage *c, FILE *f)
 	print_states(c, f);
 	qsort(map.files, map.file_count, sizeof(*map.files), by_path);
 	print_files(&map, f);
-	ret = ferror(f) ? -EIO : 0;
+	ret = fflush(f) != 0 ? -errno : ferror(f) ? -EIO : 0;
 out:
 	code_map_free(&map);
 	return ret;

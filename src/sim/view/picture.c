@@ -590,7 +590,7 @@ int sim_picture_write(const struct sim_result *result, const struct sim_picture_
 	fwrite(body, 1, body_len, f);
 	fputs("</svg>\n", f);
 	free(body);
-	ret = ferror(f) ? -EIO : 0;
+	ret = fflush(f) != 0 ? -errno : ferror(f) ? -EIO : 0;
 out:
 	picture_free(&p);
 	return ret;

@@ -22,7 +22,7 @@ struct sim_picture_options {
  *
  * A run with sim_config.record shows more: each access to the memory that the report is about. Places are looked up in
  * the source, which takes a fraction of a second.
- * Return: 0; -ENODATA there was no run; -ENOMEM; -EIO.
+ * Return: 0; -ENODATA there was no run; -ENOMEM; or what writing ended with.
  */
 int sim_picture_write(const struct sim_result *result, const struct sim_picture_options *options, FILE *f);
 
