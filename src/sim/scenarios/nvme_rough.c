@@ -355,7 +355,7 @@ static void run_hostile(const struct sim_config *config)
 
 const struct sim_scenario scenario_nvme_hostile = {
 	.name = "nvme-hostile",
-	.help = "the same on a device that also lies: in completions, registers, identify data",
+	.help = "nvme-rough on a device that also lies: in completions, registers, identify data",
 	.run = run_hostile,
 	.faults = HOSTILE,
 };
