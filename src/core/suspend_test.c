@@ -338,7 +338,7 @@ static void test_machine_suspension_that_fails_undoes_no_other(void **state)
 	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), 0);
 	assert_int_equal(ob_machine_resume(machine, ob_deadline(LONG)), 0);
 	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), 0);
-	for (const char *name = "b\0c\0d"; *name != '\0'; name += 2)
+	for (const char *name = "b\0c\0d\0"; *name != '\0'; name += 2)
 		assert_int_equal(ob_device_resume(device(name), ob_deadline(LONG)), 0);
 	story.fails = "d";
 	assert_int_equal(ob_machine_suspend(machine, ob_deadline(LONG)), -EPERM);

@@ -64,7 +64,11 @@ static void refused(const char *uri, const char *why)
 
 static struct model_device *device(struct bed *b, const char *name)
 {
-	return model_device_find(model_of(device_machine(ob_device_next(b->om, NULL))), name);
+	struct ob_device *any = ob_device_next(b->om, NULL);
+	struct model_machine *m = model_of(device_machine(any));
+
+	ob_device_put(any);
+	return model_device_find(m, name);
 }
 
 /* ---- memory ---- */
