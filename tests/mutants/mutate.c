@@ -139,7 +139,8 @@ static bool replace(struct mutant *m, struct file *file, struct text *old, struc
 	if (result.bytes == NULL)
 		abort();
 	memcpy(result.bytes, file->text.bytes, result.len);
-	memcpy(result.bytes + result.len, fresh->bytes, fresh->len);
+	if (fresh->len > 0) /* a line that only goes has no text in its place */
+		memcpy(result.bytes + result.len, fresh->bytes, fresh->len);
 	result.len += fresh->len;
 	strcpy(result.bytes + result.len, end);
 	result.len = strlen(result.bytes);
