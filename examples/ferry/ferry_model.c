@@ -176,17 +176,25 @@ static void ferry_describe(struct sim_device *dev, char *text, size_t size)
 		 m->busy ? "copies" : "idle", m->size, m->head, m->tail);
 }
 
+/* For names, and for faults that are about one of them. The driver believes STATUS when it gives memory back. */
+static const struct sim_register registers[] = {
+	{"ID", FERRY_ID, 4, false},
+	{"CONTROL", FERRY_CONTROL, 4, false},
+	{"STATUS", FERRY_STATUS, 4, true},
+	{"SIZE", FERRY_SIZE, 4, false},
+	{"RING", FERRY_RING, 8, false},
+	{"TAIL", FERRY_TAIL, 4, false},
+	{.len_bytes = 0},
+};
+
 static bool ferry_register_name(struct sim_device *dev, unsigned bar, uint64_t offset, char *text, size_t size)
 {
-	static const char *const names[FERRY_TAIL + 1] = {
-		[FERRY_ID] = "ID",     [FERRY_CONTROL] = "CONTROL", [FERRY_STATUS] = "STATUS",
-		[FERRY_SIZE] = "SIZE", [FERRY_RING] = "RING",       [FERRY_TAIL] = "TAIL",
-	};
-
-	if (bar != 0 || offset > FERRY_TAIL || names[offset] == NULL)
-		return false;
-	snprintf(text, size, "%s", names[offset]);
-	return true;
+	for (const struct sim_register *r = registers; bar == 0 && r->len_bytes != 0; r++)
+		if (r->offset == offset) {
+			snprintf(text, size, "%s", r->name);
+			return true;
+		}
+	return false;
 }
 
 static bool ferry_memory_name(struct sim_device *dev, uint64_t iova, char *text, size_t size)
@@ -207,6 +215,7 @@ const struct sim_device_type ferry_type = {
 	.create = ferry_create,
 	.run = ferry_run,
 	.event = ferry_event,
+	.registers = registers,
 	.describe = ferry_describe,
 	.register_name = ferry_register_name,
 	.memory_name = ferry_memory_name,

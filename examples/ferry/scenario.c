@@ -114,8 +114,8 @@ static const struct sim_scenario ferry_rough = {
 	.help = "the same with a device that loses interrupts and vanishes",
 	.run = run_rough,
 	.faults = SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_LOST) | SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_LATE) |
-		  SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_SPURIOUS) | SIM_FAULT_BIT(SIM_FAULT_REGISTERS_ONES) |
-		  SIM_FAULT_BIT(SIM_FAULT_REMOVE),
+		  SIM_FAULT_BIT(SIM_FAULT_INTERRUPT_SPURIOUS) | SIM_FAULT_BIT(SIM_FAULT_REGISTER) |
+		  SIM_FAULT_BIT(SIM_FAULT_REGISTERS_ONES) | SIM_FAULT_BIT(SIM_FAULT_REMOVE),
 	.devices = devices,
 };
 

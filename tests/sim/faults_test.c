@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "sim/device.h"
 #include "sim/fault/fault.h"
 #include "tests/sim/faults.h"
 
@@ -139,6 +140,7 @@ static const struct fault_case cases[] = {
 	{.script = "at call 5 call-fails", .kinds = FAULT(CALL), .lost = true},
 };
 
+static const struct sim_device_type *const types[] = {&sim_nvme, NULL};
 static struct sim_result result;
 
 static void run_by(enum sim_strategy strategy, const char *script_text, uint64_t seed)
@@ -149,7 +151,7 @@ static void run_by(enum sim_strategy strategy, const char *script_text, uint64_t
 	char error[256];
 
 	config.time_max_ns = 1000 * OB_NS_PER_S;
-	if (sim_fault_script_parse("case", script_text, &script, error, sizeof(error)) != 0)
+	if (sim_fault_script_parse("case", script_text, types, &script, error, sizeof(error)) != 0)
 		fail_msg("%s", error);
 	config.fault_script = script;
 	sim_run(&faults_scenario, &config, seed, &result);
@@ -327,7 +329,8 @@ static void test_script_wrong_line_is_named_with_the_way_out(void **state)
 		struct sim_fault_script *script;
 		char error[256] = "";
 
-		assert_int_equal(sim_fault_script_parse("x", wrong[i].script, &script, error, sizeof(error)), -EINVAL);
+		assert_int_equal(sim_fault_script_parse("x", wrong[i].script, types, &script, error, sizeof(error)),
+				 -EINVAL);
 		if (strstr(error, wrong[i].error) == NULL)
 			fail_msg("\"%s\": \"%s\", not \"%s\"", wrong[i].script, error, wrong[i].error);
 	}
@@ -342,7 +345,7 @@ static void test_script_lines_are_understood(void **state)
 	struct sim_fault_script *s;
 	char error[256];
 
-	assert_int_equal(sim_fault_script_parse("x", text, &s, error, sizeof(error)), 0);
+	assert_int_equal(sim_fault_script_parse("x", text, types, &s, error, sizeof(error)), 0);
 	assert_int_equal(s->count, 7);
 	assert_true(s->rules[0].kinds == FAULT(ADMIN_FAIL) && s->rules[0].times == 2 && s->rules[0].value == 0x4006);
 	assert_true(s->rules[1].when == FAULT_WHEN_AFTER && s->rules[1].number == 3500000 && s->rules[1].times == 1);
@@ -351,7 +354,28 @@ static void test_script_lines_are_understood(void **state)
 	assert_true(s->rules[4].when == FAULT_WHEN_EVERY && s->rules[4].number == 4 && s->rules[4].value == 20000);
 	assert_true(s->rules[5].kinds == FAULT(REGISTERS_ONES) && s->rules[5].value == OB_NS_PER_S);
 	assert_true(s->rules[6].kinds == FAULT(POWER_CUT) && s->rules[6].has_value && s->rules[6].value == 0);
+	assert_string_equal(s->text, text);
 	sim_fault_script_free(s);
+}
+
+/* Names are the device's: of another one, and of one that has none. */
+static void test_script_names_registers_as_the_device_does(void **state)
+{
+	static const struct sim_register of_other[] = {{"TAIL", 0x18, 4, false}, {.len_bytes = 0}};
+	static const struct sim_device_type other = {.name = "other", .registers = of_other}, plain = {.name = "plain"};
+	const struct sim_device_type *const others[] = {&plain, &other, NULL}, *const plains[] = {&plain, NULL};
+	struct sim_fault_script *s;
+	char error[256];
+
+	assert_int_equal(sim_fault_script_parse("x", "register TAIL reads 5", others, &s, error, sizeof(error)), 0);
+	assert_true(s->rules[0].offset == 0x18 && s->rules[0].len_bytes == 4 && s->rules[0].value == 5);
+	sim_fault_script_free(s);
+	assert_int_equal(sim_fault_script_parse("x", "register CSTS reads 5", others, &s, error, sizeof(error)),
+			 -EINVAL);
+	assert_string_equal(error, "x:1: CSTS is no register; one of TAIL, or its offset, as in 0x1c");
+	assert_int_equal(sim_fault_script_parse("x", "register TAIL reads 5", plains, &s, error, sizeof(error)),
+			 -EINVAL);
+	assert_string_equal(error, "x:1: TAIL is no register that has a name here; its offset is needed, as in 0x1c");
 }
 
 static void test_script_file_is_read_and_its_absence_told(void **state)
@@ -363,11 +387,11 @@ static void test_script_file_is_read_and_its_absence_told(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "at io 1 hang\n", 13), 13);
 	close(fd);
-	assert_int_equal(sim_fault_script_read(path, &s, error, sizeof(error)), 0);
+	assert_int_equal(sim_fault_script_read(path, types, &s, error, sizeof(error)), 0);
 	assert_int_equal(s->count, 1);
 	sim_fault_script_free(s);
 	unlink(path);
-	assert_int_equal(sim_fault_script_read(path, &s, error, sizeof(error)), -ENOENT);
+	assert_int_equal(sim_fault_script_read(path, types, &s, error, sizeof(error)), -ENOENT);
 	assert_non_null(strstr(error, path));
 }
 
@@ -399,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_first_interrupt_is_number_one),
 		cmocka_unit_test(test_script_wrong_line_is_named_with_the_way_out),
 		cmocka_unit_test(test_script_lines_are_understood),
+		cmocka_unit_test(test_script_names_registers_as_the_device_does),
 		cmocka_unit_test(test_script_file_is_read_and_its_absence_told),
 		cmocka_unit_test(test_rates_as_text),
 	};

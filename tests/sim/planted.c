@@ -75,6 +75,13 @@ static void run_garbage(const struct sim_config *config)
 	sim_fail("garbage", "the device calls itself \xff\xfe");
 }
 
+static void run_unlucky(const struct sim_config *config)
+{
+	for (unsigned i = 1; i <= 8; i++)
+		if (sim_call_fails("planted"))
+			sim_fail("call-failed", "call %u", i);
+}
+
 const struct sim_scenario planted_fine = {.name = "fine", .help = "nothing is wrong", .run = run_fine};
 const struct sim_scenario planted_lost_update = {
 	.name = "lost-update",
@@ -90,5 +97,11 @@ const struct sim_scenario planted_varies = {
 	.name = "varies",
 	.help = "what it does depends on more than its seed",
 	.run = run_varies,
+};
+const struct sim_scenario planted_unlucky = {
+	.name = "unlucky",
+	.help = "fails where a call of the kit does",
+	.run = run_unlucky,
+	.faults = SIM_FAULT_BIT(SIM_FAULT_CALL),
 };
 const struct sim_scenario planted_dies = {.name = "dies", .help = "ends the process now and then", .run = run_dies};

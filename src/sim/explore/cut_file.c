@@ -11,6 +11,7 @@
 #include "cli/options.h"
 #include "sim/explore/cut.h"
 #include "sim/explore/work.h"
+#include "sim/fault/fault.h"
 
 #define FIRST_LINE "# a run of outboard explore, made small; --replay-file brings it back\n"
 #define NUMBER_MAX (1u << 28)
@@ -32,6 +33,17 @@ static void write_numbers(FILE *f, const struct cut_choices *c)
 	}
 }
 
+/* The script itself: the file that it came from may change, or stay behind. */
+static void write_script(FILE *f, const char *text)
+{
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+
+		fprintf(f, "script %.*s\n", (int)len, text);
+		text += len + (text[len] == '\n');
+	}
+}
+
 int cut_write(const char *path, const struct explore *e, const struct explore_cut *cut,
 	      const struct sim_scenario *scenario, uint64_t seed, const char *rule, uint64_t hash)
 {
@@ -45,8 +57,8 @@ int cut_write(const char *path, const struct explore *e, const struct explore_cu
 		e->promises ? "promises\n" : "", rule, (ull)hash);
 	for (unsigned i = 0; i < e->fault_count; i++)
 		fprintf(f, "fault %s\n", e->faults[i]);
-	if (e->script_path != NULL)
-		fprintf(f, "faults-script %s\n", e->script_path);
+	if (e->script != NULL)
+		write_script(f, e->script->text);
 	if (cut->steps_max > 0)
 		fprintf(f, "steps-max %llu\n", (ull)cut->steps_max);
 	if (cut->load_max > 0)
@@ -136,6 +148,20 @@ static bool parse_scenario(struct reader *r, const char *text)
 	return r->scenario != NULL;
 }
 
+static bool add_script(struct explore *e, const char *line)
+{
+	size_t before = e->script_text != NULL ? strlen(e->script_text) : 0, len = strlen(line);
+	char *text = realloc(e->script_text, before + len + 2);
+
+	if (text == NULL)
+		return false;
+	memcpy(text + before, line, len);
+	text[before + len] = '\n';
+	text[before + len + 1] = '\0';
+	e->script_text = text;
+	return true;
+}
+
 static bool parse_line(struct reader *r, const char *word, char *value)
 {
 	for (unsigned k = 0; k < SIM_CHOICE_COUNT; k++)
@@ -156,8 +182,8 @@ static bool parse_line(struct reader *r, const char *word, char *value)
 	if (strcmp(word, "fault") == 0)
 		return r->e->fault_count < EXPLORE_FAULT_MAX &&
 		       (r->e->faults[r->e->fault_count++] = strdup(value)) != NULL;
-	if (strcmp(word, "faults-script") == 0)
-		return (r->e->script_path = strdup(value)) != NULL;
+	if (strcmp(word, "script") == 0)
+		return add_script(r->e, value);
 	if (strcmp(word, "rule") == 0)
 		return true; /* for who reads it */
 	if (strcmp(word, "hash") == 0)

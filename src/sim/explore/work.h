@@ -16,6 +16,8 @@
 #define EXPLORE_FAULT_MAX    64 /* options */
 #define EXPLORE_CHUNK        64 /* seeds that a job takes at once */
 
+#define EXPLORE_VERB "outboard explore" /* what the command calls this program when it runs it */
+
 /* Exit codes, as outboard-explore(1) says: the command's own, but that "failed" means reports here. */
 #define EXPLORE_SILENT  CLI_OK
 #define EXPLORE_REPORTS CLI_FAILED
@@ -42,6 +44,7 @@ struct explore {
 	bool record;   /* runs keep all that happens, for a picture */
 	uint64_t hash; /* that the replay is expected to have */
 	const char *faults[EXPLORE_FAULT_MAX], *script_path;
+	char *script_text; /* in place of the file: a run that was made small has its script with it */
 	unsigned fault_count;
 	uint64_t faults_set; /* bits of those that have a rate in place of the seed's: */
 	unsigned fault_one_in[SIM_FAULT_COUNT];

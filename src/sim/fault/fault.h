@@ -12,7 +12,8 @@
 
 struct sim_fault_kind {
 	const char *name;
-	const char *help;    /* what happens, and of what one in how many it is */
+	const char *help;    /* what happens */
+	const char *of;      /* it strikes one in so many of these */
 	unsigned seeds;      /* the swarm has it in one seed of so many that may have it … */
 	unsigned rate, span; /* … at a rate of @rate to @rate + @span - 1 */
 };
@@ -21,10 +22,18 @@ extern const struct sim_fault_kind sim_fault_kinds[SIM_FAULT_COUNT];
 
 /** sim_fault_parse - "NAME=RATE" into @config; 0, or -EINVAL and what is wrong with it in @error */
 int sim_fault_parse(const char *text, struct sim_config *config, char *error, size_t size);
-/** sim_fault_script_parse - @text, called @name in what is said of it, as a script. 0; -EINVAL; -ENOMEM */
-int sim_fault_script_parse(const char *name, const char *text, struct sim_fault_script **out, char *error, size_t size);
+/**
+ * sim_fault_script_parse - a script of faults
+ * @name:  what it is called in messages
+ * @types: whose registers it may name; ends with NULL
+ *
+ * Return: 0; -EINVAL, and in @error what is wrong and the way out; -ENOMEM.
+ */
+int sim_fault_script_parse(const char *name, const char *text, const struct sim_device_type *const types[],
+			   struct sim_fault_script **out, char *error, size_t size);
 /** sim_fault_script_read - … of a file; or what open() says */
-int sim_fault_script_read(const char *path, struct sim_fault_script **out, char *error, size_t size);
+int sim_fault_script_read(const char *path, const struct sim_device_type *const types[], struct sim_fault_script **out,
+			  char *error, size_t size);
 void sim_fault_script_free(struct sim_fault_script *script);
 
 /* ---- for the world ---- */
@@ -53,6 +62,7 @@ struct fault_rule {
 struct sim_fault_script {
 	unsigned count;
 	struct fault_rule rules[FAULT_RULES];
+	char *text; /* as it was written */
 };
 
 /* What is no proof against the driver any more, since the device told what is not so. */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sim/device.h"
 #include "sim/fault/fault.h"
 #include "spec/nvme.h"
 
@@ -25,6 +26,7 @@
 
 struct parser {
 	const char *name; /* of the script */
+	const struct sim_device_type *const *types;
 	unsigned line;
 	char text[LINE_LEN];
 	const char *words[WORD_MAX + 1]; /* NULL at the end */
@@ -190,12 +192,6 @@ struct place {
 	size_t offset, len_bytes;
 };
 
-static const struct place registers[] = {
-	{"CAP", NVME_CAP, 8},     {"VS", NVME_VS, 4},   {"INTMS", NVME_INTMS, 4},
-	{"INTMC", NVME_INTMC, 4}, {"CC", NVME_CC, 4},   {"CSTS", NVME_CSTS, 4},
-	{"AQA", NVME_AQA, 4},     {"ASQ", NVME_ASQ, 8}, {"ACQ", NVME_ACQ, 8},
-};
-
 static const struct place fields[] = {
 	{"result", BYTES(struct nvme_cqe, dw0)},    {"sqhd", BYTES(struct nvme_cqe, sqhd)},
 	{"sqid", BYTES(struct nvme_cqe, sqid)},     {"cid", BYTES(struct nvme_cqe, cid)},
@@ -207,28 +203,54 @@ static uint64_t max_of(size_t len_bytes)
 	return len_bytes >= 8 ? UINT64_MAX : (1ull << 8 * len_bytes) - 1;
 }
 
-static bool take_place(struct parser *p, const struct place *places, size_t count)
+static bool take_place(struct parser *p, const char *name, uint64_t offset, size_t len_bytes)
 {
-	for (size_t i = 0; i < count; i++)
-		if (take(p, places[i].name)) {
-			p->rule->has_offset = true;
-			p->rule->offset = places[i].offset;
-			p->rule->len_bytes = (unsigned)places[i].len_bytes;
+	if (!take(p, name))
+		return false;
+	p->rule->has_offset = true;
+	p->rule->offset = offset;
+	p->rule->len_bytes = (unsigned)len_bytes;
+	return true;
+}
+
+static bool take_field(struct parser *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (take_place(p, fields[i].name, fields[i].offset, fields[i].len_bytes))
 			return true;
-		}
 	return false;
+}
+
+static bool take_register(struct parser *p)
+{
+	for (unsigned i = 0; p->types[i] != NULL; i++)
+		for (const struct sim_register *r = p->types[i]->registers; r != NULL && r->len_bytes != 0; r++)
+			if (take_place(p, r->name, r->offset, r->len_bytes))
+				return true;
+	return false;
+}
+
+static int no_register(struct parser *p)
+{
+	char names[160] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; p->types[i] != NULL; i++)
+		for (const struct sim_register *r = p->types[i]->registers; r != NULL && r->len_bytes != 0; r++)
+			if (len < sizeof(names))
+				len += (size_t)snprintf(names + len, sizeof(names) - len, "%s, ", r->name);
+	if (len == 0)
+		return wrong(p, "%s is no register that has a name here; its offset is needed, as in 0x1c", shown(p));
+	return wrong(p, "%s is no register; one of %sor its offset, as in 0x1c", shown(p), names);
 }
 
 static int parse_register(struct parser *p)
 {
 	struct fault_rule *r = p->rule;
 
-	if (!take_place(p, registers, ARRAY_SIZE(registers))) {
+	if (!take_register(p)) {
 		if (!number_of(peek(p), &r->offset))
-			return wrong(p,
-				     "%s is no register; one of CAP, VS, INTMS, INTMC, CC, CSTS, AQA, ASQ, ACQ, or its "
-				     "offset, as in 0x1c",
-				     shown(p));
+			return no_register(p);
 		p->at++;
 		r->has_offset = true;
 		r->len_bytes = 4;
@@ -257,7 +279,7 @@ static int parse_completion(struct parser *p)
 			p->rule->kinds = ways[i].kinds;
 			return 0;
 		}
-	if (!take_place(p, fields, ARRAY_SIZE(fields)))
+	if (!take_field(p))
 		return wrong(p,
 			     "%s does not befall a completion; one of bad, garbage, twice, early, lost, or a field and "
 			     "its value: result, sqhd, sqid, cid, status",
@@ -378,7 +400,7 @@ static int parse_what(struct parser *p)
 	(ONE(REGISTER_STUCK) | ONE(REGISTERS_ONES) | ONE(CONFIG_ONES) | ONE(FATAL) | ONE(REMOVE) | ONE(INSERT) | \
 	 ONE(POWER_CUT))
 
-/* A fault can be tied to an event only where it is looked for. */
+/* What happens once is not for each event; and what has a kind for each sort of queue is of the sort that was named. */
 static int check_fit(struct parser *p)
 {
 	struct fault_rule *r = p->rule;
@@ -440,13 +462,17 @@ static int split(struct parser *p, const char *from, size_t len)
 	return 0;
 }
 
-int sim_fault_script_parse(const char *name, const char *text, struct sim_fault_script **out, char *error, size_t size)
+int sim_fault_script_parse(const char *name, const char *text, const struct sim_device_type *const types[],
+			   struct sim_fault_script **out, char *error, size_t size)
 {
-	struct parser p = {.name = name, .error = error, .error_size = size};
+	struct parser p = {.name = name, .types = types, .error = error, .error_size = size};
 	struct sim_fault_script *script = calloc(1, sizeof(*script));
 	int rc = 0;
 
-	if (script == NULL) {
+	if (script != NULL)
+		script->text = strdup(text);
+	if (script == NULL || script->text == NULL) {
+		free(script);
 		snprintf(error, size, "%s: no memory", name);
 		return -ENOMEM;
 	}
@@ -466,14 +492,15 @@ int sim_fault_script_parse(const char *name, const char *text, struct sim_fault_
 		rc = parse_line(&p);
 	}
 	if (rc != 0) {
-		free(script);
+		sim_fault_script_free(script);
 		return rc;
 	}
 	*out = script;
 	return 0;
 }
 
-int sim_fault_script_read(const char *path, struct sim_fault_script **out, char *error, size_t size)
+int sim_fault_script_read(const char *path, const struct sim_device_type *const types[], struct sim_fault_script **out,
+			  char *error, size_t size)
 {
 	FILE *f = fopen(path, "re");
 	char *text = NULL;
@@ -494,7 +521,7 @@ int sim_fault_script_read(const char *path, struct sim_fault_script **out, char 
 		snprintf(error, size, "%s: %s", path, strerror(-rc));
 	} else {
 		text[len] = '\0';
-		rc = sim_fault_script_parse(path, text, out, error, size);
+		rc = sim_fault_script_parse(path, text, types, out, error, size);
 	}
 	free(text);
 	fclose(f);
@@ -503,5 +530,7 @@ int sim_fault_script_read(const char *path, struct sim_fault_script **out, char 
 
 void sim_fault_script_free(struct sim_fault_script *script)
 {
+	if (script != NULL)
+		free(script->text);
 	free(script);
 }
