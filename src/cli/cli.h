@@ -35,6 +35,7 @@ struct cli {
 	const char *trace_output;
 	unsigned trace_events;
 	/* now */
+	const char *program; /* that speaks; NULL: outboard */
 	const char *verb;
 	struct ob *ob;
 	struct ob_machine *machine;

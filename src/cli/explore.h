@@ -3,6 +3,9 @@
 #ifndef OB_CLI_EXPLORE_H
 #define OB_CLI_EXPLORE_H
 
-extern const char explore_help[];
+extern const char explore_help[]; /* of "outboard explore" */
+
+/** explore_print_help - the same of a program that is called @command, with names of its own scenarios in its examples */
+void explore_print_help(const char *command, const char *scenario, const char *other);
 
 #endif

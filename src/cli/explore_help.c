@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What `outboard explore --help` says: in the command, and in the program that it runs. */
+/*
+ * What `outboard explore --help` says: in the command, and in the program that it runs. Explorers of other scenarios say
+ * the same of themselves.
+ */
 #include "cli/explore.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#define COMMAND  "outboard explore"
+#define SCENARIO "nvme-rough"
+#define OTHER    "nvme-io"
+
 const char explore_help[] =
-	"usage: outboard explore [options] [SCENARIO...]\n"
+	"usage: " COMMAND " [options] [SCENARIO...]\n"
 	"\n"
 	"Takes drivers through many simulated worlds: interleavings, weak memory, interrupts, faults. What breaks a\n"
 	"rule is reported with its seed, and the same seed brings it back to the last step. Without SCENARIO all of\n"
 	"them have their turn, seed by seed.\n"
 	"\n"
-	"  outboard explore                                # 1000 worlds\n"
-	"  outboard explore nvme-rough --time 10m --keep-going\n"
-	"  outboard explore nvme-io --replay 5809          # one of them again\n"
+	"  " COMMAND "                                # 1000 worlds\n"
+	"  " COMMAND " " SCENARIO " --time 10m --keep-going\n"
+	"  " COMMAND " " OTHER " --replay 5809          # one of them again\n"
 	"\n"
 	"      --list            the scenarios\n"
 	"      --seeds N         how many worlds (default 1000; with --time no limit)\n"
@@ -24,7 +34,7 @@ const char explore_help[] =
 	"      --promises        CPUs may store before earlier loads; each seed takes two or three runs\n"
 	"      --fault NAME=RATE one time in so many; 0: never. In place of the seed's; may be repeated\n"
 	"      --faults FILE     a script of faults\n"
-	"      --list-faults     their names\n"
+	"      --list-faults     their names, and of what they strike one in so many\n"
 	"      --replay SEED     run this seed alone, and say all\n"
 	"      --hash HASH       with --replay: whether the trace is that one\n"
 	"  -m, --minimise        make the first failing run small, and write it to a file\n"
@@ -38,3 +48,25 @@ const char explore_help[] =
 	"      --json            for programs\n"
 	"\n"
 	"exit codes: 0 no report, 1 reports, 2 wrong use or cannot run, 5 this build has no simulation\n";
+
+void explore_print_help(const char *command, const char *scenario, const char *other)
+{
+	const struct {
+		const char *word, *shown;
+	} words[] = {{COMMAND, command}, {SCENARIO, scenario}, {OTHER, other}};
+	const char *at = explore_help;
+
+	while (*at != '\0') {
+		const char *shown = NULL;
+
+		for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]) && shown == NULL; i++)
+			if (strncmp(at, words[i].word, strlen(words[i].word)) == 0) {
+				shown = words[i].shown;
+				at += strlen(words[i].word);
+			}
+		if (shown != NULL)
+			fputs(shown, stdout);
+		else
+			putchar(*at++);
+	}
+}

@@ -6,6 +6,11 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 
+static const char *program(const struct cli *cli)
+{
+	return cli->program != NULL ? cli->program : "outboard";
+}
+
 static void message(const struct cli *cli, const char *format, va_list args, const char *hint)
 {
 	char text[1000];
@@ -13,7 +18,7 @@ static void message(const struct cli *cli, const char *format, va_list args, con
 
 	vsnprintf(text, sizeof(text), format, args);
 	progress_clear();
-	fprintf(stderr, "outboard: %s%s%s%s\n", verb ? cli->verb : "", verb ? ": " : "", text, hint);
+	fprintf(stderr, "%s: %s%s%s%s\n", program(cli), verb ? cli->verb : "", verb ? ": " : "", text, hint);
 }
 
 int cli_error(const struct cli *cli, enum cli_exit code, const char *format, ...)
@@ -28,10 +33,11 @@ int cli_error(const struct cli *cli, enum cli_exit code, const char *format, ...
 
 int cli_usage(const struct cli *cli, const char *format, ...)
 {
-	char hint[80];
+	char hint[120];
 	va_list args;
 
-	snprintf(hint, sizeof(hint), " (try 'outboard %s%s--help')", cli->verb ? cli->verb : "", cli->verb ? " " : "");
+	snprintf(hint, sizeof(hint), " (try '%s %s%s--help')", program(cli), cli->verb ? cli->verb : "",
+		 cli->verb ? " " : "");
 	va_start(args, format);
 	message(cli, format, args, hint);
 	va_end(args);

@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# The explorer: explore.sh OUTBOARD PLANTED, an explorer of scenarios with mistakes (tests/sim/planted.c).
+# The explorer: explore.sh OUTBOARD PLANTED FERRY, explorers of scenarios with mistakes (tests/sim/planted.c) and of a
+# driver of somebody's own (examples/ferry).
 . "$(dirname "$0")/lib.sh"
 OUTBOARD=$(realpath "$OUTBOARD")
 planted=$(realpath "$2")
+ferry=$(realpath "$3")
 cd "$work" || exit 1
 
 # ---- the command ----
@@ -58,7 +60,10 @@ refuse "/nonexistent/x: No such file" --picture /nonexistent/x --time 1
 refuse "/nonexistent/x: No such file" --minimise --output /nonexistent/x --time 1
 refuse "$work: Is a directory" --coverage "$work" --time 1
 echo "at io 3 hang" >good.faults
-refuse "good.faults: no scenario here bears" --faults good.faults nvme-io
+refuse "good.faults: no scenario here bears all of these faults; nvme-io comes nearest, and does not bear: hang" \
+	--faults good.faults nvme-io
+printf 'hang\nfail\nregister CSTS stuck\n' >good.both
+refuse "; nvme-rough comes nearest, and does not bear: register-stuck$" --faults good.both nvme-io nvme-rough nvme-small
 refuse "/nonexistent: No such file" --replay-file /nonexistent
 refuse "says all of the run by itself" --replay-file /nonexistent nvme-io
 refuse "--replay-file runs one seed" --replay-file /nonexistent --seeds 3
@@ -81,6 +86,26 @@ for option in $("$OUTBOARD" explore --help | grep -o -- '^ *\(-[a-z], \)\?--[a-z
 	"$OUTBOARD" explore "$option" --help >/dev/null 2>"$work/err"
 	check "explore --help names $option, which is unknown" eval '! grep -q "unknown option" "$work/err"'
 done
+
+# ---- somebody's own explorer speaks of itself, and of what it has ----
+want 0 "$ferry" --help
+out_has "^usage: ferry-explore \[options\]"
+out_has "^  ferry-explore ferry-rough --time 10m"
+out_has "^  ferry-explore ferry-rides --replay 5809"
+check "ferry-explore --help speaks of others" eval '! grep -q "outboard explore\|nvme" "$work/out"'
+want 0 "$OUTBOARD" explore --help
+out_has "^  outboard explore nvme-rough --time 10m"
+cp "$work/out" one
+"$OUTBOARD" help explore >other
+same one other
+refused 2 "^ferry-explore: no scenario 'nvme-io'; there is ferry-rides, ferry-rough (try 'ferry-explore --help')$" "$ferry" nvme-io
+refused 2 "^outboard: explore: .* (try 'outboard explore --help')$" "$OUTBOARD" explore nonsense
+echo "register STATUS reads 1" >status.faults
+want 0 "$ferry" ferry-rough --seeds 30 --fault all=0 --faults status.faults
+out_has "^  faults that struck: register [0-9]*$"
+echo "register CSTS reads 1" >csts.faults
+refused 2 "csts.faults:1: CSTS is no register; one of ID, CONTROL, STATUS, SIZE, RING, TAIL, or its offset" \
+	"$ferry" --faults csts.faults
 
 # ---- jobs: what is said does not depend on how many ----
 plain() { grep -v " s of CPU"; }
@@ -129,7 +154,8 @@ out_has "seeds run twice, .* (100.0 %)$"
 
 # ---- faults ----
 want 0 "$OUTBOARD" explore --list-faults
-out_has "^power-cut  *"
+out_has "^power-cut  .*; one in RATE commands done$"
+check "$last: not of each what it strikes one in so many of" eval '! grep -qv "; one in RATE [a-zA-Z/ ]*$" "$work/out"'
 none="--fault all=0"
 want 0 "$OUTBOARD" explore nvme-rough --seeds 30 $none --json
 json "d['summary']['faults'] == {} and d['summary']['counts']['faults'] == 0"
@@ -226,6 +252,21 @@ check "it says how to get it again" grep -q -- "--replay-file lost-update-$seed.
 check "the small run has fewer threads to show" [ "$(grep -c . small.svg)" -lt "$(grep -c . one.svg)" ]
 want 1 "$planted" --replay-file "lost-update-$seed.run" --json
 json "d['identical'] is True and d['rule'] == 'lost-update'"
+# The run's file is all that it takes: not where it was made, nor the script.
+echo "  at call 5 call-fails # of all" >calls.faults
+want 1 "$planted" unlucky --fault call=0 --faults calls.faults --minimise --output script.run
+out_has "^call-failed: call 5$"
+rm calls.faults
+mkdir elsewhere
+mv script.run elsewhere
+cd elsewhere || exit 1
+want 1 "$planted" --replay-file script.run
+out_has "^call-failed: call 5$"
+out_has "^the same trace$"
+sed -i 's/call-fails/nonsense/' script.run
+want 2 "$planted" --replay-file script.run
+err_has "the script in script.run:1: nonsense is no fault"
+cd ..
 want 2 "$planted" lost-update --replay "$seed" --minimise --output /nonexistent/x
 err_has "/nonexistent/x: No such file"
 

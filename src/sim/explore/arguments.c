@@ -155,6 +155,18 @@ static int check(struct explore *e, const struct given *given, const char *hash)
 	return CLI_OK;
 }
 
+static int print_help(const struct explore *e)
+{
+	const char *scenario = e->all[0] != NULL ? e->all[0]->name : "SCENARIO";
+
+	if (e->cli.program == NULL)
+		fputs(explore_help, stdout);
+	else
+		explore_print_help(e->cli.program, e->all[0] != NULL && e->all[1] != NULL ? e->all[1]->name : scenario,
+				   scenario);
+	return CLI_OK;
+}
+
 int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 {
 	const char *hash = NULL, *run_file = NULL;
@@ -205,8 +217,9 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 
 	e->jobs = cpus_here();
 	*done = true;
-	if (!options_begin(&e->cli, table, explore_help, argc, argv, &args, &code))
-		return code;
+	code = options_parse(&e->cli, table, argc, argv, &args);
+	if (code != CLI_OK || args.help)
+		return code != CLI_OK ? code : print_help(e);
 	*done = e->list || e->list_faults;
 	if (e->list_faults) {
 		explore_faults_list();
@@ -245,11 +258,11 @@ static void add_word(char *out, size_t size, const char *before, const char *wor
 		snprintf(out + len, size - len, "'");
 }
 
-/* The program; "outboard explore" is two words, and both are the command. */
+/* The program; or the verb, whose two words are the command. */
 static void add_command(char *out, size_t size, const char *command)
 {
 	out[0] = '\0';
-	if (strcmp(command, "outboard explore") == 0)
+	if (strcmp(command, EXPLORE_VERB) == 0)
 		snprintf(out, size, "%s", command);
 	else
 		add_word(out, size, "", command);

@@ -206,8 +206,11 @@ int sim_explore_main(int argc, char **argv, const struct sim_scenario *const sce
 	bool done = false;
 	int code, rc;
 
-	e = (struct explore){
-		.cli = {.verb = "explore"}, .command = argv[0], .all = scenarios, .seed = 1, .seeds = 1000};
+	e = (struct explore){.command = argv[0], .all = scenarios, .seed = 1, .seeds = 1000};
+	if (strcmp(argv[0], EXPLORE_VERB) == 0)
+		e.cli.verb = "explore";
+	else
+		e.cli.program = basename(argv[0]); /* string.h's: it changes nothing */
 	cli_catch_signals();
 	code = explore_arguments(&e, argc - 1, argv + 1, &done);
 	if (code == CLI_OK && !done) {
