@@ -133,6 +133,26 @@ bool ob_cpu_post(struct ob_cpu *cpu, struct ob_work *work);
  */
 int ob_cpu_call(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uint64_t deadline_ns);
 
+/* ---- descriptors: a function to be called when one is readable ---- */
+
+struct ob_fd {
+	int fd;
+	void (*fn)(
+		struct ob_fd *fd); /* hard context; level-triggered: it takes what makes it readable, or removes it */
+};
+
+/**
+ * ob_fd_add - have @cpu wait for a descriptor, too
+ * @fd: the caller's, until it is removed again
+ *
+ * While channels are polled the CPU looks at its descriptors once per millisecond, otherwise in each turn.
+ * Context: any of @cpu; else a task, or a plain thread.
+ * Return: 0; -ENOMEM; -EPERM no descriptor of a kind that can be waited for; -EEXIST @cpu waits for it already.
+ */
+int ob_fd_add(struct ob_cpu *cpu, struct ob_fd *fd);
+/** ob_fd_remove - it was added to @cpu. Afterwards the function does not run. Same context. */
+void ob_fd_remove(struct ob_cpu *cpu, struct ob_fd *fd);
+
 /* ---- timers ---- */
 
 struct ob_timer {

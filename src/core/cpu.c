@@ -122,7 +122,7 @@ static unsigned look(struct ob_cpu *cpu, struct os_thread_data *self, uint64_t t
 	cpu->ready_fds = (unsigned)count;
 	self->context = CPU_CONTEXT_HARD;
 	for (unsigned i = 0; i < cpu->ready_fds; i++) {
-		struct cpu_fd *fd = cpu->ready[i].arg;
+		struct ob_fd *fd = cpu->ready[i].arg;
 
 		if (fd) /* else removed by one before it */
 			fd->fn(fd);
@@ -283,16 +283,16 @@ void ob_cpu_stop(struct ob_cpu *cpu)
 
 /* ---- descriptors ---- */
 
-int cpu_fd_add(struct ob_cpu *cpu, struct cpu_fd *fd)
+int ob_fd_add(struct ob_cpu *cpu, struct ob_fd *fd)
 {
-	if (hooks_fail(cpu->ob, "cpu_fd_add"))
+	if (hooks_fail(cpu->ob, "ob_fd_add"))
 		return -ENOMEM;
 	return os_poller_add(cpu->poller, fd->fd, fd);
 }
 
 struct fd_removal {
 	struct ob_cpu *cpu;
-	struct cpu_fd *fd;
+	struct ob_fd *fd;
 };
 
 /* It may be among those that are being served. Owner CPU. */
@@ -305,7 +305,7 @@ static void fd_forget(void *arg)
 			removal->cpu->ready[i].arg = NULL;
 }
 
-void cpu_fd_remove(struct ob_cpu *cpu, struct cpu_fd *fd)
+void ob_fd_remove(struct ob_cpu *cpu, struct ob_fd *fd)
 {
 	uint64_t deadline_ns = ob_deadline(10 * OB_NS_PER_S);
 	struct fd_removal removal = {cpu, fd};

@@ -9,17 +9,6 @@
 
 #include "core/os.h"
 
-/* A descriptor that a CPU waits for. fn runs in hard context; level-triggered: it must take what makes it readable. */
-struct cpu_fd {
-	int fd;
-	void (*fn)(struct cpu_fd *fd);
-};
-
-/* Task on CPU 0, or the owner CPU. After cpu_fd_remove() returned, fn does not run (it goes to the owner CPU for that).
- */
-int cpu_fd_add(struct ob_cpu *cpu, struct cpu_fd *fd);
-void cpu_fd_remove(struct ob_cpu *cpu, struct cpu_fd *fd);
-
 enum cpu_context {
 	CPU_CONTEXT_PLAIN, /* no CPU's loop on this thread */
 	CPU_CONTEXT_HARD,

@@ -44,7 +44,7 @@ static void no_disarm(void *arg)
 
 static const struct ob_poll_ops note_ops = {.poll = note_poll, .arm = no_arm, .disarm = no_disarm};
 
-static void note_fd(struct cpu_fd *fd)
+static void note_fd(struct ob_fd *fd)
 {
 	assert_int_equal(cpu_context(), CPU_CONTEXT_HARD);
 	assert_true(os_eventfd_take(fd->fd));
@@ -72,7 +72,7 @@ static void note_task(void *arg)
 static void test_turn_with_everything_to_do_keeps_the_order(void **state)
 {
 	const struct ob_poll_config config = {.mode = OB_COMPLETION_POLLED};
-	struct cpu_fd fd = {.fd = eventfd(1, EFD_NONBLOCK), .fn = note_fd};
+	struct ob_fd fd = {.fd = eventfd(1, EFD_NONBLOCK), .fn = note_fd};
 	struct ob_timer timer;
 	struct ob_poll poll;
 	struct ob_work work;
@@ -87,12 +87,12 @@ static void test_turn_with_everything_to_do_keeps_the_order(void **state)
 	ob_timer_start(&timer, 0);
 	ob_work_init(&work, note_work);
 	ob_cpu_post(c.cpu, &work);
-	assert_int_equal(cpu_fd_add(c.cpu, &fd), 0);
+	assert_int_equal(ob_fd_add(c.cpu, &fd), 0);
 	ob_poll_start(&poll, c.cpu, &note_ops, NULL, &config);
 	/* The spawn and the work came by the inbox. */
 	assert_int_equal(ob_cpu_turn(c.cpu, 0), 5);
 	assert_string_equal(order, "pdwtk");
-	cpu_fd_remove(c.cpu, &fd);
+	ob_fd_remove(c.cpu, &fd);
 	ob_poll_stop(&poll);
 	close(fd.fd);
 	assert_int_equal(cpu_context(), CPU_CONTEXT_PLAIN);
@@ -126,7 +126,7 @@ static void flood_task(void *arg)
 
 static void test_turn_with_endless_work_serves_all_kinds(void **state)
 {
-	struct cpu_fd fd = {.fd = eventfd(0, EFD_NONBLOCK), .fn = note_fd};
+	struct ob_fd fd = {.fd = eventfd(0, EFD_NONBLOCK), .fn = note_fd};
 	struct flood work = {0}, task = {0};
 	struct ob_timer timer;
 	struct context c;
@@ -137,7 +137,7 @@ static void test_turn_with_endless_work_serves_all_kinds(void **state)
 	ob_cpu_post(c.cpu, &work.work);
 	assert_int_equal(ob_task_spawn(c.cpu, "flood", flood_task, &task, NULL), 0);
 	ob_timer_init(&timer, c.cpu, note_timer);
-	assert_int_equal(cpu_fd_add(c.cpu, &fd), 0);
+	assert_int_equal(ob_fd_add(c.cpu, &fd), 0);
 	for (unsigned i = 0; i < 10; i++) {
 		const uint64_t one = 1;
 
@@ -151,7 +151,7 @@ static void test_turn_with_endless_work_serves_all_kinds(void **state)
 	}
 	work.stop = task.stop = true;
 	turn_dry(c.cpu);
-	cpu_fd_remove(c.cpu, &fd);
+	ob_fd_remove(c.cpu, &fd);
 	close(fd.fd);
 	context_close(&c);
 }
@@ -182,25 +182,25 @@ static void test_turn_with_more_work_than_its_share_leaves_the_rest(void **state
 /* ---- descriptors ---- */
 
 struct pair {
-	struct cpu_fd a, b;
+	struct ob_fd a, b;
 	struct ob_cpu *cpu;
 	unsigned served;
 };
 
 static struct pair pair;
 
-static void pair_a(struct cpu_fd *fd)
+static void pair_a(struct ob_fd *fd)
 {
 	pair.served++;
-	cpu_fd_remove(pair.cpu, &pair.b);
-	cpu_fd_remove(pair.cpu, &pair.a);
+	ob_fd_remove(pair.cpu, &pair.b);
+	ob_fd_remove(pair.cpu, &pair.a);
 }
 
-static void pair_b(struct cpu_fd *fd)
+static void pair_b(struct ob_fd *fd)
 {
 	pair.served++;
-	cpu_fd_remove(pair.cpu, &pair.a);
-	cpu_fd_remove(pair.cpu, &pair.b);
+	ob_fd_remove(pair.cpu, &pair.a);
+	ob_fd_remove(pair.cpu, &pair.b);
 }
 
 static void test_fd_removed_by_one_before_it_is_not_served(void **state)
@@ -210,8 +210,8 @@ static void test_fd_removed_by_one_before_it_is_not_served(void **state)
 	context_open(&c, 1);
 	pair = (struct pair){
 		.a = {eventfd(1, EFD_NONBLOCK), pair_a}, .b = {eventfd(1, EFD_NONBLOCK), pair_b}, .cpu = c.cpu};
-	assert_int_equal(cpu_fd_add(c.cpu, &pair.a), 0);
-	assert_int_equal(cpu_fd_add(c.cpu, &pair.b), 0);
+	assert_int_equal(ob_fd_add(c.cpu, &pair.a), 0);
+	assert_int_equal(ob_fd_add(c.cpu, &pair.b), 0);
 	turn_dry(c.cpu);
 	assert_int_equal(pair.served, 1);
 	close(pair.a.fd);
@@ -221,27 +221,27 @@ static void test_fd_removed_by_one_before_it_is_not_served(void **state)
 
 static unsigned level_served;
 
-static void level_fd(struct cpu_fd *fd)
+static void level_fd(struct ob_fd *fd)
 {
 	ADD(level_served, 1);
 }
 
 struct removal {
 	struct ob_cpu *cpu;
-	struct cpu_fd *fd;
+	struct ob_fd *fd;
 };
 
 static void remove_task(void *arg)
 {
 	struct removal *r = arg;
 
-	cpu_fd_remove(r->cpu, r->fd);
+	ob_fd_remove(r->cpu, r->fd);
 	STORE(level_served, 0);
 }
 
 static void test_fd_removed_from_another_cpu_is_not_served_afterwards(void **state)
 {
-	struct cpu_fd fd = {.fd = eventfd(1, EFD_NONBLOCK), .fn = level_fd};
+	struct ob_fd fd = {.fd = eventfd(1, EFD_NONBLOCK), .fn = level_fd};
 	struct ob_task *task;
 	struct removal r;
 	struct context c;
@@ -251,7 +251,7 @@ static void test_fd_removed_from_another_cpu_is_not_served_afterwards(void **sta
 	assert_int_equal(ob_cpu_start(r.cpu, -1), 0);
 	for (unsigned i = 0; i < 50; i++) {
 		STORE(level_served, 0);
-		assert_int_equal(cpu_fd_add(r.cpu, &fd), 0);
+		assert_int_equal(ob_fd_add(r.cpu, &fd), 0);
 		/* Level-triggered and never taken: it is served in each turn. */
 		while (LOAD(level_served) < 3)
 			ob_cpu_relax();
@@ -601,7 +601,7 @@ static void *post_later(void *arg)
 
 static void test_fd_in_an_epoll_loop_tells_of_everything(void **state)
 {
-	struct cpu_fd event = {.fd = eventfd(0, EFD_NONBLOCK), .fn = note_fd};
+	struct ob_fd event = {.fd = eventfd(0, EFD_NONBLOCK), .fn = note_fd};
 	struct epoll_event ready = {.events = EPOLLIN};
 	struct post p = {0};
 	struct ob_timer timer;
@@ -643,12 +643,12 @@ static void test_fd_in_an_epoll_loop_tells_of_everything(void **state)
 	assert_int_equal(epoll_wait(outer, &ready, 1, 20), 0);
 
 	/* A descriptor of the CPU's. */
-	assert_int_equal(cpu_fd_add(c.cpu, &event), 0);
+	assert_int_equal(ob_fd_add(c.cpu, &event), 0);
 	assert_int_equal(write(event.fd, &one, sizeof(one)), sizeof(one));
 	assert_int_equal(epoll_wait(outer, &ready, 1, 0), 1);
 	turn_dry(c.cpu);
 	assert_int_equal(epoll_wait(outer, &ready, 1, 0), 0);
-	cpu_fd_remove(c.cpu, &event);
+	ob_fd_remove(c.cpu, &event);
 	close(event.fd);
 	close(outer);
 	context_close(&c);

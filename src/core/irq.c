@@ -221,7 +221,7 @@ static void line_again_fn(struct ob_work *work)
 		__atomic_store_n(&line->again_posted, 0, __ATOMIC_RELEASE);
 }
 
-static void line_fired(struct cpu_fd *fd)
+static void line_fired(struct ob_fd *fd)
 {
 	struct irq_line *line = container_of(fd, struct irq_line, fd);
 
@@ -283,7 +283,7 @@ static struct irq_line *line_get(struct ob_machine *machine, int fd, struct ob_c
 	if (found == NULL) {
 		found = fresh;
 		fresh = NULL;
-		found->fd = (struct cpu_fd){fd, line_fired};
+		found->fd = (struct ob_fd){fd, line_fired};
 		found->cpu = cpu;
 		found->level = level;
 		list_init(&found->irqs);
@@ -344,14 +344,14 @@ static void attach(void *arg)
 	struct irq_line *line = irq->line;
 	bool first = list_empty(&line->irqs);
 
-	call->rc = first ? cpu_fd_add(line->cpu, &line->fd) : 0;
+	call->rc = first ? ob_fd_add(line->cpu, &line->fd) : 0;
 	if (call->rc != 0)
 		return;
 	if (irq->config.task != NULL)
 		call->rc = ob_task_spawn(line->cpu, "irq", irq_task, irq, &irq->task);
 	if (call->rc != 0) {
 		if (first)
-			cpu_fd_remove(line->cpu, &line->fd);
+			ob_fd_remove(line->cpu, &line->fd);
 		return;
 	}
 	list_add_tail(&line->irqs, &irq->line_link);
@@ -371,7 +371,7 @@ static void detach(void *arg)
 	ob_timer_stop(&irq->storm_timer);
 	list_del(&irq->line_link);
 	if (list_empty(&line->irqs))
-		cpu_fd_remove(line->cpu, &line->fd);
+		ob_fd_remove(line->cpu, &line->fd);
 	irq->stop = true;
 	ob_event_signal(&irq->wake);
 }

@@ -17,7 +17,7 @@
 struct irq_line {
 	struct list link; /* ob_machine.irq_lines; under irq_lock */
 	unsigned users;   /* under irq_lock */
-	struct cpu_fd fd;
+	struct ob_fd fd;
 	struct ob_cpu *cpu;
 	bool level;
 	struct list irqs;    /* struct ob_irq.line_link */

@@ -9,7 +9,7 @@
 
 /* A queue with an interrupt: an eventfd, written when something arrives while it is armed. */
 struct source {
-	struct cpu_fd fd;
+	struct ob_fd fd;
 	struct ob_poll poll;
 	struct ob_cpu *cpu;
 	unsigned waiting; /* completions that nobody took */
@@ -58,7 +58,7 @@ static const struct ob_poll_ops source_ops = {
 	.disarm = source_disarm,
 };
 
-static void source_interrupt(struct cpu_fd *fd)
+static void source_interrupt(struct ob_fd *fd)
 {
 	struct source *s = (struct source *)fd;
 
@@ -80,13 +80,13 @@ static void source_complete(struct source *s, unsigned count)
 static void source_open(struct source *s, struct ob_cpu *cpu, const struct ob_poll_config *config)
 {
 	*s = (struct source){.fd = {eventfd(0, EFD_NONBLOCK), source_interrupt}, .cpu = cpu};
-	assert_int_equal(cpu_fd_add(cpu, &s->fd), 0);
+	assert_int_equal(ob_fd_add(cpu, &s->fd), 0);
 	ob_poll_start(&s->poll, cpu, &source_ops, s, config);
 }
 
 static void source_close(struct source *s)
 {
-	cpu_fd_remove(s->cpu, &s->fd);
+	ob_fd_remove(s->cpu, &s->fd);
 	close(s->fd.fd);
 }
 
@@ -167,7 +167,7 @@ static void test_interrupt_mode_started_with_work_takes_it(void **state)
 
 	context_open(&c, 1);
 	s = (struct source){.fd = {eventfd(0, EFD_NONBLOCK), source_interrupt}, .cpu = c.cpu, .waiting = 4};
-	assert_int_equal(cpu_fd_add(c.cpu, &s.fd), 0);
+	assert_int_equal(ob_fd_add(c.cpu, &s.fd), 0);
 	ob_poll_start(&s.poll, c.cpu, &source_ops, &s, &config);
 	turn_dry(c.cpu);
 	assert_int_equal(s.waiting, 0);

@@ -15,7 +15,7 @@
 #include "sim/view/event.h"
 #include "sim/world.h"
 
-static void deliver(void (*fn)(struct cpu_fd *fd), struct cpu_fd *fd)
+static void deliver(void (*fn)(struct ob_fd *fd), struct ob_fd *fd)
 {
 	struct thread *t = W.current;
 	unsigned context = t->data.context;
@@ -53,7 +53,7 @@ void world_interrupt(void)
 		if (!p->open || p->thread != t)
 			continue;
 		for (unsigned j = 0; j < p->fd_count; j++) {
-			struct cpu_fd *fd = p->fds[j].arg;
+			struct ob_fd *fd = p->fds[j].arg;
 
 			if (world_fd_ready(p->fds[j].fd)) {
 				if (choice_counts(SIM_CHOICE_INTERRUPT))

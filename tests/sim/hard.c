@@ -14,7 +14,7 @@
 
 /* What a driver has on its heap. */
 struct device_state {
-	struct cpu_fd fd;
+	struct ob_fd fd;
 	struct os_poller *poller;
 	unsigned a, b;
 	bool ready;
@@ -33,7 +33,7 @@ static void device_raises(void *arg)
 }
 
 /* A CPU's loop around @body, which is in soft context and may be interrupted; like core's, not interrupted itself. */
-static void with_interrupt(void (*handler)(struct cpu_fd *fd), void (*body)(void))
+static void with_interrupt(void (*handler)(struct ob_fd *fd), void (*body)(void))
 {
 	struct os_thread_data *self = os_thread_data();
 	struct os_ready ready[1];
@@ -61,7 +61,7 @@ static void with_interrupt(void (*handler)(struct cpu_fd *fd), void (*body)(void
 
 /* ---- at any access ---- */
 
-static void handler_compares(struct cpu_fd *fd)
+static void handler_compares(struct ob_fd *fd)
 {
 	if (!os_eventfd_take(fd->fd))
 		return;
@@ -85,19 +85,19 @@ static void torn_in_a_block(const struct sim_config *config)
 
 static volatile unsigned sink;
 
-static void handler_counts(struct cpu_fd *fd)
+static void handler_counts(struct ob_fd *fd)
 {
 	if (os_eventfd_take(fd->fd))
 		d->a++;
 }
 
-static void handler_looks(struct cpu_fd *fd)
+static void handler_looks(struct ob_fd *fd)
 {
 	if (os_eventfd_take(fd->fd))
 		sink = d->a + d->b;
 }
 
-static void handler_takes(struct cpu_fd *fd)
+static void handler_takes(struct ob_fd *fd)
 {
 	os_eventfd_take(fd->fd);
 }
@@ -183,7 +183,7 @@ static void both_read(const struct sim_config *config)
 /* ---- words that tell ---- */
 
 /* A handler that finds the flag has the pair to itself until it takes the flag away. */
-static void handler_owns(struct cpu_fd *fd)
+static void handler_owns(struct ob_fd *fd)
 {
 	if (!os_eventfd_take(fd->fd) || !OB_READ_ONCE(d->ready))
 		return;
