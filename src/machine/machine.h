@@ -52,10 +52,56 @@ struct machine_pci_host {
 	unsigned hidden_count;
 };
 
+/* One queue of a virtio device, in addresses that dma_alloc() and dma_grant() gave (VIRTIO 1.2 §2.6). */
+struct machine_virtio_queue {
+	uint16_t size;
+	uint64_t desc, driver, device;
+};
+
+/*
+ * A virtio device that the machine itself carries. Tasks of CPU 0, unless said otherwise. 0; -ENODEV it is gone; -EPROTO
+ * the far side answers nonsense; -ETIMEDOUT.
+ */
+struct machine_virtio_ops {
+	/* What it offers, VERSION_1 and ring features included. */
+	int (*offered)(struct machine *m, unsigned device, uint64_t *features);
+	/* Before any queue. -EOPNOTSUPP: it does not take these. */
+	int (*accept)(struct machine *m, unsigned device, uint64_t features);
+	/* No queue is served, and no memory touched, when it returns; also the interrupts' eventfds are silent. */
+	int (*reset)(struct machine *m, unsigned device, uint64_t deadline_ns);
+	/* All queues are set up: work. */
+	int (*start)(struct machine *m, unsigned device);
+	/* The configuration as a whole, so that it is of one moment; *len_bytes: room in, what there is out. */
+	int (*config_read)(struct machine *m, unsigned device, void *to, size_t *len_bytes);
+	int (*config_write)(struct machine *m, unsigned device, unsigned offset, const void *from, size_t len_bytes);
+	/* Largest size of a queue; 0: no such queue. */
+	int (*queue_size)(struct machine *m, unsigned device, unsigned queue, uint16_t *size);
+	/*
+	 * Serve a queue, from its beginning. @doorbell: filled; a write of 16 bits at *offset is the notification (of 32
+	 * bits with NOTIFICATION_DATA). It stays valid until the machine's close, also when the far side is gone.
+	 */
+	int (*queue_start)(struct machine *m, unsigned device, unsigned queue,
+			   const struct machine_virtio_queue *config, struct ob_region *doorbell, uint64_t *offset);
+	/* Serve it no more; queue_start() may come again. NULL: the device cannot (VIRTIO_F_RING_RESET). */
+	int (*queue_stop)(struct machine *m, unsigned device, unsigned queue, uint64_t deadline_ns);
+	/* An eventfd that fires for @queue, or, where @queue is -1, when the configuration changed; -ENOENT: none. */
+	int (*irq_fd)(struct machine *m, unsigned device, int queue);
+};
+
+struct machine_virtio_device {
+	const char *name; /* unique in the machine: "virtio0" */
+	uint32_t id;      /* VIRTIO 1.2 clause 5 */
+	const struct machine_virtio_ops *ops;
+};
+
 struct machine_bus {
 	enum machine_bus_kind kind;
 	union {
 		struct machine_pci_host pci;
+		struct {
+			const struct machine_virtio_device *devices; /* an index of it is @device of the ops */
+			unsigned count;
+		} virtio;
 		struct {
 			const void *blob;
 			size_t len_bytes;

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtio devices, for their class drivers, which do not know what carries them: PCI, MMIO or vhost-user (VIRTIO 1.2).
+ *
+ * A driver matches by OB_MATCH_VIRTIO. Its probe goes: ob_virtio_negotiate(); read the configuration;
+ * ob_virtio_irq_alloc() unless it only polls; ob_virtio_queue_create() for every queue; ob_virtio_start(). Its remove:
+ * ob_virtio_reset(), after which the device touches no memory any more; queues, interrupts. After a reset for another
+ * reason, or in its resume: ob_virtio_renew() and ob_virtio_start().
+ *
+ * DMA is that of the virtio device: ob_dma_alloc() and ob_window_grant() take it as they take any other device.
+ */
+#ifndef OUTBOARD_VIRTIO_H
+#define OUTBOARD_VIRTIO_H
+
+#include <outboard/dma.h>
+#include <outboard/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ob_cpu;
+struct ob_device;
+
+/* One row of a driver's match table, by virtio device id (§5). */
+#define OB_VIRTIO_ID(id)                                                     \
+	{                                                                    \
+		OB_MATCH_VIRTIO, OB_ANY, (id), OB_ANY, OB_ANY, 0, 0, NULL, 0 \
+	}
+
+/* ---- the device: tasks of CPU 0, unless said otherwise ---- */
+
+/** ob_virtio_id - the virtio device id (§5), e.g. 2 for a disk; 0 for what is no virtio device. Any context. */
+uint32_t ob_virtio_id(const struct ob_device *dev);
+
+/** ob_virtio_features - what the device offers, as it said when it was last asked: bit n is feature n. Any context. */
+uint64_t ob_virtio_features(const struct ob_device *dev);
+
+/**
+ * ob_virtio_negotiate - reset the device and agree on features (§3.1.1, steps 1 to 6)
+ * @wanted:   feature bits of the device class that the driver can use
+ * @required: of which it cannot do without these
+ *
+ * VERSION_1 and the bits of ring and transport are not the driver's matter: they are added as they are offered, and their
+ * bits in the arguments mean nothing.
+ * Return: 0; -EOPNOTSUPP a feature is missing, or the device does not accept what it offered; a line in the log names
+ * it; -ENODEV; -ETIMEDOUT it does not end its reset.
+ */
+int ob_virtio_negotiate(struct ob_device *dev, uint64_t wanted, uint64_t required);
+
+/** ob_virtio_has - was feature @bit negotiated? Any context. */
+bool ob_virtio_has(const struct ob_device *dev, unsigned bit);
+
+/**
+ * ob_virtio_config_read - read device configuration
+ * @len_bytes: 1, 2, 4 or 8 at an offset that such a field has: one field, little endian in @to; anything else: an array
+ *             of bytes
+ *
+ * Read again until the device did not change it meanwhile (§2.5.3), but not for ever.
+ * Return: 0; -EINVAL beyond what the device has; -EAGAIN it never stood still; -ENODEV; -ETIMEDOUT.
+ */
+int ob_virtio_config_read(struct ob_device *dev, unsigned offset, void *to, size_t len_bytes);
+
+/* A field of a device's configuration: 1, 2, 4 or 8 bytes, naturally aligned (those of 8 bytes: to 4). */
+struct ob_virtio_field {
+	uint16_t offset, size_bytes;
+};
+
+/** ob_virtio_config_fields - read @count fields as they were at one moment, into @values in CPU order; returns as above */
+int ob_virtio_config_fields(struct ob_device *dev, const struct ob_virtio_field *fields, unsigned count,
+			    uint64_t *values);
+
+/** ob_virtio_config_write - write one field of 1, 2, 4 or 8 bytes, or an array of bytes. 0; -EINVAL; -ENODEV;
+ * -ETIMEDOUT */
+int ob_virtio_config_write(struct ob_device *dev, unsigned offset, const void *from, size_t len_bytes);
+
+/**
+ * ob_virtio_on_config - have @fn called when the device changed its configuration, or asks for a reset
+ * @fn: task context on CPU 0; NULL: nothing any more, and none runs when this returns
+ *
+ * Needs ob_virtio_irq_alloc() before. Several changes may be one call.
+ * Return: 0; -ENOSPC no interrupts; -ENOMEM; -ENODEV; -ETIMEDOUT.
+ */
+int ob_virtio_on_config(struct ob_device *dev, void (*fn)(struct ob_device *dev, void *arg), void *arg);
+
+/** ob_virtio_needs_reset - has the device given up until it is reset (DEVICE_NEEDS_RESET, §2.1)? */
+bool ob_virtio_needs_reset(struct ob_device *dev);
+
+/**
+ * ob_virtio_irq_alloc - interrupts for configuration changes and up to @queues queues
+ * @kinds: ob_irq_kind bits that will do
+ *
+ * Fewer vectors will do as well: what has none of its own shares one. After ob_virtio_negotiate(), before any queue.
+ * Return: how many vectors there are; -ENOSPC; -ENODEV; -EBUSY.
+ */
+int ob_virtio_irq_alloc(struct ob_device *dev, unsigned queues, unsigned kinds);
+/** ob_virtio_irq_release - give them back; the device is reset, no queue listens */
+void ob_virtio_irq_release(struct ob_device *dev);
+
+/** ob_virtio_start - the device may work now: bus master, DRIVER_OK (§3.1.1, step 8). 0; -ENODEV; -EIO it refuses */
+int ob_virtio_start(struct ob_device *dev);
+
+/**
+ * ob_virtio_reset - stop the device: it works on no queue and touches no memory when this has returned (§2.4)
+ *
+ * The queues still hold what was in flight until they are destroyed or the device is renewed. Bus mastering is off also
+ * when it fails.
+ * Return: 0; -ENODEV; -ETIMEDOUT the device does not end its reset.
+ */
+int ob_virtio_reset(struct ob_device *dev, uint64_t deadline_ns);
+
+/**
+ * ob_virtio_renew - after a reset, or with power again: the same features, and all queues set up anew, empty
+ *
+ * Nobody uses a queue meanwhile; tokens that were in flight are the driver's to add again. ob_virtio_start() follows.
+ * Return: 0; -EOPNOTSUPP it offers less than before, or has smaller queues; -ENODEV; -ETIMEDOUT.
+ */
+int ob_virtio_renew(struct ob_device *dev);
+
+/* ---- queues: create, destroy, listen and reset in tasks of CPU 0 ---- */
+
+struct ob_virtio_queue;
+
+struct ob_virtio_queue_config {
+	const char *name;   /* copied, for the log: "vblk0 queue 1" */
+	unsigned index;     /* the device's */
+	unsigned size_max;  /* ring entries at most; 0: as many as the device has. Never more than it has. */
+	unsigned chain_max; /* pieces of the longest request, at least 1 */
+	/* Requests of so many pieces or more go through an indirect table, where that was negotiated; 0: the kit's choice. */
+	unsigned indirect_from;
+	bool irq; /* it may interrupt: wants a vector of those allocated */
+};
+
+/**
+ * ob_virtio_queue_create - memory for one queue, made known to the device
+ * @out: ob_virtio_queue_destroy() ends it
+ *
+ * Between ob_virtio_negotiate() and ob_virtio_start().
+ * Return: 0; -ENOENT the device has no such queue; -EINVAL chains longer than its ring; -ENOMEM; -ENODEV; -EBUSY.
+ */
+int ob_virtio_queue_create(struct ob_device *dev, const struct ob_virtio_queue_config *config,
+			   struct ob_virtio_queue **out);
+/** ob_virtio_queue_destroy - the device is reset, or its queue is; NULL is fine */
+void ob_virtio_queue_destroy(struct ob_virtio_queue *q);
+
+/**
+ * ob_virtio_queue_listen - have @fn called when the queue interrupts
+ * @cpu: the queue's owner
+ * @fn:  hard or soft context on @cpu: ob_poll_schedule() is what it should do. Also without need, when a vector is
+ *       shared.
+ *
+ * The queue is not armed by this.
+ * Return: 0; -ENOSPC it was created without interrupt, or there are none; -EBUSY; -ENOMEM; -ENODEV; -ETIMEDOUT.
+ */
+int ob_virtio_queue_listen(struct ob_virtio_queue *q, struct ob_cpu *cpu, void (*fn)(void *arg), void *arg);
+/** ob_virtio_queue_unlisten - @fn does not run any more when this returns */
+void ob_virtio_queue_unlisten(struct ob_virtio_queue *q);
+
+/**
+ * ob_virtio_queue_reset - stop one queue and set it up again, empty (VIRTIO_F_RING_RESET, §2.6.1)
+ *
+ * Return: 0; -EOPNOTSUPP not negotiated; -ETIMEDOUT; -ENODEV.
+ */
+int ob_virtio_queue_reset(struct ob_virtio_queue *q, uint64_t deadline_ns);
+
+/* What is fixed from creation; any context. */
+unsigned ob_virtio_queue_size(const struct ob_virtio_queue *q); /* ring entries */
+/* Requests of @pieces pieces that are sure to find room together. */
+unsigned ob_virtio_queue_depth(const struct ob_virtio_queue *q, unsigned pieces);
+
+struct ob_virtio_queue_stats {
+	uint64_t added, taken;
+	uint64_t kicks;           /* notifications sent */
+	uint64_t kicks_spared;    /* … that the device did not want */
+	uint64_t protocol_errors; /* the device lied; the queue is broken since */
+};
+
+/** ob_virtio_queue_stats - any thread; may lag */
+void ob_virtio_queue_stats(const struct ob_virtio_queue *q, struct ob_virtio_queue_stats *out);
+
+/* ---- the I/O path: owner CPU, soft or task ---- */
+
+/* A request that the device is done with. */
+struct ob_virtio_used {
+	uint32_t token;
+	uint32_t len_bytes; /* that it says it wrote; never more than there was room for */
+};
+
+/**
+ * ob_virtio_queue_add - one request
+ * @pieces:    first @out_count that the device reads, then @in_count that it writes; copied. In all at least one, at most
+ *             chain_max, none empty, less than 4 GiB together.
+ * @token:     comes back with the request
+ *
+ * The device learns of it by the next ob_virtio_queue_kick().
+ * Return: 0; -EAGAIN no room: kick, take, and try again; -EPROTO the queue is broken.
+ */
+int ob_virtio_queue_add(struct ob_virtio_queue *q, const struct ob_dma_piece *pieces, unsigned out_count,
+			unsigned in_count, uint32_t token);
+
+/** ob_virtio_queue_kick - make known what was added; one notification, if the device wants it */
+void ob_virtio_queue_kick(struct ob_virtio_queue *q);
+
+/**
+ * ob_virtio_queue_take - what the device is done with
+ * @used: room for @max
+ *
+ * What is written into the requests' memory may be read after this. When the device lies after it answered truly for
+ * some, those come first.
+ * Return: how many, 0 for none; -EPROTO the device lied: the queue is broken, and stays so until it is renewed or reset
+ * (logged once).
+ */
+int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max);
+
+/** ob_virtio_queue_arm - let the next one interrupt; true: something is there already, which then need not. */
+bool ob_virtio_queue_arm(struct ob_virtio_queue *q);
+/** ob_virtio_queue_disarm - no interrupts, as far as the device heeds that (§2.7.7, §2.8.10). Hard context, too. */
+void ob_virtio_queue_disarm(struct ob_virtio_queue *q);
+
+/** ob_virtio_queue_in_flight - requests added and not taken; owner CPU */
+unsigned ob_virtio_queue_in_flight(const struct ob_virtio_queue *q);
+/** ob_virtio_queue_is_broken - the device lied; owner CPU */
+bool ob_virtio_queue_is_broken(const struct ob_virtio_queue *q);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
