@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "machine/qemu/io.h"
+#include "io/io.h"
 
 static void keep(void *arg, enum ob_log_level level, const char *message)
 {
@@ -151,7 +151,7 @@ unsigned raw_count_threads(void)
 
 bool raw_fired(int fd, unsigned timeout_ms)
 {
-	return qemu_io_wait(fd, POLLIN, ob_deadline(timeout_ms * OB_NS_PER_MS)) == 0 && qemu_io_event_take(fd);
+	return io_wait(fd, POLLIN, ob_deadline(timeout_ms * OB_NS_PER_MS)) == 0 && io_event_take(fd);
 }
 
 uint64_t raw_elapsed_ms(uint64_t since_ns)

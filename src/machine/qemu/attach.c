@@ -12,9 +12,9 @@
 #include <outboard/cpu.h>
 
 #include "base/bits.h"
+#include "io/io.h"
 #include "machine/qemu/attach.h"
 #include "machine/qemu/command_line.h"
-#include "machine/qemu/io.h"
 #include "machine/qemu/ivshmem.h"
 #include "machine/qemu/ram.h"
 
@@ -34,7 +34,7 @@ static int connect_to(const char *dir, const char *name, int *fd)
 
 	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path))
 		return -ENAMETOOLONG;
-	return qemu_io_connect(path, fd);
+	return io_connect(path, fd);
 }
 
 /* Again and again while nobody listens yet. */
@@ -101,9 +101,9 @@ int qemu_attach(const struct qemu_uri *uri, struct qemu_attachment *out, uint64_
 		return 0;
 	snprintf(why, why_bytes, "attach=%s: %s: %s", uri->attach_dir, name,
 		 ret == -ETIMEDOUT ? "no QEMU answers there" : strerror(-ret));
-	qemu_io_close(&out->qtest_fd);
-	qemu_io_close(&out->qmp_fd);
-	qemu_io_close(&out->ivshmem_fd);
+	io_close(&out->qtest_fd);
+	io_close(&out->qmp_fd);
+	io_close(&out->ivshmem_fd);
 	return ret;
 }
 
@@ -126,7 +126,7 @@ int qemu_attach_ram(const struct qemu_uri *uri, int *fd, uint64_t *len_bytes, ch
 	}
 	snprintf(why, why_bytes, "attach=%s: ram: %s", uri->attach_dir,
 		 ret == -EINVAL ? "not a machine's memory" : strerror(-ret));
-	qemu_io_close(fd);
+	io_close(fd);
 	return ret;
 }
 

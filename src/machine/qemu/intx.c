@@ -8,8 +8,8 @@
 
 #include <outboard/log.h>
 
+#include "io/io.h"
 #include "machine/qemu/intx.h"
-#include "machine/qemu/io.h"
 
 struct intx_line {
 	struct list link;
@@ -38,7 +38,7 @@ static void signal_lines(struct qemu_intx *x, unsigned input, const struct intx_
 		struct intx_line *line = list_entry(node, struct intx_line, link);
 
 		if (line != but)
-			qemu_io_event_fire(line->fd);
+			io_event_fire(line->fd);
 	}
 }
 
@@ -93,9 +93,9 @@ void qemu_intx_stop(struct qemu_intx *x)
 	pthread_mutex_unlock(&x->lock);
 	if (!listening)
 		return;
-	qemu_io_event_fire(x->stop_fd);
+	io_event_fire(x->stop_fd);
 	pthread_join(x->listener, NULL);
-	qemu_io_close(&x->stop_fd);
+	io_close(&x->stop_fd);
 }
 
 void qemu_intx_fini(struct qemu_intx *x)
@@ -108,7 +108,7 @@ void qemu_intx_fini(struct qemu_intx *x)
 		list_for_each_safe (node, &x->lines[i]) {
 			struct intx_line *line = list_entry(node, struct intx_line, link);
 
-			qemu_io_close(&line->fd);
+			io_close(&line->fd);
 			free(line);
 		}
 	pthread_mutex_destroy(&x->lock);
@@ -128,7 +128,7 @@ static int start_listener(struct qemu_intx *x)
 	ret = -pthread_create(&x->listener, NULL, listen_to_lines, x);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (ret < 0)
-		qemu_io_close(&x->stop_fd);
+		io_close(&x->stop_fd);
 	else
 		pthread_setname_np(x->listener, "ob-qemu-intx");
 	return ret;
@@ -174,7 +174,7 @@ int qemu_intx_open(struct qemu_intx *x, unsigned slot, unsigned pin, struct mach
 	pthread_mutex_lock(&x->qtest->lock);
 	list_add_tail(&x->lines[line->input], &line->link);
 	if (x->level[line->input])
-		qemu_io_event_fire(line->fd);
+		io_event_fire(line->fd);
 	pthread_mutex_unlock(&x->qtest->lock);
 	*out = (struct machine_intx){.fd = line->fd, .cookie = line};
 	return 0;
@@ -187,7 +187,7 @@ void qemu_intx_close(struct qemu_intx *x, struct machine_intx *out)
 	pthread_mutex_lock(&x->qtest->lock);
 	list_del(&line->link);
 	pthread_mutex_unlock(&x->qtest->lock);
-	qemu_io_close(&line->fd);
+	io_close(&line->fd);
 	free(line);
 	*out = (struct machine_intx){.fd = -1};
 }

@@ -12,7 +12,7 @@
 #include <outboard/log.h>
 
 #include "base/bits.h"
-#include "machine/qemu/io.h"
+#include "io/io.h"
 #include "machine/qemu/ivshmem.h"
 
 #define PROTOCOL_VERSION 0
@@ -24,7 +24,7 @@ static int say(int fd, int64_t number, int pass_fd, uint64_t deadline_ns)
 {
 	ob_le64 message = ob_cpu_to_le64((uint64_t)number);
 
-	return qemu_io_send_fd(fd, &message, sizeof(message), pass_fd, deadline_ns);
+	return io_send_fd(fd, &message, sizeof(message), pass_fd, deadline_ns);
 }
 
 int ivshmem_greet(int fd, uint64_t deadline_ns)
@@ -32,7 +32,7 @@ int ivshmem_greet(int fd, uint64_t deadline_ns)
 	int memory_fd, ret;
 
 	/* The device wants shared memory; nobody uses it. */
-	ret = qemu_io_memory_file("ob-ivshmem", 4096, &memory_fd);
+	ret = io_memory_file("ob-ivshmem", 4096, &memory_fd);
 	if (ret < 0)
 		return ret;
 	ret = say(fd, PROTOCOL_VERSION, -1, deadline_ns);
@@ -40,7 +40,7 @@ int ivshmem_greet(int fd, uint64_t deadline_ns)
 		ret = say(fd, IVSHMEM_PEER_QEMU, -1, deadline_ns);
 	if (ret == 0)
 		ret = say(fd, SHARED_MEMORY, memory_fd, deadline_ns);
-	qemu_io_close(&memory_fd);
+	io_close(&memory_fd);
 	return ret;
 }
 
@@ -61,7 +61,7 @@ int ivshmem_init(struct ivshmem *iv, int fd, struct qtest *qtest)
 void ivshmem_fini(struct ivshmem *iv)
 {
 	for (unsigned i = 0; i < IVSHMEM_VECTORS; i++)
-		qemu_io_close(&iv->vector_fd[i]);
+		io_close(&iv->vector_fd[i]);
 	pthread_mutex_destroy(&iv->lock);
 }
 
@@ -86,7 +86,7 @@ static int prove(struct ivshmem *iv, unsigned vector)
 		if (ret < 0)
 			return ret;
 		/* As QEMU takes the descriptor in, it makes it blocking for a moment, for us too: look before reading. */
-		if (qemu_io_wait(iv->vector_fd[vector], POLLIN, 0) == 0 && qemu_io_event_take(iv->vector_fd[vector]))
+		if (io_wait(iv->vector_fd[vector], POLLIN, 0) == 0 && io_event_take(iv->vector_fd[vector]))
 			return 0;
 		if (ob_now_ns() >= deadline_ns) {
 			ob_err(iv->qtest->life->machine->ob, "qemu: message interrupt %u does not arrive", vector);
@@ -109,7 +109,7 @@ static int grow(struct ivshmem *iv, unsigned count)
 			return -errno;
 		ret = say(iv->fd, iv->peer, *fd, deadline_ns);
 		if (ret < 0) {
-			qemu_io_close(fd);
+			io_close(fd);
 			return ret;
 		}
 		iv->sent_count++;
@@ -175,7 +175,7 @@ int ivshmem_alloc(struct ivshmem *iv, unsigned count, bool contiguous, struct ma
 		ret = grow(iv, ALIGN_UP(chosen[count - 1] + 1, (unsigned)GROW_COUNT));
 	for (unsigned i = 0; ret == 0 && i < count; i++) {
 		iv->used[chosen[i]] = true;
-		(void)qemu_io_event_take(iv->vector_fd[chosen[i]]); /* what its last owner left */
+		(void)io_event_take(iv->vector_fd[chosen[i]]); /* what its last owner left */
 		out[i] = (struct machine_msi){
 			.fd = iv->vector_fd[chosen[i]],
 			.program = true,

@@ -6,7 +6,7 @@
 
 #include <outboard/cpu.h>
 
-#include "machine/qemu/io.h"
+#include "io/io.h"
 #include "machine/qemu/life.h"
 
 #define BURIAL_NS (8 * OB_NS_PER_S) /* the supervisor's own deadlines are shorter */
@@ -14,13 +14,13 @@
 void qemu_life_await_burial(struct qemu_life *life)
 {
 	if (life->watched && !__atomic_load_n(&life->buried, __ATOMIC_ACQUIRE))
-		(void)qemu_io_wait(life->buried_fd, POLLIN, ob_deadline(BURIAL_NS));
+		(void)io_wait(life->buried_fd, POLLIN, ob_deadline(BURIAL_NS));
 }
 
 void qemu_life_bury(struct qemu_life *life)
 {
 	if (!__atomic_exchange_n(&life->buried, true, __ATOMIC_ACQ_REL))
-		qemu_io_event_fire(life->buried_fd);
+		io_event_fire(life->buried_fd);
 }
 
 void qemu_life_end(struct qemu_life *life, const char *format, ...)
@@ -33,5 +33,5 @@ void qemu_life_end(struct qemu_life *life, const char *format, ...)
 	vsnprintf(life->why, sizeof(life->why), format, args);
 	va_end(args);
 	__atomic_store_n(&life->machine->dead, true, __ATOMIC_RELEASE);
-	qemu_io_event_fire(life->fd);
+	io_event_fire(life->fd);
 }

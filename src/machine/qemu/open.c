@@ -12,10 +12,10 @@
 #include <outboard/log.h>
 
 #include "base/bits.h"
+#include "io/io.h"
 #include "machine/qemu/attach.h"
 #include "machine/qemu/command_line.h"
 #include "machine/qemu/host.h"
-#include "machine/qemu/io.h"
 #include "machine/qemu/qemu.h"
 
 #define LAST_WORDS_NS (2 * OB_NS_PER_S) /* for a QEMU that closed its sockets to end */
@@ -23,7 +23,7 @@
 static int make_rom(int *fd)
 {
 	uint8_t *rom = malloc(QEMU_ROM_BYTES);
-	int ret = rom != NULL ? qemu_io_memory_file("ob-rom", 0, fd) : -ENOMEM;
+	int ret = rom != NULL ? io_memory_file("ob-rom", 0, fd) : -ENOMEM;
 
 	if (ret == 0) {
 		qemu_rom(rom);
@@ -39,7 +39,7 @@ static int make_wiring(struct qemu *q, int pass[QEMU_PASS_COUNT], struct qemu_wi
 {
 	int ram_fd, ret;
 
-	ret = qemu_io_memory_file("ob-ram", q->uri.mem_bytes, &ram_fd);
+	ret = io_memory_file("ob-ram", q->uri.mem_bytes, &ram_fd);
 	if (ret < 0)
 		return ret;
 	pass[QEMU_PASS_RAM] = ram_fd; /* closed by q->ram */
@@ -49,11 +49,11 @@ static int make_wiring(struct qemu *q, int pass[QEMU_PASS_COUNT], struct qemu_wi
 	q->has_ram = true;
 	ret = make_rom(&pass[QEMU_PASS_ROM]);
 	if (ret == 0)
-		ret = qemu_io_pair(&q->qtest_fd, &pass[QEMU_PASS_QTEST]);
+		ret = io_pair(&q->qtest_fd, &pass[QEMU_PASS_QTEST]);
 	if (ret == 0)
-		ret = qemu_io_pair(&q->qmp_fd, &pass[QEMU_PASS_QMP]);
+		ret = io_pair(&q->qmp_fd, &pass[QEMU_PASS_QMP]);
 	if (ret == 0 && q->uri.msi)
-		ret = qemu_io_pair(&q->ivshmem_fd, &pass[QEMU_PASS_IVSHMEM]);
+		ret = io_pair(&q->ivshmem_fd, &pass[QEMU_PASS_IVSHMEM]);
 	if (ret < 0)
 		return ret;
 	snprintf(w->ram, sizeof(w->ram), "/proc/self/fd/%d", ram_fd);
@@ -120,7 +120,7 @@ static int start_qemu(struct qemu *q, const char *const *extra, uint64_t deadlin
 	strings_fini(line);
 	/* Ours would keep the sockets open when QEMU is gone. */
 	for (unsigned i = QEMU_PASS_ROM; i < QEMU_PASS_COUNT; i++)
-		qemu_io_close(&pass[i]);
+		io_close(&pass[i]);
 	return ret;
 }
 
@@ -295,11 +295,11 @@ void qemu_close(struct machine *m)
 		qmp_fini(&q->qmp);
 	if (q->has_qtest)
 		qtest_fini(&q->qtest);
-	qemu_io_close(&q->qtest_fd);
-	qemu_io_close(&q->qmp_fd);
-	qemu_io_close(&q->ivshmem_fd);
-	qemu_io_close(&q->life.fd);
-	qemu_io_close(&q->life.buried_fd);
+	io_close(&q->qtest_fd);
+	io_close(&q->qmp_fd);
+	io_close(&q->ivshmem_fd);
+	io_close(&q->life.fd);
+	io_close(&q->life.buried_fd);
 	qemu_uri_fini(&q->uri);
 	if (q->has_ram)
 		qemu_ram_fini(&q->ram);

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "machine/qemu/io.h"
+#include "io/io.h"
 #include "machine/qemu/process.h"
 
 static int executable(const char *path)
@@ -104,12 +104,12 @@ static int pipe_above_stdio(int fds[2])
 {
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	fds[0] = qemu_io_above_stdio(fds[0]);
-	fds[1] = qemu_io_above_stdio(fds[1]);
+	fds[0] = io_above_stdio(fds[0]);
+	fds[1] = io_above_stdio(fds[1]);
 	if (fds[0] >= 0 && fds[1] >= 0)
 		return 0;
-	qemu_io_close(&fds[0]);
-	qemu_io_close(&fds[1]);
+	io_close(&fds[0]);
+	io_close(&fds[1]);
 	return -EMFILE;
 }
 
@@ -118,7 +118,7 @@ static int await_exec(int status_fd, uint64_t deadline_ns)
 {
 	int error = 0;
 	ssize_t n;
-	int ret = qemu_io_wait(status_fd, POLLIN, deadline_ns);
+	int ret = io_wait(status_fd, POLLIN, deadline_ns);
 
 	if (ret < 0)
 		return ret;
@@ -152,13 +152,13 @@ int qemu_process_start(struct qemu_process *p, const char *path, char *const *ar
 	p->pidfd = pidfd_open(p->pid, 0);
 	if (p->pidfd < 0)
 		ret = -errno;
-	qemu_io_close(&status[1]);
+	io_close(&status[1]);
 	if (ret == 0)
 		ret = await_exec(status[0], deadline_ns);
 	if (ret < 0) {
 		(void)kill(p->pid, SIGKILL); /* not reaped yet, so it is the one */
 		(void)waitpid(p->pid, NULL, 0);
-		qemu_io_close(&p->pidfd);
+		io_close(&p->pidfd);
 		goto close_pipes;
 	}
 	(void)fcntl(output[0], F_SETFL, O_NONBLOCK);
@@ -167,8 +167,8 @@ int qemu_process_start(struct qemu_process *p, const char *path, char *const *ar
 
 close_pipes:
 	for (unsigned i = 0; i < 2; i++) {
-		qemu_io_close(&output[i]);
-		qemu_io_close(&status[i]);
+		io_close(&output[i]);
+		io_close(&status[i]);
 	}
 	return ret;
 }
@@ -200,6 +200,6 @@ bool qemu_process_reap(struct qemu_process *p, char *how, size_t how_bytes)
 
 void qemu_process_close(struct qemu_process *p)
 {
-	qemu_io_close(&p->pidfd);
-	qemu_io_close(&p->stderr_fd);
+	io_close(&p->pidfd);
+	io_close(&p->stderr_fd);
 }

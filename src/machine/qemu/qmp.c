@@ -11,7 +11,7 @@
 #include <outboard/cpu.h>
 #include <outboard/log.h>
 
-#include "machine/qemu/io.h"
+#include "io/io.h"
 #include "machine/qemu/qmp.h"
 
 #define ANSWER_MAX_BYTES (64 * OB_MIB) /* a screen dump in base64 fits; more is not an answer */
@@ -79,8 +79,8 @@ static int receive(struct qmp *q, json_t **out, uint64_t deadline_ns)
 		}
 		if (qemu_life_over(q->life))
 			return -ENODEV;
-		n = qemu_io_receive(q->fd, q->received + q->received_bytes, q->capacity_bytes - q->received_bytes,
-				    deadline_ns);
+		n = io_receive(q->fd, q->received + q->received_bytes, q->capacity_bytes - q->received_bytes,
+			       deadline_ns);
 		if (n < 0)
 			return lost(q, (int)n);
 		q->received_bytes += (size_t)n;
@@ -102,7 +102,7 @@ static int send_json(struct qmp *q, const json_t *command, uint64_t deadline_ns)
 	free(text);
 	if (len < 0)
 		return -ENOMEM;
-	ret = qemu_io_send(q->fd, line, (size_t)len, deadline_ns);
+	ret = io_send(q->fd, line, (size_t)len, deadline_ns);
 	if (ret == -ETIMEDOUT)
 		q->broken = true;
 	free(line);
@@ -216,6 +216,6 @@ void qmp_quit(struct qmp *q)
 	if (pthread_mutex_trylock(&q->lock) != 0)
 		return;
 	if (!q->broken)
-		(void)qemu_io_send(q->fd, quit, sizeof(quit) - 1, ob_deadline(100 * OB_NS_PER_MS));
+		(void)io_send(q->fd, quit, sizeof(quit) - 1, ob_deadline(100 * OB_NS_PER_MS));
 	pthread_mutex_unlock(&q->lock);
 }

@@ -9,7 +9,7 @@
 #include <outboard/cpu.h>
 #include <outboard/log.h>
 
-#include "machine/qemu/io.h"
+#include "io/io.h"
 #include "machine/qemu/qtest.h"
 
 #define POSTED_LOW     (QTEST_POSTED_MAX / 2) /* how far a full pipeline is let run down */
@@ -117,8 +117,7 @@ static int receive(struct qtest *q, uint64_t deadline_ns)
 	/* No line is that long: this is not QEMU, or it is out of its mind. */
 	if (q->received_bytes == sizeof(q->received))
 		return lost(q, -EPROTO);
-	n = qemu_io_receive(q->fd, q->received + q->received_bytes, sizeof(q->received) - q->received_bytes,
-			    deadline_ns);
+	n = io_receive(q->fd, q->received + q->received_bytes, sizeof(q->received) - q->received_bytes, deadline_ns);
 	if (n < 0)
 		return lost(q, (int)n);
 	q->received_bytes += (size_t)n;
@@ -195,7 +194,7 @@ static int ask(struct qtest *q, const char *line, size_t len_bytes, char reply[L
 
 	if (is_over(q))
 		return -ENODEV;
-	ret = qemu_io_send(q->fd, line, len_bytes, until_ns);
+	ret = io_send(q->fd, line, len_bytes, until_ns);
 	if (ret < 0)
 		return lost(q, ret);
 	while (!take_lines(q, reply)) {
@@ -279,7 +278,7 @@ void qtest_write(struct qtest *q, enum machine_space space, uint64_t address, un
 	if (q->posted >= QTEST_POSTED_MAX)
 		(void)settle(q, POSTED_LOW);
 	if (!is_over(q)) {
-		ret = qemu_io_send(q->fd, line, len_bytes, deadline(q));
+		ret = io_send(q->fd, line, len_bytes, deadline(q));
 		if (ret < 0)
 			lost(q, ret);
 		else

@@ -17,7 +17,7 @@
 
 #include <outboard/outboard.h>
 
-#include "machine/qemu/io.h"
+#include "io/io.h"
 #include "machine/qemu/qtest.h"
 
 struct bench {
@@ -42,7 +42,7 @@ static int set_up(void **state)
 	static struct bench b;
 
 	memset(&b, 0, sizeof(b));
-	if (ob_create(NULL, &b.machine.ob) < 0 || qemu_io_pair(&b.ours, &b.theirs) < 0)
+	if (ob_create(NULL, &b.machine.ob) < 0 || io_pair(&b.ours, &b.theirs) < 0)
 		return -1;
 	b.life = (struct qemu_life){.machine = &b.machine, .wait_ns = 100 * OB_NS_PER_MS};
 	b.life.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -59,9 +59,9 @@ static int tear_down(void **state)
 	struct bench *b = *state;
 
 	qtest_fini(&b->qtest);
-	qemu_io_close(&b->ours);
-	qemu_io_close(&b->theirs);
-	qemu_io_close(&b->life.fd);
+	io_close(&b->ours);
+	io_close(&b->theirs);
+	io_close(&b->life.fd);
 	ob_destroy(b->machine.ob);
 	return 0;
 }
@@ -131,7 +131,7 @@ static void test_silence_is_death_at_the_deadline(void **state)
 	assert_true(ob_now_ns() - start_ns < 1000 * OB_NS_PER_MS);
 	assert_true(b->machine.dead);
 	assert_string_equal(b->life.why, "QEMU hangs: no answer within 100 ms");
-	assert_true(qemu_io_event_take(b->life.fd));
+	assert_true(io_event_take(b->life.fd));
 }
 
 static void test_chatter_does_not_extend_the_deadline(void **state)
@@ -141,17 +141,17 @@ static void test_chatter_does_not_extend_the_deadline(void **state)
 	pid_t child = fork();
 
 	if (child == 0) {
-		qemu_io_close(&b->ours); /* so that it ends with us */
+		io_close(&b->ours); /* so that it ends with us */
 		for (;;) {
 			if (send(b->theirs, "IRQ raise 1\n", 12, MSG_NOSIGNAL) < 0)
 				_exit(0);
 			usleep(1000);
 		}
 	}
-	qemu_io_close(&b->theirs);
+	io_close(&b->theirs);
 	assert_true(qtest_read(&b->qtest, MACHINE_SPACE_MEMORY, 0, 4) == UINT32_MAX);
 	assert_true(ob_now_ns() - start_ns < 1000 * OB_NS_PER_MS);
-	qemu_io_close(&b->ours);
+	io_close(&b->ours);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 }
@@ -187,7 +187,7 @@ static void test_hang_up_is_death(void **state)
 	struct bench *b = *state;
 
 	qtest_write(&b->qtest, MACHINE_SPACE_MEMORY, 0, 4, 1);
-	qemu_io_close(&b->theirs);
+	io_close(&b->theirs);
 	assert_int_equal(qtest_flush(&b->qtest), -ENODEV);
 	assert_string_equal(b->life.why, "QEMU closed its qtest connection");
 	qtest_write(&b->qtest, MACHINE_SPACE_MEMORY, 0, 4, 1); /* and no SIGPIPE */

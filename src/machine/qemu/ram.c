@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/bits.h"
-#include "machine/qemu/io.h"
+#include "io/io.h"
 #include "machine/qemu/ram.h"
 
 #define PAGE_BYTES       4096ull
@@ -48,7 +48,7 @@ destroy_lock:
 unmap:
 	munmap(base, len_bytes);
 close_fd:
-	qemu_io_close(&ram->fd);
+	io_close(&ram->fd);
 	return ret;
 }
 
@@ -57,7 +57,7 @@ void qemu_ram_fini(struct qemu_ram *ram)
 	machine_arena_fini(&ram->arena);
 	pthread_mutex_destroy(&ram->lock);
 	munmap(ram->base, ram->len_bytes);
-	qemu_io_close(&ram->fd);
+	io_close(&ram->fd);
 }
 
 /* Fresh pages are zero and cost nothing until they are touched; a large piece gets fresh ones. */

@@ -12,7 +12,7 @@
 #include <outboard/cpu.h>
 #include <outboard/log.h>
 
-#include "machine/qemu/io.h"
+#include "io/io.h"
 #include "machine/qemu/qmp.h"
 #include "machine/qemu/supervisor.h"
 
@@ -57,7 +57,7 @@ static void read_output(struct qemu_supervisor *s)
 		ssize_t n = read(s->process.stderr_fd, s->line + s->line_bytes, sizeof(s->line) - 1 - s->line_bytes);
 
 		if (n == 0)
-			qemu_io_close(&s->process.stderr_fd);
+			io_close(&s->process.stderr_fd);
 		if (n <= 0)
 			return;
 		s->line_bytes += (size_t)n;
@@ -98,7 +98,7 @@ static void bury(struct qemu_supervisor *s)
 	s->buried = true;
 	if (!s->ended && s->process.pidfd >= 0) {
 		qemu_process_signal(&s->process, SIGKILL);
-		if (qemu_io_wait(s->process.pidfd, POLLIN, ob_deadline(KILL_NS)) == 0)
+		if (io_wait(s->process.pidfd, POLLIN, ob_deadline(KILL_NS)) == 0)
 			reap(s);
 	}
 	for (unsigned i = 0; i < 2; i++)
@@ -140,7 +140,7 @@ static void watch(struct qemu_supervisor *s)
 		if (poll(p, COUNT, over && !s->told && !closing ? TELL_RETRY_MS : -1) < 0)
 			continue;
 		if (p[WAKE].revents != 0)
-			(void)qemu_io_event_take(s->life->fd);
+			(void)io_event_take(s->life->fd);
 		if (p[OUTPUT].revents != 0)
 			read_output(s);
 		/*
@@ -149,7 +149,7 @@ static void watch(struct qemu_supervisor *s)
 		 */
 		if (!__atomic_load_n(&s->life->hung, __ATOMIC_ACQUIRE) &&
 		    (p[SOCKET].revents != 0 || qemu_life_over(s->life)) && p[PROCESS].fd >= 0 && !s->buried &&
-		    qemu_io_wait(p[PROCESS].fd, POLLIN, ob_deadline(LAST_WORDS_NS)) == 0)
+		    io_wait(p[PROCESS].fd, POLLIN, ob_deadline(LAST_WORDS_NS)) == 0)
 			p[PROCESS].revents = POLLIN;
 		if (p[PROCESS].revents != 0)
 			reap(s);
@@ -200,7 +200,7 @@ static int wait_for(struct qemu_supervisor *s, const bool *flag, uint64_t deadli
 static void join(struct qemu_supervisor *s)
 {
 	__atomic_store_n(&s->stop, 1, __ATOMIC_RELEASE);
-	qemu_io_event_fire(s->life->fd);
+	io_event_fire(s->life->fd);
 	pthread_join(s->thread, NULL);
 	qemu_process_close(&s->process);
 	pthread_cond_destroy(&s->changed);
@@ -263,7 +263,7 @@ int qemu_supervisor_wait(struct qemu_supervisor *s, uint64_t deadline_ns)
 void qemu_supervisor_stop(struct qemu_supervisor *s, struct qmp *qmp)
 {
 	__atomic_store_n(&s->closing, 1, __ATOMIC_RELEASE);
-	qemu_io_event_fire(s->life->fd);
+	io_event_fire(s->life->fd);
 	if (s->process.pidfd >= 0) {
 		bool ended = false;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sockets and descriptors with deadlines. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,9 +14,9 @@
 
 #include <outboard/cpu.h>
 
-#include "machine/qemu/io.h"
+#include "io/io.h"
 
-int qemu_io_wait(int fd, short events, uint64_t deadline_ns)
+int io_wait(int fd, short events, uint64_t deadline_ns)
 {
 	struct pollfd p = {.fd = fd, .events = events};
 
@@ -42,23 +43,27 @@ static int socket_error(int error)
 	return error == EPIPE || error == ECONNRESET || error == ENOTCONN ? -ENODEV : -error;
 }
 
-int qemu_io_send_fd(int fd, const void *data, size_t len_bytes, int pass_fd, uint64_t deadline_ns)
+/* Room for the descriptors of one message. */
+union control {
+	struct cmsghdr header;
+	char space[CMSG_SPACE(IO_FDS_MAX * sizeof(int))];
+};
+
+int io_send_fds(int fd, const void *data, size_t len_bytes, const int *fds, unsigned fd_count, uint64_t deadline_ns)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
+	union control control;
 	struct iovec piece = {.iov_base = (void *)(uintptr_t)data, .iov_len = len_bytes};
 	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
 
-	if (pass_fd >= 0) {
+	assert(fd_count <= IO_FDS_MAX);
+	if (fd_count > 0) {
 		memset(&control, 0, sizeof(control));
 		message.msg_control = control.space;
-		message.msg_controllen = sizeof(control.space);
+		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
 		control.header.cmsg_level = SOL_SOCKET;
 		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &pass_fd, sizeof(int));
+		control.header.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(&control.header), fds, fd_count * sizeof(int));
 	}
 	while (piece.iov_len > 0) {
 		ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -66,7 +71,7 @@ int qemu_io_send_fd(int fd, const void *data, size_t len_bytes, int pass_fd, uin
 		if (n >= 0) {
 			piece.iov_base = (char *)piece.iov_base + n;
 			piece.iov_len -= (size_t)n;
-			/* The descriptor went with the first byte. */
+			/* The descriptors went with the first byte. */
 			message.msg_control = NULL;
 			message.msg_controllen = 0;
 			continue;
@@ -81,17 +86,22 @@ int qemu_io_send_fd(int fd, const void *data, size_t len_bytes, int pass_fd, uin
 		if (errno == ETOOMANYREFS)
 			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 		else
-			(void)qemu_io_wait(fd, POLLOUT, deadline_ns);
+			(void)io_wait(fd, POLLOUT, deadline_ns);
 	}
 	return 0;
 }
 
-int qemu_io_send(int fd, const void *data, size_t len_bytes, uint64_t deadline_ns)
+int io_send_fd(int fd, const void *data, size_t len_bytes, int pass_fd, uint64_t deadline_ns)
 {
-	return qemu_io_send_fd(fd, data, len_bytes, -1, deadline_ns);
+	return io_send_fds(fd, data, len_bytes, &pass_fd, pass_fd >= 0 ? 1 : 0, deadline_ns);
 }
 
-ssize_t qemu_io_receive(int fd, void *data, size_t max, uint64_t deadline_ns)
+int io_send(int fd, const void *data, size_t len_bytes, uint64_t deadline_ns)
+{
+	return io_send_fd(fd, data, len_bytes, -1, deadline_ns);
+}
+
+ssize_t io_receive(int fd, void *data, size_t max, uint64_t deadline_ns)
 {
 	for (;;) {
 		ssize_t n = recv(fd, data, max, MSG_DONTWAIT);
@@ -105,13 +115,59 @@ ssize_t qemu_io_receive(int fd, void *data, size_t max, uint64_t deadline_ns)
 			continue;
 		if (errno != EAGAIN)
 			return socket_error(errno);
-		ret = qemu_io_wait(fd, POLLIN, deadline_ns);
+		ret = io_wait(fd, POLLIN, deadline_ns);
 		if (ret < 0)
 			return ret;
 	}
 }
 
-int qemu_io_above_stdio(int fd)
+/* The descriptors of a control message, as far as there is room; the others are closed. How many there was no room for. */
+static unsigned take_fds(struct cmsghdr *header, int *fds, unsigned *fd_count, unsigned fd_max)
+{
+	unsigned count = (unsigned)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int)), refused = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
+		if (*fd_count < fd_max) {
+			fds[(*fd_count)++] = fd;
+			continue;
+		}
+		close(fd);
+		refused++;
+	}
+	return refused;
+}
+
+ssize_t io_receive_fds(int fd, void *data, size_t max, int *fds, unsigned *fd_count, unsigned fd_max)
+{
+	union control control;
+	struct iovec piece = {.iov_base = data, .iov_len = max};
+	struct msghdr message = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space),
+	};
+	unsigned refused = 0;
+	ssize_t n;
+
+	do
+		n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? -EAGAIN : socket_error(errno);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			refused += take_fds(c, fds, fd_count, fd_max);
+	if (n == 0)
+		return -ENODEV;
+	/* What did not fit into the control buffer the kernel has closed. It does that, too, where we may open no more. */
+	return refused > 0 || (message.msg_flags & MSG_CTRUNC) != 0 ? -EMFILE : n;
+}
+
+int io_above_stdio(int fd)
 {
 	int moved;
 
@@ -124,22 +180,22 @@ int qemu_io_above_stdio(int fd)
 	return moved;
 }
 
-int qemu_io_pair(int *ours, int *theirs)
+int io_pair(int *ours, int *theirs)
 {
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	*ours = qemu_io_above_stdio(pair[0]);
-	*theirs = qemu_io_above_stdio(pair[1]);
+	*ours = io_above_stdio(pair[0]);
+	*theirs = io_above_stdio(pair[1]);
 	if (*ours >= 0 && *theirs >= 0)
 		return 0;
-	qemu_io_close(ours);
-	qemu_io_close(theirs);
+	io_close(ours);
+	io_close(theirs);
 	return -EMFILE;
 }
 
-int qemu_io_connect(const char *path, int *out)
+int io_connect(const char *path, int *out)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, ret;
@@ -159,9 +215,9 @@ int qemu_io_connect(const char *path, int *out)
 	return 0;
 }
 
-int qemu_io_memory_file(const char *name, uint64_t len_bytes, int *out)
+int io_memory_file(const char *name, uint64_t len_bytes, int *out)
 {
-	int fd = qemu_io_above_stdio(memfd_create(name, MFD_CLOEXEC)), ret;
+	int fd = io_above_stdio(memfd_create(name, MFD_CLOEXEC)), ret;
 
 	if (fd < 0)
 		return -errno;
@@ -174,7 +230,7 @@ int qemu_io_memory_file(const char *name, uint64_t len_bytes, int *out)
 	return 0;
 }
 
-void qemu_io_event_fire(int fd)
+void io_event_fire(int fd)
 {
 	uint64_t one = 1;
 
@@ -183,7 +239,7 @@ void qemu_io_event_fire(int fd)
 		;
 }
 
-bool qemu_io_event_take(int fd)
+bool io_event_take(int fd)
 {
 	uint64_t count;
 	ssize_t n;
@@ -194,7 +250,7 @@ bool qemu_io_event_take(int fd)
 	return n == sizeof(count);
 }
 
-void qemu_io_close(int *fd)
+void io_close(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
