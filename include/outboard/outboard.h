@@ -14,6 +14,7 @@
 #include <outboard/dma.h>
 #include <outboard/log.h>
 #include <outboard/machine.h>
+#include <outboard/net.h>
 #include <outboard/trace.h>
 #include <outboard/types.h>
 
