@@ -95,11 +95,12 @@ struct sim_config {
 	/* the machine */
 	bool pin_interrupts; /* no MSI-X */
 	bool shadow_doorbells;
-	bool memory_buffer; /* a controller memory buffer, and queues in it */
-	unsigned queues;    /* default 4 */
-	unsigned vectors;   /* default one more than queues */
-	bool slot;          /* devices stand behind root ports, in hot plug slots */
-	bool lossy;         /* a disk loses at a power cut what was not flushed */
+	bool memory_buffer;    /* a controller memory buffer, and queues in it */
+	unsigned queues;       /* default 4 */
+	unsigned ring_entries; /* that a queue may have; default 64 */
+	unsigned vectors;      /* default one more than queues */
+	bool slot;             /* devices stand behind root ports, in hot plug slots */
+	bool lossy;            /* a disk loses at a power cut what was not flushed */
 	/* faults: how often each strikes, one time in …; 0: never */
 	unsigned fault_one_in[SIM_FAULT_COUNT];
 	const struct sim_fault_script *fault_script; /* … and those that were written down; or NULL */

@@ -24,6 +24,8 @@ static void vary(uint64_t seed, struct sim_config *c)
 	/* Fewer than queues, with the admin queue: some share, some are polled. */
 	c->vectors = random_one_in(&x, 4) ? 1 + (unsigned)random_below(&x, c->queues) : 0;
 	c->memory_buffer = random_one_in(&x, 8);
+	/* Short ones come round, and get full, in a short world. */
+	c->ring_entries = 8u << random_below(&x, 4);
 }
 
 /* Few at a time, so that one does not hide what another would show; in one seed of eight none at all. */

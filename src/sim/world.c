@@ -165,6 +165,8 @@ static void set_defaults(struct sim_config *c)
 		c->steps_max = 20000000;
 	if (c->queues == 0)
 		c->queues = 4;
+	if (c->ring_entries == 0)
+		c->ring_entries = 64;
 }
 
 static void seed_streams(uint64_t seed)

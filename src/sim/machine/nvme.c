@@ -332,7 +332,7 @@ static int nvme_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_
 		return -ENOMEM;
 	nvme_model_config_default(&c);
 	c.queue_pairs_max = (uint16_t)W.config.queues;
-	c.queue_entries_max = 64;
+	c.queue_entries_max = W.config.ring_entries;
 	c.msix_vectors = W.config.vectors != 0 ? (uint16_t)W.config.vectors : (uint16_t)(W.config.queues + 1);
 	if (W.config.pin_interrupts)
 		c.msix_vectors = 0;

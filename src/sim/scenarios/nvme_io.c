@@ -348,6 +348,7 @@ static void run_long(const struct sim_config *config)
 static void shape_machine(const struct sim_config *config, struct sim_config *shape)
 {
 	shape->queues = config->queues;
+	shape->ring_entries = config->ring_entries;
 	shape->pin_interrupts = config->pin_interrupts;
 	shape->shadow_doorbells = config->shadow_doorbells;
 	shape->memory_buffer = false;

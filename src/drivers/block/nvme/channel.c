@@ -10,6 +10,7 @@
 
 #define DEPTH_DEFAULT 128u
 #define TICK_MIN_NS   OB_NS_PER_MS
+#define LAZY_ENTRIES  64u /* of a ring that is polled, at least: a page of commands */
 
 /* ---- completion: interrupt, polling ---- */
 
@@ -24,6 +25,9 @@ static bool poll_arm(void *arg)
 {
 	struct nvme_queue *q = arg;
 
+	/* The device knows of all that was taken: it may interrupt only when a ring goes from empty to not empty. */
+	if (q->ring.cq_pos != q->ring.cq_told && q->state == NVME_QUEUE_LIVE)
+		nvme_ring_ack(&q->ring);
 	/* Unmask, then look: what comes after the look interrupts. */
 	if (q->mask_irq)
 		ob_irq_unmask(q->irq);
@@ -85,12 +89,13 @@ uint32_t nvme_list_bytes(const struct nvme *n)
 	return bytes;
 }
 
-static uint32_t ring_entries(const struct nvme *n, unsigned depth)
+static uint32_t ring_entries(const struct nvme *n, unsigned depth, enum ob_completion_mode mode)
 {
+	/* A ring holds one less than its entries (§4.1.1). */
+	uint32_t wanted = MAX(depth + 1, mode == OB_COMPLETION_INTERRUPT ? NVME_QUEUE_MIN : LAZY_ENTRIES);
 	uint32_t entries = NVME_QUEUE_MIN;
 
-	/* A ring holds one less than its entries (§4.1.1). */
-	while (entries < depth + 1 && entries < n->entries_max)
+	while (entries < wanted && entries < n->entries_max)
 		entries *= 2;
 	return entries;
 }
@@ -99,7 +104,7 @@ static int queue_alloc(struct nvme *n, struct ob_block_channel *channel, unsigne
 {
 	const struct nvme_namespace *ns = ob_block_driver_data(channel->block);
 	uint32_t depth = MIN(channel->depth != 0 ? channel->depth : DEPTH_DEFAULT, NVME_DEPTH_MAX);
-	uint32_t entries = ring_entries(n, depth);
+	uint32_t entries = ring_entries(n, depth, channel->mode);
 	struct nvme_queue *q = nvme_alloc(n, sizeof(*q));
 	uint32_t slot_count = 1;
 	int ret = -ENOMEM;
@@ -261,6 +266,11 @@ int nvme_queue_create(struct nvme *n, struct nvme_queue *q)
 	int ret;
 
 	nvme_ring_set_shadow(n, &q->ring);
+	/*
+	 * While nobody waits for its interrupt, the device needs to know of free entries only before it runs out of them
+	 * (§4.6): a quarter of the ring in one doorbell. A line that is shared drops by each.
+	 */
+	q->ring.cq_lag = q->channel->mode == OB_COMPLETION_INTERRUPT || q->shared ? 0 : q->ring.mask / 4;
 	q->created = true; /* from here on the device may know its memory, also when it does not answer */
 	ret = create_cq(n, q);
 	if (ret != 0) {

@@ -107,6 +107,7 @@ struct nvme_ring {
 	uint32_t sq_told;          /* tail that the device knows */
 	uint32_t cq_pos;           /* completions taken, running on: & mask the entry, & (mask + 1) the phase */
 	uint32_t cq_told;          /* of cq_pos */
+	uint32_t cq_lag;           /* completions that may be taken before the device is told; 0: none */
 	uint16_t qid;
 	uint32_t sqid_high;                 /* qid << 16, as it stands beside the head in a completion */
 	uint32_t sq_doorbell, cq_doorbell;  /* register offsets */
@@ -398,7 +399,7 @@ static inline void nvme_ring_kick(struct nvme_ring *r)
 	r->sq_told = tail;
 }
 
-/* Give the entries up to cq_pos back. */
+/* Give the entries up to cq_pos back: at least one. */
 static inline void nvme_ring_ack(struct nvme_ring *r)
 {
 	uint32_t head = r->cq_pos & r->mask;

@@ -382,7 +382,7 @@ unsigned nvme_queue_take(struct nvme_queue *q, unsigned budget)
 	}
 	if (done > 0) {
 		q->completed += done;
-		if (OB_LIKELY(q->state == NVME_QUEUE_LIVE))
+		if (OB_LIKELY(q->state == NVME_QUEUE_LIVE) && r->cq_pos - r->cq_told > r->cq_lag)
 			nvme_ring_ack(r);
 	}
 	return done;
