@@ -15,6 +15,7 @@
 #include "cli/progress.h"
 
 #define POLL_BUDGET    64
+#define IDLE_POLLS     32 /* polled: between two looks at the clock, where nothing ends; it may be a system call */
 #define TURN_PERIOD_NS (OB_NS_PER_MS)      /* polled: timers and messages get a turn so often */
 #define TURN_SLEEP_NS  (10 * OB_NS_PER_MS) /* interrupt: how soon the end is seen */
 #define DRAIN_NS       (120 * OB_NS_PER_S) /* longer than any driver's timeout and reset */
@@ -37,7 +38,8 @@ struct worker {
 	unsigned depth, in_flight;
 	struct item *parked; /* the channel was full */
 	bool unkicked, stopping;
-	uint64_t now_ns; /* polled: one look at the clock serves a batch; 0: each looks itself */
+	uint64_t now_ns; /* one look at the clock serves what ends in one step; 0: nobody has looked yet */
+	unsigned idle;   /* polled: polls since then that found nothing */
 	uint64_t random;
 	uint64_t lba, lba_first, lba_end; /* sequential */
 	uint64_t ended;                   /* read by the thread that shows progress */
@@ -125,6 +127,13 @@ static void submit(struct worker *w, struct item *item)
 	w->unkicked = true;
 }
 
+static uint64_t step_time(struct worker *w)
+{
+	if (w->now_ns == 0)
+		w->now_ns = ob_now_ns();
+	return w->now_ns;
+}
+
 static void start_item(struct worker *w, struct item *item)
 {
 	uint64_t random = next_random(w);
@@ -132,7 +141,7 @@ static void start_item(struct worker *w, struct item *item)
 
 	item->request.op = percent < w->bench->config->read_percent ? OB_BLOCK_READ : OB_BLOCK_WRITE;
 	item->request.lba = next_lba(w, next_random(w));
-	item->start_ns = w->now_ns ? w->now_ns : ob_now_ns();
+	item->start_ns = step_time(w);
 	submit(w, item);
 }
 
@@ -140,7 +149,7 @@ static void on_done(struct ob_block_request *request)
 {
 	struct item *item = (struct item *)(void *)request; /* its first member */
 	struct worker *w = request->arg;
-	uint64_t now = w->now_ns ? w->now_ns : ob_now_ns();
+	uint64_t now = step_time(w);
 
 	w->in_flight--;
 	if (request->status) {
@@ -196,23 +205,28 @@ static void show(struct bench *b)
 	b->shown_ns = now;
 }
 
-/* One step of a worker's loop; returns the time. */
+/* One step of a worker's loop; returns the time, or 0 when it did not look at the clock. */
 static uint64_t step(struct worker *w, bool polled, uint64_t *turned_ns)
 {
-	uint64_t now = ob_now_ns();
+	uint64_t now;
 
+	w->now_ns = 0;
 	if (!polled) {
-		w->now_ns = 0;
 		ob_cpu_turn(w->cpu, TURN_SLEEP_NS);
-	} else if (now - *turned_ns < TURN_PERIOD_NS) {
-		w->now_ns = now;
-		ob_block_poll(w->channel, POLL_BUDGET);
-	} else {
-		w->now_ns = now;
+		kick(w);
+		return ob_cpu_time_ns(w->cpu);
+	}
+	ob_block_poll(w->channel, POLL_BUDGET);
+	kick(w);
+	if (w->now_ns == 0 && ++w->idle < IDLE_POLLS)
+		return 0;
+	w->idle = 0;
+	now = step_time(w);
+	if (now - *turned_ns >= TURN_PERIOD_NS) {
 		*turned_ns = now;
 		ob_cpu_turn(w->cpu, 0);
+		kick(w);
 	}
-	kick(w);
 	return now;
 }
 
