@@ -54,6 +54,8 @@ bench: ## instructions per request, and IOPS beside what you would otherwise use
 bench-guest: ## our driver over VFIO beside the kernel's, in a Linux guest; SECONDS_EACH (5), ROUNDS (3)
 	@tools/install-packages build run test bench
 	@$(MAKE) --no-print-directory all
+	@[ -e $(BUILD)/src/serve/fio/outboard-fio.so ] || \
+		{ $(MESON) configure $(BUILD) -Dfio_headers="$$(tools/fio-headers build-fio)" && ninja -C $(BUILD) product; }
 	@BUILD=$(BUILD) bench/guest
 
 install: all ## library, headers, command, plugin, man pages (PREFIX, DESTDIR)
