@@ -117,7 +117,7 @@ struct machine_msi {
 	uint32_t data;
 };
 
-/* A level-triggered line. */
+/* An interrupt line. */
 struct machine_intx {
 	int fd; /* eventfd: readable when the line was raised */
 	void *cookie;
@@ -200,7 +200,13 @@ struct machine_ops {
 	 * -ENOSPC. */
 	int (*intx_open)(struct machine *m, struct ob_device *dev, unsigned slot, unsigned pin,
 			 struct machine_intx *out);
-	void (*intx_close)(struct machine *m, struct machine_intx *line);
+	/*
+	 * The interrupt that a device tree calls @number, of the controller whose registers are at @controller. It may be
+	 * triggered by edges; who opened it knows. 0; -EOPNOTSUPP; -ENOENT no such interrupt; -ENODEV; -ENOMEM.
+	 */
+	int (*line_open)(struct machine *m, struct ob_device *dev, uint64_t controller, uint32_t number,
+			 struct machine_intx *out);
+	void (*intx_close)(struct machine *m, struct machine_intx *line); /* of either kind */
 	/* Is the line still up, once all earlier writes arrived? */
 	bool (*intx_level)(struct machine *m, struct machine_intx *line);
 

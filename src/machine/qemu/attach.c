@@ -25,8 +25,7 @@ struct peer_note {
 	ob_le32 magic;
 	ob_le32 last_peer;
 };
-#define PEER_NOTE_OFFSET 0x1000
-#define PEER_NOTE_MAGIC  0x5245504f
+#define PEER_NOTE_MAGIC 0x5245504f
 
 static int connect_to(const char *dir, const char *name, int *fd)
 {
@@ -130,9 +129,9 @@ int qemu_attach_ram(const struct qemu_uri *uri, int *fd, uint64_t *len_bytes, ch
 	return ret;
 }
 
-int qemu_attach_peer(const struct qemu_attachment *a, uint8_t *ram, unsigned *peer, uint64_t deadline_ns)
+int qemu_attach_peer(const struct qemu_attachment *a, void *note_at, unsigned *peer, uint64_t deadline_ns)
 {
-	struct peer_note *note = (struct peer_note *)(void *)(ram + PEER_NOTE_OFFSET);
+	struct peer_note *note = note_at;
 	unsigned last = ob_le32_load(&note->last_peer);
 	int ret = 0;
 
@@ -173,13 +172,20 @@ static void put_file(FILE *f, const char *dir, const char *name)
 	put_quoted(f, path);
 }
 
+static void put_rom(FILE *f, const char *dir)
+{
+	fputs("{ head -c 65520 /dev/zero; printf '\\372\\364\\353\\375'; head -c 12 /dev/zero; } >", f);
+	put_file(f, dir, "halt.bin");
+	fputc('\n', f);
+}
+
 static void put_help(FILE *f, const struct qemu_uri *uri, const struct strings *line)
 {
 	fputs("mkdir -p ", f);
 	put_quoted(f, uri->attach_dir);
-	fputs("\n{ head -c 65520 /dev/zero; printf '\\372\\364\\353\\375'; head -c 12 /dev/zero; } >", f);
-	put_file(f, uri->attach_dir, "halt.bin");
 	fputc('\n', f);
+	if (uri->board->has_rom)
+		put_rom(f, uri->attach_dir);
 	for (size_t i = 0; i < line->count; i++) {
 		/* An option starts a line, and its value stays beside it. */
 		if (i > 0)

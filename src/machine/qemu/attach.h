@@ -20,10 +20,10 @@ int qemu_attach(const struct qemu_uri *uri, struct qemu_attachment *out, uint64_
 /* The memory file, once QEMU runs. 0; negative errno with the reason in @why. */
 int qemu_attach_ram(const struct qemu_uri *uri, int *fd, uint64_t *len_bytes, char *why, size_t why_bytes);
 /*
- * Which peer of the doorbell we are, now that its memory is mapped: it keeps the number of the last one, in the first
- * MiB, which is not DMA memory. 0; -ENODEV; -ETIMEDOUT.
+ * Which peer of the doorbell we are, now that its memory is mapped: @note_at, a page of it that is not for DMA, keeps the
+ * number of the last one. 0; -ENODEV; -ETIMEDOUT.
  */
-int qemu_attach_peer(const struct qemu_attachment *a, uint8_t *ram, unsigned *peer, uint64_t deadline_ns);
+int qemu_attach_peer(const struct qemu_attachment *a, void *note_at, unsigned *peer, uint64_t deadline_ns);
 /* See ob_machine_attach_help(). */
 int qemu_attach_help(const char *rest, char **text);
 

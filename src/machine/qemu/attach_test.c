@@ -18,7 +18,8 @@
 
 #include "tests/qemu_raw.h"
 
-#define BAR 0xd0000000u
+#define BAR      0xd0000000u
+#define VIRT_BAR 0x20000000u
 
 struct outside {
 	char dir[64], rest[128];
@@ -27,13 +28,13 @@ struct outside {
 
 static struct outside outside; /* one at a time; a test that fails leaves it to tear_down() */
 
-static void start(struct outside *o, const char *more)
+static void start(struct outside *o, const char *board, const char *more)
 {
 	char uri[160], *text;
 
 	snprintf(o->dir, sizeof(o->dir), "/tmp/ob-qemu-test-XXXXXX");
 	assert_non_null(mkdtemp(o->dir));
-	snprintf(o->rest, sizeof(o->rest), "q35?attach=%s&timeout=10%s", o->dir, more);
+	snprintf(o->rest, sizeof(o->rest), "%s?attach=%s&timeout=10%s", board, o->dir, more);
 	snprintf(uri, sizeof(uri), "qemu:%s&device=edu&mem=64M", o->rest);
 	assert_int_equal(ob_machine_attach_help(uri, &text), 0);
 	o->shell = fork();
@@ -61,12 +62,13 @@ static void stop(struct outside *o)
 
 static void use(struct raw *r, bool msi)
 {
+	uint32_t bar = r->qemu->uri.board == &qemu_q35 ? BAR : VIRT_BAR;
 	struct machine_dma_memory memory;
 	struct machine_intx line;
 	struct machine_msi vector[20];
 
 	assert_int_equal(raw_config_read(r, 1 << 3, 0, 4), 0x11e81234);
-	raw_place(r, 1 << 3, BAR);
+	raw_place(r, 1 << 3, bar);
 	assert_int_equal(r->qemu->ram.len_bytes, 64 * OB_MIB);
 	assert_int_equal(r->m->ops->dma_alloc(r->m, OB_MIB, 0, &memory), 0);
 	raw_write(r, memory.iova + 8, 4, 0x01020304);
@@ -78,9 +80,9 @@ static void use(struct raw *r, bool msi)
 		assert_true(raw_fired(vector[19].fd, 2000));
 	}
 	assert_int_equal(r->m->ops->intx_open(r->m, NULL, 1, 1, &line), 0);
-	raw_write(r, BAR + 0x60, 4, 1);
+	raw_write(r, bar + 0x60, 4, 1);
 	assert_true(raw_fired(line.fd, 2000));
-	raw_write(r, BAR + 0x64, 4, 1);
+	raw_write(r, bar + 0x64, 4, 1);
 	assert_false(r->m->ops->intx_level(r->m, &line));
 }
 
@@ -90,13 +92,13 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void attach_three_times(const char *more, bool msi)
+static void attach_three_times(const char *board, const char *more, bool msi)
 {
 	struct outside *o = &outside;
 	struct raw r;
 	unsigned fds = raw_count_fds();
 
-	start(o, more);
+	start(o, board, more);
 	for (unsigned i = 0; i < 3; i++) {
 		int ret = raw_open(&r, o->rest);
 
@@ -112,12 +114,17 @@ static void attach_three_times(const char *more, bool msi)
 
 static void test_attach_again_and_again_with_messages(void **state)
 {
-	attach_three_times("", true);
+	attach_three_times("q35", "", true);
 }
 
 static void test_attach_again_and_again_without_messages(void **state)
 {
-	attach_three_times("&msi=off", false);
+	attach_three_times("q35", "&msi=off", false);
+}
+
+static void test_attach_again_and_again_to_an_arm_board(void **state)
+{
+	attach_three_times("virt", "", true);
 }
 
 static void test_attached_qemu_dies(void **state)
@@ -125,7 +132,7 @@ static void test_attached_qemu_dies(void **state)
 	struct outside *o = &outside;
 	struct raw r;
 
-	start(o, "");
+	start(o, "q35", "");
 	assert_int_equal(raw_open(&r, o->rest), 0);
 	stop(o);
 	assert_true(raw_wait_dead(&r, 2000));
@@ -152,7 +159,7 @@ static void test_attached_qemu_hangs_is_cut_off(void **state)
 	struct raw r;
 	void *ret;
 
-	start(o, "&timeout=1");
+	start(o, "q35", "&timeout=1");
 	assert_int_equal(raw_open(&r, o->rest), 0);
 	kill(-o->shell, SIGSTOP);
 	start_ns = ob_now_ns();
@@ -173,7 +180,7 @@ static void test_second_program_is_turned_away(void **state)
 	struct raw first, second;
 	char rest[256];
 
-	start(o, "");
+	start(o, "q35", "");
 	assert_int_equal(raw_open(&first, o->rest), 0);
 	snprintf(rest, sizeof(rest), "q35?attach=%s&timeout=1&msi=off", o->dir);
 	/* The first one's connection stands; ours waits in line. */
@@ -205,6 +212,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_attach_again_and_again_with_messages, tear_down),
 		cmocka_unit_test_teardown(test_attach_again_and_again_without_messages, tear_down),
+		cmocka_unit_test_teardown(test_attach_again_and_again_to_an_arm_board, tear_down),
 		cmocka_unit_test_teardown(test_attached_qemu_dies, tear_down),
 		cmocka_unit_test_teardown(test_attached_qemu_hangs_is_cut_off, tear_down),
 		cmocka_unit_test_teardown(test_second_program_is_turned_away, tear_down),

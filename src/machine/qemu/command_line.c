@@ -22,22 +22,25 @@ void qemu_command_line(const struct qemu_uri *uri, const struct qemu_wiring *wir
 {
 	unsigned long long mem_mib = uri->mem_bytes / OB_MIB;
 
-	strings_add(out, "%s", uri->binary != NULL ? uri->binary : QEMU_BINARY);
+	strings_add(out, "%s", uri->binary != NULL ? uri->binary : uri->board->binary);
 	strings_add(out, "-name");
 	strings_add(out, "outboard");
 	strings_add(out, "-nodefaults");
 	strings_add(out, "-no-user-config");
 	strings_add(out, "-display");
 	strings_add(out, "none");
-	/* The timers of an idle PC would send interrupt lines all the time. */
 	strings_add(out, "-machine");
-	strings_add(out, "q35,accel=tcg,memory-backend=ob-ram,pit=off,hpet=off");
+	strings_add(out, "%s,memory-backend=ob-ram", uri->board->machine);
+	for (const char *const *arg = uri->board->args; arg != NULL && *arg != NULL; arg++)
+		strings_add(out, "%s", *arg);
 	strings_add(out, "-object");
 	strings_add(out, "memory-backend-file,id=ob-ram,size=%lluM,mem-path=%s,share=on", mem_mib, wiring->ram);
 	strings_add(out, "-m");
 	strings_add(out, "%lluM", mem_mib);
-	strings_add(out, "-bios");
-	strings_add(out, "%s", wiring->rom);
+	if (uri->board->has_rom) {
+		strings_add(out, "-bios");
+		strings_add(out, "%s", wiring->rom);
+	}
 	if (wiring->ivshmem[0] != '\0') {
 		strings_add(out, "-chardev");
 		strings_add(out, "socket,id=ob-ivshmem,%s", wiring->ivshmem);

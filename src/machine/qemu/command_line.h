@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* QEMU's command line: a q35 without a guest, whose CPU halts at reset, so that all that happens is ours. */
+/* QEMU's command line: a board without a guest, whose CPU does nothing, so that all that happens is ours. */
 #ifndef OB_MACHINE_QEMU_COMMAND_LINE_H
 #define OB_MACHINE_QEMU_COMMAND_LINE_H
 
 #include "machine/qemu/uri.h"
 
-#define QEMU_BINARY        "qemu-system-x86_64"
-#define QEMU_ROM_BYTES     65536
-#define QEMU_DOORBELL_SLOT 0x1e /* free on q35, and out of the way of slots that QEMU gives out from 1 on */
+#define QEMU_ROM_BYTES 65536
 
 /* How QEMU reaches what we share with it: files by name, sockets as options of -chardev. */
 struct qemu_wiring {
@@ -15,7 +13,7 @@ struct qemu_wiring {
 	char qtest[256], qmp[256], ivshmem[256]; /* ivshmem empty: no message interrupts */
 };
 
-/* The firmware: CLI, HLT, and back, at the reset vector. */
+/* The firmware of an x86: CLI, HLT, and back, at the reset vector. */
 void qemu_rom(uint8_t rom[QEMU_ROM_BYTES]);
 
 /* @extra: more arguments, NULL-terminated, or NULL. out->failed: no memory. */

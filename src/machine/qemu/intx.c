@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Level-triggered lines of q35. */
+/* Interrupt lines. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,21 +16,6 @@ struct intx_line {
 	unsigned input;
 	int fd;
 };
-
-unsigned qemu_intx_input(unsigned slot, unsigned pin)
-{
-	unsigned index = pin - 1;
-
-	/*
-	 * QEMU's reset state of ICH9's D25IR..D29IR and D31IR routes INTA..D to PIRQ A..D; slot 30, the PCI bridge of
-	 * old, goes to PIRQ E..H; the others rotate through E..H.
-	 */
-	if (slot == 30)
-		return 20 + index;
-	if (slot >= 25)
-		return 16 + index;
-	return 20 + (slot + index) % 4;
-}
 
 static void signal_lines(struct qemu_intx *x, unsigned input, const struct intx_line *but)
 {
@@ -140,7 +125,7 @@ int qemu_intx_start(struct qemu_intx *x)
 
 	pthread_mutex_lock(&x->lock);
 	if (!x->listening) {
-		ret = qtest_intercept(x->qtest, "/machine/q35/ioapic");
+		ret = qtest_intercept(x->qtest, x->controller);
 		if (ret == -EIO)
 			ob_err(x->qtest->life->machine->ob, "qemu: QEMU does not let interrupt lines be watched");
 		if (ret == 0)
@@ -151,12 +136,12 @@ int qemu_intx_start(struct qemu_intx *x)
 	return ret;
 }
 
-int qemu_intx_open(struct qemu_intx *x, unsigned slot, unsigned pin, struct machine_intx *out)
+int qemu_intx_open(struct qemu_intx *x, unsigned input, struct machine_intx *out)
 {
 	struct intx_line *line;
 	int ret;
 
-	if (slot > 31 || pin < 1 || pin > 4)
+	if (input >= INTX_INPUTS)
 		return -EINVAL;
 	ret = qemu_intx_start(x);
 	if (ret < 0)
@@ -164,7 +149,7 @@ int qemu_intx_open(struct qemu_intx *x, unsigned slot, unsigned pin, struct mach
 	line = calloc(1, sizeof(*line));
 	if (line == NULL)
 		return -ENOMEM;
-	line->input = qemu_intx_input(slot, pin);
+	line->input = input;
 	line->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (line->fd < 0) {
 		ret = -errno;

@@ -14,8 +14,8 @@
 #include "base/bits.h"
 #include "io/io.h"
 #include "machine/qemu/attach.h"
+#include "machine/qemu/board.h"
 #include "machine/qemu/command_line.h"
-#include "machine/qemu/host.h"
 #include "machine/qemu/qemu.h"
 
 #define LAST_WORDS_NS (2 * OB_NS_PER_S) /* for a QEMU that closed its sockets to end */
@@ -43,11 +43,12 @@ static int make_wiring(struct qemu *q, int pass[QEMU_PASS_COUNT], struct qemu_wi
 	if (ret < 0)
 		return ret;
 	pass[QEMU_PASS_RAM] = ram_fd; /* closed by q->ram */
-	ret = qemu_ram_init(&q->ram, ram_fd, q->uri.mem_bytes);
+	ret = qemu_ram_init(&q->ram, &q->uri.board->memory, ram_fd, q->uri.mem_bytes);
 	if (ret < 0)
 		return ret;
 	q->has_ram = true;
-	ret = make_rom(&pass[QEMU_PASS_ROM]);
+	if (q->uri.board->has_rom)
+		ret = make_rom(&pass[QEMU_PASS_ROM]);
 	if (ret == 0)
 		ret = io_pair(&q->qtest_fd, &pass[QEMU_PASS_QTEST]);
 	if (ret == 0)
@@ -67,12 +68,14 @@ static int make_wiring(struct qemu *q, int pass[QEMU_PASS_COUNT], struct qemu_wi
 
 static int find_binary(struct qemu *q, char *path, size_t path_bytes)
 {
-	const char *name = q->uri.binary != NULL ? q->uri.binary : QEMU_BINARY;
+	const struct qemu_board *board = q->uri.board;
+	const char *name = q->uri.binary != NULL ? q->uri.binary : board->binary;
 	int ret = qemu_process_find(name, path, path_bytes);
 
 	if (ret == -ENOENT)
-		ob_err(q->machine.ob, "qemu: %s is not installed%s", name,
-		       q->uri.binary == NULL ? "; on Debian it is in the package qemu-system-x86" : "");
+		ob_err(q->machine.ob, "qemu: %s is not installed%s%s", name,
+		       q->uri.binary == NULL ? "; on Debian it is in the package " : "",
+		       q->uri.binary == NULL ? board->package : "");
 	else if (ret < 0)
 		ob_err(q->machine.ob, "qemu: %s: %s", name, strerror(-ret));
 	return ret;
@@ -155,10 +158,11 @@ static int map_attached_ram(struct qemu *q, uint64_t deadline_ns)
 		ob_err(q->machine.ob, "qemu: %s", why);
 		return ret;
 	}
-	ret = qemu_ram_init(&q->ram, fd, len_bytes);
+	ret = qemu_ram_init(&q->ram, &q->uri.board->memory, fd, len_bytes);
 	q->has_ram = ret == 0;
 	if (ret == 0 && q->ivshmem_fd >= 0)
-		ret = qemu_attach_peer(&q->attachment, q->ram.base, &q->peer, deadline_ns);
+		ret = qemu_attach_peer(&q->attachment, q->ram.base + q->uri.board->memory.note_offset, &q->peer,
+				       deadline_ns);
 	return ret;
 }
 
@@ -182,19 +186,37 @@ static int init_parts(struct qemu *q)
 	return ret;
 }
 
-/* QEMU answers; set its chipset up. */
-static int set_up(struct qemu *q)
+/*
+ * The device tree, at the start of memory; a copy, because what is there is not ours to keep from anybody. What it says
+ * is for the bus to check, but for its length (Devicetree Specification 0.4 §5.2). 0; -EPROTO; -ENOMEM.
+ */
+static int take_tree(struct qemu *q, struct machine_bus *bus)
 {
-	bool attached = q->uri.attach_dir != NULL, doorbell = q->ivshmem_fd >= 0;
-	uint64_t bar;
-	int ret = qemu_host_init(&q->qtest);
+	const ob_be32 *header = (const void *)q->ram.base;
+	uint32_t len_bytes = ob_be32_load(&header[1]);
 
-	if (ret == -EINVAL)
-		ob_err(q->machine.ob, "qemu: this QEMU's machine is not a q35");
-	if (ret == 0 && doorbell) {
-		ret = qemu_host_map_doorbell(&q->qtest, &bar);
+	if (ob_be32_load(&header[0]) != 0xd00dfeed || len_bytes > q->uri.board->tree_bytes)
+		return -EPROTO;
+	q->tree = malloc(len_bytes);
+	if (q->tree == NULL)
+		return -ENOMEM;
+	memcpy(q->tree, q->ram.base, len_bytes);
+	bus->kind = MACHINE_BUS_DT;
+	bus->u.dt.blob = q->tree;
+	bus->u.dt.len_bytes = len_bytes;
+	return 0;
+}
+
+static int set_up_interrupts(struct qemu *q, uint64_t deadline_ns)
+{
+	const struct qemu_board *board = q->uri.board;
+	bool attached = q->uri.attach_dir != NULL, doorbell = q->ivshmem_fd >= 0;
+	int ret = 0;
+
+	if (doorbell) {
+		ret = qemu_board_map_doorbell(board, &q->qtest);
 		if (ret == 0)
-			ivshmem_start(&q->ivshmem, bar, q->peer);
+			ivshmem_start(&q->ivshmem, board->doorbell_bar, q->peer);
 		else if (ret == -ENOENT)
 			ob_err(q->machine.ob, "qemu: no ivshmem-doorbell in slot %#x", QEMU_DOORBELL_SLOT);
 	}
@@ -202,10 +224,35 @@ static int set_up(struct qemu *q)
 		return ret;
 	if (attached && q->uri.msi && !doorbell)
 		ob_warn(q->machine.ob, "qemu: this QEMU has no ivshmem.sock: no message interrupts");
-	q->buses[0].kind = MACHINE_BUS_PCI;
-	qemu_host_describe(&q->buses[0].u.pci, doorbell);
-	q->buses[1].kind = MACHINE_BUS_END;
-	return q->uri.intx_now ? qemu_intx_start(&q->intx) : 0;
+	ret = qemu_board_controller(board, &q->qmp, q->intx.controller, sizeof(q->intx.controller), deadline_ns);
+	if (ret == -ENOENT)
+		ob_err(q->machine.ob, "qemu: its %s has no interrupt controller of the usual kind", board->name);
+	return ret;
+}
+
+/* QEMU answers; set its board up. */
+static int set_up(struct qemu *q, uint64_t deadline_ns)
+{
+	const struct qemu_board *board = q->uri.board;
+	struct machine_bus *bus = q->buses;
+	int ret = board->init(&q->qtest);
+
+	if (ret == -EINVAL)
+		ob_err(q->machine.ob, "qemu: this QEMU's machine is not a %s", board->name);
+	if (ret == 0)
+		ret = set_up_interrupts(q, deadline_ns);
+	if (ret < 0)
+		return ret;
+	bus->kind = MACHINE_BUS_PCI;
+	qemu_board_describe(board, q->ivshmem_fd >= 0, &bus->u.pci);
+	bus++;
+	if (board->tree_bytes > 0) {
+		ret = take_tree(q, bus++);
+		if (ret == -EPROTO)
+			ob_err(q->machine.ob, "qemu: no device tree at the start of its memory");
+	}
+	bus->kind = MACHINE_BUS_END;
+	return ret == 0 && q->uri.intx_now ? qemu_intx_start(&q->intx) : ret;
 }
 
 /* Why QEMU did not come up, from what it left behind. Its arguments are ours to answer for: -EINVAL. */
@@ -258,7 +305,7 @@ static int bring_up(struct qemu *q, const struct ob_machine_options *options, ui
 			return ret;
 	}
 	if (ret == 0)
-		ret = set_up(q);
+		ret = set_up(q, deadline_ns);
 	return ret < 0 ? explain(q, ret) : 0;
 }
 
@@ -303,6 +350,7 @@ void qemu_close(struct machine *m)
 	qemu_uri_fini(&q->uri);
 	if (q->has_ram)
 		qemu_ram_fini(&q->ram);
+	free(q->tree);
 	free(q);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The QEMU machine: a q35 full of QEMU's devices, without a guest. Registers go over the qtest socket, memory is
- * shared, message interrupts arrive as eventfds through a doorbell device, lines are intercepted at the I/O APIC.
+ * The QEMU machine: a board full of QEMU's devices, without a guest. Registers go over the qtest socket, memory is
+ * shared, message interrupts arrive as eventfds through a doorbell device, lines are intercepted at the interrupt
+ * controller.
  *
  * This file is the machine's interface; open.c brings it up and takes it down.
  */
@@ -23,14 +24,25 @@ static const struct machine_bus *qemu_buses(struct machine *m)
 	return to_qemu(m)->buses;
 }
 
+/* Ports that are memory, where the board has no others. */
+static void find_ports(const struct qemu *q, enum machine_space *space, uint64_t *address)
+{
+	if (*space == MACHINE_SPACE_PORT && q->uri.board->port_base != 0) {
+		*space = MACHINE_SPACE_MEMORY;
+		*address += q->uri.board->port_base;
+	}
+}
+
 static uint64_t qemu_read(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes)
 {
+	find_ports(to_qemu(m), &space, &address);
 	return qtest_read(&to_qemu(m)->qtest, space, address, size_bytes);
 }
 
 static void qemu_write(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes,
 		       uint64_t value)
 {
+	find_ports(to_qemu(m), &space, &address);
 	qtest_write(&to_qemu(m)->qtest, space, address, size_bytes, value);
 }
 
@@ -83,6 +95,7 @@ static int qemu_region_open(struct machine *m, struct ob_device *dev, enum machi
 
 	if (qemu_life_over(&q->life))
 		return -ENODEV;
+	find_ports(q, &space, &address);
 	*out = (struct ob_region){
 		.len_bytes = len_bytes,
 		.ops = space == MACHINE_SPACE_PORT ? &port_ops : &memory_ops,
@@ -129,7 +142,23 @@ static int qemu_intx_line_open(struct machine *m, struct ob_device *dev, unsigne
 {
 	struct qemu *q = to_qemu(m);
 
-	return q->uri.intx ? qemu_intx_open(&q->intx, slot, pin, out) : -EOPNOTSUPP;
+	if (!q->uri.intx)
+		return -EOPNOTSUPP;
+	if (slot > 31 || pin < 1 || pin > 4)
+		return -EINVAL;
+	return qemu_intx_open(&q->intx, q->uri.board->intx_input(slot, pin), out);
+}
+
+static int qemu_line_open(struct machine *m, struct ob_device *dev, uint64_t controller, uint32_t number,
+			  struct machine_intx *out)
+{
+	struct qemu *q = to_qemu(m);
+	int input;
+
+	if (!q->uri.intx || q->uri.board->line_input == NULL)
+		return -EOPNOTSUPP;
+	input = q->uri.board->line_input(controller, number);
+	return input < 0 ? input : qemu_intx_open(&q->intx, (unsigned)input, out);
 }
 
 static void qemu_intx_line_close(struct machine *m, struct machine_intx *line)
@@ -162,6 +191,7 @@ const struct machine_ops qemu_machine_ops = {
 	.msi_alloc = qemu_msi_alloc,
 	.msi_free = qemu_msi_free,
 	.intx_open = qemu_intx_line_open,
+	.line_open = qemu_line_open,
 	.intx_close = qemu_intx_line_close,
 	.intx_level = qemu_intx_line_level,
 	.command = qemu_command,
@@ -169,7 +199,8 @@ const struct machine_ops qemu_machine_ops = {
 
 const struct machine_type qemu_machine_type = {
 	.scheme = "qemu",
-	.help = "qemu:q35?nvme=FILE&device=...  devices of a qemu-system-x86_64 that is started (or attach=DIR)",
+	.help = "qemu:q35?nvme=FILE&device=...  devices of a QEMU that is started (or attach=DIR); virt: of its Arm "
+		"board",
 	.open = qemu_open,
 	.attach_help = qemu_attach_help,
 };

@@ -36,7 +36,8 @@ struct qemu {
 	struct qmp qmp;
 	struct ivshmem ivshmem;
 	struct qemu_intx intx;
-	struct machine_bus buses[2];
+	uint8_t *tree; /* the device tree, as it was when we came; or NULL */
+	struct machine_bus buses[3];
 	/* What the supervisor's thread starts QEMU with. */
 	struct {
 		char path[512];

@@ -9,21 +9,15 @@
 #include "machine/qemu/ram.h"
 
 #define PAGE_BYTES       4096ull
-#define FIRST_USED_BYTE  OB_MIB
 #define PUNCH_FROM_BYTES (256 * OB_KIB) /* from here on, giving pages back beats clearing them */
 
-/* q35 keeps room for PCI below 4 GiB: QEMU's pc_q35_init(), max-ram-below-4g at its default. */
-#define LOW_MAX_BYTES   0xb0000000ull
-#define LOW_SPLIT_BYTES 0x80000000ull
-#define HIGH_BASE       (4 * OB_GIB)
-
-int qemu_ram_init(struct qemu_ram *ram, int fd, uint64_t len_bytes)
+int qemu_ram_init(struct qemu_ram *ram, const struct qemu_memory_map *map, int fd, uint64_t len_bytes)
 {
 	void *base;
 	int ret;
 
-	*ram = (struct qemu_ram){.fd = fd, .len_bytes = len_bytes};
-	ram->low_bytes = len_bytes >= LOW_MAX_BYTES ? LOW_SPLIT_BYTES : len_bytes;
+	*ram = (struct qemu_ram){.map = map, .fd = fd, .len_bytes = len_bytes};
+	ram->low_bytes = len_bytes >= map->low_max_bytes ? map->low_part_bytes : len_bytes;
 	base = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (base == MAP_FAILED) {
 		ret = -errno;
@@ -35,9 +29,9 @@ int qemu_ram_init(struct qemu_ram *ram, int fd, uint64_t len_bytes)
 	ret = -pthread_mutex_init(&ram->lock, NULL);
 	if (ret < 0)
 		goto unmap;
-	ret = machine_arena_add(&ram->arena, FIRST_USED_BYTE, ram->low_bytes - FIRST_USED_BYTE);
+	ret = machine_arena_add(&ram->arena, map->base + map->skip_bytes, ram->low_bytes - map->skip_bytes);
 	if (ret == 0)
-		ret = machine_arena_add(&ram->arena, HIGH_BASE, len_bytes - ram->low_bytes);
+		ret = machine_arena_add(&ram->arena, map->high_base, len_bytes - ram->low_bytes);
 	if (ret < 0)
 		goto destroy_lock;
 	return 0;
@@ -83,7 +77,8 @@ int qemu_ram_alloc(struct qemu_ram *ram, size_t len_bytes, size_t align_bytes, s
 	if (ret < 0)
 		return ret;
 	*out = (struct machine_dma_memory){
-		.base = ram->base + (iova < HIGH_BASE ? iova : iova - HIGH_BASE + ram->low_bytes),
+		.base = ram->base + (iova < ram->map->high_base ? iova - ram->map->base
+								: iova - ram->map->high_base + ram->low_bytes),
 		.iova = iova,
 		.len_bytes = len_bytes,
 		.cookie = ram,

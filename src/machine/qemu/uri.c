@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a "qemu:" URI asks for: qemu:q35?key=value&key=value, with percent-encoding (RFC 3986 §2.1) in keys and values.
+ * What a "qemu:" URI asks for: qemu:BOARD?key=value&key=value, with percent-encoding (RFC 3986 §2.1) in keys and values.
  *
  * nvme=FILE[,property=value...] is short for a -blockdev over FILE and a -device nvme on it; the properties are the
  * device's, but for readonly=on, which is for both.
@@ -346,8 +346,9 @@ int qemu_uri_parse(const char *rest, struct qemu_uri *out, char *why, size_t why
 		.wait_ns = QEMU_WAIT_DEFAULT_NS,
 	};
 	snprintf(why, why_bytes, "out of memory");
-	if (name_len != 0 && (name_len != 3 || strncmp(rest, "q35", 3) != 0))
-		return refuse(&p, "unknown machine '%.*s'; known: q35", (int)name_len, rest);
+	out->board = name_len != 0 ? qemu_board_find(rest, name_len) : &qemu_q35;
+	if (out->board == NULL)
+		return refuse(&p, "unknown machine '%.*s'; known: q35, virt", (int)name_len, rest);
 	text = strdup(rest[name_len] == '?' ? rest + name_len + 1 : "");
 	if (text == NULL)
 		return -ENOMEM;

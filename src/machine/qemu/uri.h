@@ -3,6 +3,7 @@
 #ifndef OB_MACHINE_QEMU_URI_H
 #define OB_MACHINE_QEMU_URI_H
 
+#include "machine/qemu/board.h"
 #include "machine/qemu/strings.h"
 
 #define QEMU_MEM_DEFAULT_BYTES (256 * OB_MIB)
@@ -18,8 +19,9 @@ struct qemu_disk {
 };
 
 struct qemu_uri {
+	const struct qemu_board *board;
 	uint64_t mem_bytes;
-	char *binary;     /* NULL: the usual one */
+	char *binary;     /* NULL: the board's */
 	char *attach_dir; /* NULL: start a QEMU */
 	bool msi;
 	bool intx;           /* may lines be used */

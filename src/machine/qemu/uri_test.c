@@ -120,7 +120,9 @@ static void test_uri_wrong_is_refused_with_reason(void **state)
 	static const struct {
 		const char *rest, *why;
 	} wrong[] = {
-		{"virt", "unknown machine 'virt'; known: q35"},
+		{"microvm", "unknown machine 'microvm'; known: q35, virt"},
+		{"vir", "unknown machine 'vir'; known: q35, virt"},
+		{"virt2?", "unknown machine 'virt2'; known: q35, virt"},
 		{"q355", "unknown machine 'q355'"},
 		{"q35?disk=x", "unknown key 'disk'; known: arg, attach, binary, blockdev, device, drive, global, intx, "
 			       "mem, msi, nvme, object, timeout"},
@@ -174,6 +176,34 @@ static void test_command_line_extra_arguments_come_last(void **state)
 	qemu_uri_fini(&uri);
 }
 
+static bool has(const struct strings *line, const char *word)
+{
+	for (size_t i = 0; i < line->count; i++)
+		if (strcmp(line->v[i], word) == 0)
+			return true;
+	return false;
+}
+
+/* Its CPU is off, so it has no firmware; what the user says comes behind what we do, and counts. */
+static void test_command_line_of_the_arm_board(void **state)
+{
+	struct qemu_wiring wiring = {.ram = "R", .rom = "B", .qtest = "fd=5", .qmp = "fd=6", .ivshmem = "fd=7"};
+	struct strings line = {0};
+	struct qemu_uri uri;
+	char why[512];
+
+	assert_int_equal(qemu_uri_parse("virt?global=virtio-mmio.force-legacy=true", &uri, why, sizeof(why)), 0);
+	qemu_command_line(&uri, &wiring, NULL, &line);
+	assert_false(line.failed);
+	assert_string_equal(line.v[0], "qemu-system-aarch64");
+	assert_true(has(&line, "cortex-a57,start-powered-off=on"));
+	assert_true(has(&line, "virtio-mmio.force-legacy=false"));
+	assert_false(has(&line, "-bios"));
+	assert_string_equal(line.v[line.count - 1], "virtio-mmio.force-legacy=true");
+	strings_fini(&line);
+	qemu_uri_fini(&uri);
+}
+
 static void test_attach_help_quotes_for_the_shell(void **state)
 {
 	char *text;
@@ -182,6 +212,9 @@ static void test_attach_help_quotes_for_the_shell(void **state)
 	assert_non_null(strstr(text, "mkdir -p '/tmp/a '\\''b'\n"));
 	assert_non_null(strstr(text, "-bios '/tmp/a '\\''b/halt.bin'"));
 	assert_non_null(strstr(text, "-device edu"));
+	ob_free(text);
+	assert_int_equal(ob_machine_attach_help("qemu:virt?attach=/tmp/a", &text), 0);
+	assert_null(strstr(text, "halt.bin"));
 	ob_free(text);
 	assert_int_equal(ob_machine_attach_help("qemu:q35", &text), -EINVAL);
 	assert_int_equal(ob_machine_attach_help("qemu:q35?attach=a,b", &text), -EINVAL);
@@ -207,6 +240,7 @@ int main(void)
 		cmocka_unit_test(test_uri_readonly_anywhere_is_taken_out),
 		cmocka_unit_test(test_uri_wrong_is_refused_with_reason),
 		cmocka_unit_test(test_command_line_extra_arguments_come_last),
+		cmocka_unit_test(test_command_line_of_the_arm_board),
 		cmocka_unit_test(test_attach_help_quotes_for_the_shell),
 		cmocka_unit_test(test_rom_ends_with_a_halt_at_the_reset_vector),
 	};
