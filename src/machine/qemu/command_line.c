@@ -71,19 +71,19 @@ int qemu_check_disks(const struct qemu_uri *uri, char *why, size_t why_bytes)
 		if (stat(disk->file, &st) < 0) {
 			int error = errno;
 
-			snprintf(why, why_bytes, "nvme=%s: %s", disk->file, strerror(error));
+			snprintf(why, why_bytes, "%s=%s: %s", disk->key, disk->file, strerror(error));
 			return -error;
 		}
 		if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-			snprintf(why, why_bytes, "nvme=%s: neither a file nor a block device", disk->file);
+			snprintf(why, why_bytes, "%s=%s: neither a file nor a block device", disk->key, disk->file);
 			return -EINVAL;
 		}
 		if (access(disk->file, R_OK) < 0) {
-			snprintf(why, why_bytes, "nvme=%s: not readable", disk->file);
+			snprintf(why, why_bytes, "%s=%s: not readable", disk->key, disk->file);
 			return -EACCES;
 		}
 		if (!disk->readonly && access(disk->file, W_OK) < 0) {
-			snprintf(why, why_bytes, "nvme=%s: not writable (add ,readonly=on to only read it)",
+			snprintf(why, why_bytes, "%s=%s: not writable (add ,readonly=on to only read it)", disk->key,
 				 disk->file);
 			return -EACCES;
 		}

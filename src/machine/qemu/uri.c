@@ -2,8 +2,9 @@
 /*
  * What a "qemu:" URI asks for: qemu:BOARD?key=value&key=value, with percent-encoding (RFC 3986 §2.1) in keys and values.
  *
- * nvme=FILE[,property=value...] is short for a -blockdev over FILE and a -device nvme on it; the properties are the
- * device's, but for readonly=on, which is for both.
+ * nvme=FILE[,property=value...] is short for a -blockdev over FILE and a -device nvme on it, virtio-blk=FILE[,...] for
+ * one and a -device virtio-blk-pci. The properties are the device's, but for readonly=on, which is the file's, and
+ * queues=N, which is how the URI spells virtio-blk's num-queues=N.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -209,8 +210,31 @@ static char *cut_file(char *value)
 	return from != NULL ? from + 1 : NULL;
 }
 
-/* Take readonly=... out of the properties; note which of our defaults the user sets himself. */
-static int scan_properties(struct parser *p, char *properties, bool *readonly, bool *has_id, bool *has_serial)
+/* A kind of disk. */
+struct disk_kind {
+	const char *key, *device, *id;
+	const char *defaults; /* properties that we set, unless the user does */
+};
+
+static const struct disk_kind disk_nvme = {"nvme", "nvme", "nvme", ""};
+/* Transitional by default: its modern half is all that a driver of ours looks at. */
+static const struct disk_kind disk_virtio = {"virtio-blk", "virtio-blk-pci", "vblk", ",disable-legacy=on"};
+
+/* What a user says of a disk. */
+struct disk_wish {
+	bool readonly, has_id, has_serial, has_legacy;
+	uint64_t queues; /* 0: nothing */
+};
+
+static int set_queues(struct parser *p, const char *value, struct disk_wish *wish)
+{
+	if (parse_size(value, &wish->queues) < 0 || wish->queues < 1 || wish->queues > QEMU_QUEUES_MAX)
+		return refuse(p, "queues=%s is not a number from 1 to %u", value, QEMU_QUEUES_MAX);
+	return 0;
+}
+
+/* Take what is ours out of the properties; note which of our defaults the user sets himself. */
+static int scan_properties(struct parser *p, const struct disk_kind *kind, char *properties, struct disk_wish *wish)
 {
 	char *to = properties, *next;
 	int ret;
@@ -220,10 +244,17 @@ static int scan_properties(struct parser *p, char *properties, bool *readonly, b
 
 		next = property[len] == ',' ? property + len + 1 : NULL;
 		property[len] = '\0';
-		*has_id = *has_id || strncmp(property, "id=", 3) == 0;
-		*has_serial = *has_serial || strncmp(property, "serial=", 7) == 0;
+		wish->has_id = wish->has_id || strncmp(property, "id=", 3) == 0;
+		wish->has_serial = wish->has_serial || strncmp(property, "serial=", 7) == 0;
+		wish->has_legacy = wish->has_legacy || strncmp(property, "disable-legacy=", 15) == 0;
 		if (strncmp(property, "readonly=", 9) == 0) {
-			ret = parse_switch(p, "readonly", property + 9, readonly);
+			ret = parse_switch(p, "readonly", property + 9, &wish->readonly);
+			if (ret < 0)
+				return ret;
+			continue;
+		}
+		if (kind == &disk_virtio && strncmp(property, "queues=", 7) == 0) {
+			ret = set_queues(p, property + 7, wish);
 			if (ret < 0)
 				return ret;
 			continue;
@@ -239,7 +270,7 @@ static int scan_properties(struct parser *p, char *properties, bool *readonly, b
 	return 0;
 }
 
-static int add_blockdev_json(struct parser *p, const char *file, bool readonly, size_t index)
+static int add_blockdev_json(struct parser *p, const char *key, const char *file, bool readonly, size_t index)
 {
 	char node[32], *text;
 	json_t *json;
@@ -249,7 +280,7 @@ static int add_blockdev_json(struct parser *p, const char *file, bool readonly, 
 			 "unmap", "read-only", readonly, "file", "driver", "file", "filename", file, "discard", "unmap",
 			 "read-only", readonly);
 	if (json == NULL)
-		return refuse(p, "nvme=: the file's name is not UTF-8");
+		return refuse(p, "%s=: the file's name is not UTF-8", key);
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	if (text == NULL)
@@ -260,11 +291,28 @@ static int add_blockdev_json(struct parser *p, const char *file, bool readonly, 
 	return 0;
 }
 
-static int add_nvme(struct parser *p, const char *value)
+static void add_disk_device(struct parser *p, const struct disk_kind *kind, const struct disk_wish *wish,
+			    const char *properties, size_t index)
 {
-	bool readonly = false, has_id = false, has_serial = false;
+	char id[32] = "", serial[32] = "", queues[32] = "";
+
+	if (!wish->has_id)
+		snprintf(id, sizeof(id), ",id=%s%zu", kind->id, index);
+	if (!wish->has_serial)
+		snprintf(serial, sizeof(serial), ",serial=outboard%zu", index);
+	if (wish->queues != 0)
+		snprintf(queues, sizeof(queues), ",num-queues=%u", (unsigned)wish->queues);
+	strings_add(&p->uri->args, "-device");
+	strings_add(&p->uri->args, "%s,drive=disk%zu%s%s%s%s%s%s", kind->device, index, id, serial,
+		    wish->has_legacy ? "" : kind->defaults, queues,
+		    properties != NULL && properties[0] != '\0' ? "," : "", properties != NULL ? properties : "");
+}
+
+static int add_disk(struct parser *p, const struct disk_kind *kind, const char *value)
+{
+	struct disk_wish wish = {0};
 	size_t index = p->uri->disk_count;
-	char id[32] = "", serial[32] = "", *file = strdup(value), *properties;
+	char *file = strdup(value), *properties;
 	struct qemu_disk *disks;
 	int ret = 0;
 
@@ -272,38 +320,45 @@ static int add_nvme(struct parser *p, const char *value)
 		return -ENOMEM;
 	properties = cut_file(file);
 	if (file[0] == '\0')
-		ret = refuse(p, "nvme= needs a file");
+		ret = refuse(p, "%s= needs a file", kind->key);
 	else if (index == QEMU_DISKS_MAX)
 		ret = refuse(p, "more than %u disks", QEMU_DISKS_MAX);
 	if (ret == 0 && properties != NULL)
-		ret = scan_properties(p, properties, &readonly, &has_id, &has_serial);
+		ret = scan_properties(p, kind, properties, &wish);
 	if (ret == 0)
-		ret = add_blockdev_json(p, file, readonly, index);
+		ret = add_blockdev_json(p, kind->key, file, wish.readonly, index);
 	disks = ret == 0 ? realloc(p->uri->disks, (index + 1) * sizeof(*disks)) : NULL;
 	if (disks == NULL) {
 		free(file);
 		return ret < 0 ? ret : -ENOMEM;
 	}
-	if (!has_id)
-		snprintf(id, sizeof(id), ",id=nvme%zu", index);
-	if (!has_serial)
-		snprintf(serial, sizeof(serial), ",serial=outboard%zu", index);
-	strings_add(&p->uri->args, "-device");
-	strings_add(&p->uri->args, "nvme,drive=disk%zu%s%s%s%s", index, id, serial,
-		    properties != NULL && properties[0] != '\0' ? "," : "", properties != NULL ? properties : "");
+	add_disk_device(p, kind, &wish, properties, index);
 	p->uri->disks = disks;
-	disks[p->uri->disk_count++] = (struct qemu_disk){.file = file, .readonly = readonly};
+	disks[p->uri->disk_count++] = (struct qemu_disk){.key = kind->key, .file = file, .readonly = wish.readonly};
 	return 0;
+}
+
+static int add_nvme(struct parser *p, const char *value)
+{
+	return add_disk(p, &disk_nvme, value);
+}
+
+static int add_virtio_blk(struct parser *p, const char *value)
+{
+	return add_disk(p, &disk_virtio, value);
 }
 
 static const struct {
 	const char *key;
 	int (*set)(struct parser *p, const char *value);
 } keys[] = {
-	{"arg", add_arg},         {"attach", set_attach}, {"binary", set_binary}, {"blockdev", add_blockdev},
-	{"device", add_device},   {"drive", add_drive},   {"global", add_global}, {"intx", set_intx},
-	{"mem", set_mem},         {"msi", set_msi},       {"nvme", add_nvme},     {"object", add_object},
-	{"timeout", set_timeout},
+	{"arg", add_arg},         {"attach", set_attach},
+	{"binary", set_binary},   {"blockdev", add_blockdev},
+	{"device", add_device},   {"drive", add_drive},
+	{"global", add_global},   {"intx", set_intx},
+	{"mem", set_mem},         {"msi", set_msi},
+	{"nvme", add_nvme},       {"object", add_object},
+	{"timeout", set_timeout}, {"virtio-blk", add_virtio_blk},
 };
 
 static int unknown_key(struct parser *p, const char *key)

@@ -11,9 +11,11 @@
 #define QEMU_WAIT_DEFAULT_NS   (5 * OB_NS_PER_S)
 #define QEMU_WAIT_MAX_NS       (3600 * OB_NS_PER_S)
 #define QEMU_DISKS_MAX         256
+#define QEMU_QUEUES_MAX        1024u /* of a virtio device */
 
-/* A file behind nvme=. */
+/* A file behind nvme= or virtio-blk=. */
 struct qemu_disk {
+	const char *key; /* which of them */
 	char *file;
 	bool readonly;
 };

@@ -97,6 +97,29 @@ static void test_uri_nvme_becomes_blockdev_and_device(void **state)
 	qemu_uri_fini(&uri);
 }
 
+static void test_uri_virtio_blk_becomes_a_modern_device(void **state)
+{
+	static const struct {
+		const char *rest, *device;
+	} cases[] = {
+		{"?virtio-blk=f", "virtio-blk-pci,drive=disk0,id=vblk0,serial=outboard0,disable-legacy=on"},
+		{"?virtio-blk=f,queues=4,packed=on",
+		 "virtio-blk-pci,drive=disk0,id=vblk0,serial=outboard0,disable-legacy=on,num-queues=4,packed=on"},
+		{"?virtio-blk=f,disable-legacy=off,serial=x,id=y,readonly=on",
+		 "virtio-blk-pci,drive=disk0,disable-legacy=off,serial=x,id=y"},
+	};
+	struct qemu_uri uri;
+	char why[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(qemu_uri_parse(cases[i].rest, &uri, why, sizeof(why)), 0);
+		assert_string_equal(uri.args.v[3], cases[i].device);
+		assert_string_equal(uri.disks[0].key, "virtio-blk");
+		assert_int_equal(uri.disks[0].readonly, strstr(cases[i].rest, "readonly=on") != NULL);
+		qemu_uri_fini(&uri);
+	}
+}
+
 static void test_uri_readonly_anywhere_is_taken_out(void **state)
 {
 	static const char *const rests[] = {"?nvme=f,readonly=on", "?nvme=f,readonly=on,mdts=5",
@@ -125,11 +148,14 @@ static void test_uri_wrong_is_refused_with_reason(void **state)
 		{"virt2?", "unknown machine 'virt2'; known: q35, virt"},
 		{"q355", "unknown machine 'q355'"},
 		{"q35?disk=x", "unknown key 'disk'; known: arg, attach, binary, blockdev, device, drive, global, intx, "
-			       "mem, msi, nvme, object, timeout"},
+			       "mem, msi, nvme, object, timeout, virtio-blk"},
 		{"q35?nvme", "'nvme' has no '=value'"},
 		{"q35?nvme=", "nvme= needs a file"},
 		{"q35?nvme=,id=x", "nvme= needs a file"},
 		{"q35?nvme=f,readonly=1", "readonly=1 is neither on nor off"},
+		{"q35?virtio-blk=", "virtio-blk= needs a file"},
+		{"q35?virtio-blk=f,queues=0", "queues=0 is not a number from 1 to 1024"},
+		{"q35?virtio-blk=f,queues=many", "queues=many is not a number"},
 		{"q35?nvme=%ff", "not UTF-8"},
 		{"q35?device=", "device= needs a value"},
 		{"q35?device=a%2", "two hex digits"},
@@ -237,6 +263,7 @@ int main(void)
 		cmocka_unit_test(test_uri_empty_gives_defaults),
 		cmocka_unit_test(test_uri_all_keys_are_taken_in_order),
 		cmocka_unit_test(test_uri_nvme_becomes_blockdev_and_device),
+		cmocka_unit_test(test_uri_virtio_blk_becomes_a_modern_device),
 		cmocka_unit_test(test_uri_readonly_anywhere_is_taken_out),
 		cmocka_unit_test(test_uri_wrong_is_refused_with_reason),
 		cmocka_unit_test(test_command_line_extra_arguments_come_last),
