@@ -521,7 +521,14 @@ static int tm_command(struct machine *m, const char *command, char **reply, uint
 	return strcmp(command, "good") == 0 ? 0 : -EIO;
 }
 
+static int tm_rescan(struct machine *m, uint64_t deadline_ns)
+{
+	COUNT(test_setup.rescans, 1);
+	return test_setup.rescan_error;
+}
+
 static const struct machine_ops plain_ops = {
+	.rescan = tm_rescan,
 	.shutdown = tm_shutdown,
 	.close = tm_close,
 	.release = tm_release,

@@ -34,9 +34,9 @@ struct test_setup {
 	bool importable;   /* takes the program's memory */
 	bool no_shutdown;  /* the machine has no shutdown of its own */
 	bool own_line_fds; /* each device on an INTx line has an eventfd of its own */
-	int scan_error, grant_error;
+	int scan_error, grant_error, rescan_error;
 	/* what happened; __atomic */
-	unsigned dma_live, grants_live, opens, shutdowns, closes, forgets, releases;
+	unsigned dma_live, grants_live, opens, shutdowns, closes, forgets, releases, rescans;
 };
 extern struct test_setup test_setup;
 

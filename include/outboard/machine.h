@@ -50,7 +50,14 @@ int ob_machine_open(struct ob *ob, const char *uri, const struct ob_machine_opti
  */
 void ob_machine_close(struct ob_machine *machine);
 
-/** ob_machine_rescan - look for devices again and bind what is new; 0 or negative errno */
+/**
+ * ob_machine_rescan - look for devices again and bind what is new
+ *
+ * A device that had to leave (vfio: the kernel wanted it, or it had an error) is taken again if it can be had; the log says
+ * why one cannot.
+ * Context: task, or a plain thread.
+ * Return: 0; -ENODEV the machine is dead; -ETIMEDOUT; -ENOMEM; what a bus said.
+ */
 int ob_machine_rescan(struct ob_machine *machine);
 
 /**

@@ -261,6 +261,24 @@ static int scan_and_bind(struct ob_machine *machine, struct ob_device *dev, uint
 	return rc;
 }
 
+/* As the first scan, but what was let go may come back before it. */
+static int rescan(struct ob_machine *machine, struct ob_device *dev, uint64_t deadline_ns)
+{
+	const struct machine_ops *ops = machine->m->ops;
+	int rc = ob_mutex_lock(&machine->mutex, deadline_ns);
+
+	if (rc != 0)
+		return rc;
+	if (ops->rescan != NULL)
+		rc = ops->rescan(machine->m, deadline_ns);
+	if (rc == 0)
+		rc = machine_scan(machine);
+	if (rc == 0)
+		rc = machine_bind_new(machine, deadline_ns);
+	ob_mutex_unlock(&machine->mutex);
+	return rc;
+}
+
 /* ---- death ---- */
 
 /* Children come last in the list, so they go first. */
@@ -321,8 +339,12 @@ static void machine_on_removal(struct machine *m, const char *device, enum machi
 {
 	struct ob_device *dev = ob_device_find(m->core, device);
 
-	if (dev == NULL)
-		return; /* it was not found yet, or is removed already */
+	if (dev == NULL) {
+		/* No bus found it, or it is removed already: nobody has to be asked. */
+		if (m->ops->release != NULL)
+			m->ops->release(m, device);
+		return;
+	}
 	if (how == MACHINE_REMOVAL_GONE)
 		device_vanish(dev, why);
 	else
@@ -543,7 +565,7 @@ int ob_machine_rescan(struct ob_machine *machine)
 {
 	if (machine_is_dead(machine))
 		return -ENODEV;
-	return machine_run_task(machine, NULL, "machine-rescan", scan_and_bind, ob_deadline(MACHINE_OPEN_TIMEOUT_NS));
+	return machine_run_task(machine, NULL, "machine-rescan", rescan, ob_deadline(MACHINE_OPEN_TIMEOUT_NS));
 }
 
 struct ob *ob_machine_context(const struct ob_machine *machine)

@@ -112,7 +112,14 @@ static void test_rescan_binds_only_what_is_new(void **state)
 	assert_int_equal(ob_device_unbind(dev), 0);
 	ob_device_put(dev);
 	test_add("b", 0x1234, 1, 2);
+	/* The machine is asked first, not at the first scan but at each after it. */
+	assert_int_equal(test_setup.rescans, 0);
+	test_setup.rescan_error = -ETIMEDOUT;
+	assert_int_equal(ob_machine_rescan(machine), -ETIMEDOUT);
+	assert_int_equal(seen.probes, 1);
+	test_setup.rescan_error = 0;
 	assert_int_equal(ob_machine_rescan(machine), 0);
+	assert_int_equal(test_setup.rescans, 2);
 	assert_int_equal(seen.probes, 2);
 	assert_int_equal(ob_device_state(&test_device_of(machine, "a")->dev), OB_DEVICE_FOUND);
 	assert_int_equal(ob_device_state(&test_device_of(machine, "b")->dev), OB_DEVICE_BOUND);

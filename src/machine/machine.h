@@ -161,6 +161,17 @@ struct machine_ops {
 	 */
 	void (*release)(struct machine *m, const char *device);
 
+	/*
+	 * Somebody looks for devices again: take back those that were let go, or never came, if they can be had now.
+	 * Those that cannot are named in the log; that is no error. Task. NULL: nothing to be done. 0; negative errno.
+	 */
+	int (*rescan)(struct machine *m, uint64_t deadline_ns);
+	/*
+	 * Reset a device that has no reset of its own that its bus knows. All that was set up in it may be lost. Task.
+	 * NULL or -EOPNOTSUPP: there is no way. 0; -ENODEV; -EBUSY; -ETIMEDOUT.
+	 */
+	int (*reset)(struct machine *m, struct ob_device *dev, uint64_t deadline_ns);
+
 	/* One access of 1, 2, 4 or 8 bytes. Reads order after earlier writes; writes may be posted. */
 	uint64_t (*read)(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes);
 	void (*write)(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes,
