@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <outboard/outboard.h>
 
+#include "bus/pci/pci.h"
 #include "core/machine_core.h"
 
 #define LOG_MAX 400
@@ -326,7 +327,25 @@ static void fake_close(struct machine *m)
 {
 }
 
+static int fake_reset(struct machine *m, struct ob_device *dev, uint64_t deadline_ns)
+{
+	struct pci_function *fn = pci_function_of(dev);
+
+	if (!fake_host.resets)
+		return -EOPNOTSUPP;
+	for (unsigned i = 0; i < fake_host.count && fake_host.reset_error == 0; i++) {
+		struct fake_function *f = &fake_host.functions[i];
+
+		if (f->parent != NULL || f->devfn != (fn->bdf & 0xff))
+			continue;
+		memcpy(f->config, f->reset_config, sizeof(f->config));
+		f->resets++;
+	}
+	return fake_host.reset_error;
+}
+
 static const struct machine_ops fake_ops = {
+	.reset = fake_reset,
 	.close = fake_close,
 	.buses = fake_buses,
 	.read = fake_read,

@@ -40,6 +40,8 @@ struct fake_host {
 	unsigned vectors; /* messages that may be had; contiguous ones in the same count */
 	unsigned taken;
 	bool no_program;
+	bool resets;     /* the machine resets what cannot reset itself: to its reset_config, or */
+	int reset_error; /* it fails so */
 	_Alignas(4096) uint8_t memory[FAKE_BAR_BYTES]; /* behind every region */
 	uint64_t region_address, region_bytes;
 	unsigned regions_open, lines_open;

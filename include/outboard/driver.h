@@ -108,7 +108,13 @@ int ob_device_region(struct ob_device *dev, unsigned index, struct ob_region *ou
  */
 int ob_device_enable_dma(struct ob_device *dev, bool enable);
 
-/** ob_device_reset - function-level reset through the bus. Task. 0; -EOPNOTSUPP; -ENODEV; -ETIMEDOUT */
+/**
+ * ob_device_reset - all that was set up in the device is lost, but for what the bus set up, which it puts back
+ *
+ * By the device's own means (PCI: a function-level reset), or where it has none by the machine's (VFIO: the kernel's).
+ * Context: task.
+ * Return: 0; -EOPNOTSUPP there is neither; -EBUSY others use what would be reset with it; -ENODEV; -ETIMEDOUT.
+ */
 int ob_device_reset(struct ob_device *dev);
 
 /**

@@ -462,18 +462,57 @@ static void test_quirks_known_devices_lose_what_they_get_wrong(void **state)
 	fake_pci_close(ob, machine);
 }
 
+/* A function without a reset of its own has the machine's; what the bus set up is there after it. */
+static void test_reset_by_the_machine_restores_what_the_bus_set_up(void **state)
+{
+	struct fake_function *f = add_msix(4, 0, 0);
+	struct bus_irq_vectors v;
+	struct ob_device *dev;
+	uint64_t bar;
+
+	fake_pci_express(f, PCIE_TYPE_ENDPOINT, false);
+	memcpy(f->reset_config, f->config, sizeof(f->config));
+	dev = open_device("0000:00:02.0");
+	fake_host.resets = true;
+	assert_int_equal(dev->ops->enable(dev), 0);
+	assert_int_equal(dev->ops->enable_dma(dev, true), 0);
+	assert_int_equal(dev->ops->irq_alloc(dev, 1, 4, OB_IRQ_MSIX, &v), 0);
+	bar = fake_pci_get(f, PCI_BAR(0), 4);
+	memset(fake_host.memory, 0, sizeof(fake_host.memory));
+	fake_pci_in_task(ob, reset_task, dev);
+	assert_int_equal(reset_rc, 0);
+	assert_int_equal(f->resets, 1);
+	assert_int_equal(fake_pci_get(f, PCI_BAR(0), 4), bar);
+	assert_int_equal(fake_pci_get(f, PCI_COMMAND, 2) & 7, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	assert_int_equal(entry(1, PCI_MSIX_ENTRY_DATA), 65);
+	/* One that fails leaves the function as usable as it was. */
+	fake_host.reset_error = -ETIMEDOUT;
+	fake_pci_in_task(ob, reset_task, dev);
+	assert_int_equal(reset_rc, -ETIMEDOUT);
+	assert_int_equal(fake_pci_get(f, PCI_COMMAND, 2) & 7, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	assert_true(pci_is_intact(pci_function_of(dev)));
+	dev->ops->irq_release(dev);
+	dev->ops->disable(dev);
+	fake_pci_close(ob, machine);
+}
+
 static void test_reset_not_offered_or_never_back(void **state)
 {
 	struct fake_function *plain = fake_pci_add(NULL, 2, 0, 0x1234, 1, 0x020000);
 	struct fake_function *stuck = fake_pci_add(NULL, 3, 0, 0x1234, 2, 0x020000);
 	struct ob_device *dev;
 
-	(void)plain;
+	fake_pci_bar(plain, 0, 0x1000, 0);
 	fake_pci_express(stuck, PCIE_TYPE_ENDPOINT, true);
 	memcpy(stuck->reset_config, stuck->config, sizeof(stuck->config));
 	dev = open_device("0000:00:02.0");
+	assert_int_equal(dev->ops->enable(dev), 0);
 	fake_pci_in_task(ob, reset_task, dev);
 	assert_int_equal(reset_rc, -EOPNOTSUPP);
+	assert_true(fake_pci_logged("cannot be reset: it has no function-level reset"));
+	/* Nothing was lost on the way to that. */
+	assert_int_equal(fake_pci_get(plain, PCI_COMMAND, 2) & 7, PCI_COMMAND_MEMORY);
+	dev->ops->disable(dev);
 	memset(stuck->reset_config, 0xff, sizeof(stuck->reset_config));
 	fake_pci_in_task(ob, reset_task, fake_pci_device(machine, "0000:00:03.0"));
 	assert_int_equal(reset_rc, -ENODEV);
@@ -502,6 +541,7 @@ int main(void)
 		cmocka_unit_test_setup(test_reset_flr_restores_what_the_bus_set_up, setup),
 		cmocka_unit_test_setup(test_reset_by_advanced_features, setup),
 		cmocka_unit_test_setup(test_quirks_known_devices_lose_what_they_get_wrong, setup),
+		cmocka_unit_test_setup(test_reset_by_the_machine_restores_what_the_bus_set_up, setup),
 		cmocka_unit_test_setup(test_reset_not_offered_or_never_back, setup),
 	};
 

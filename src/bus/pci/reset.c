@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Function-level reset: PCIe 4.0 §6.6.2, and the same by the Advanced Features capability.
+ * Function-level reset: PCIe 4.0 §6.6.2, and the same by the Advanced Features capability; and for a function that has
+ * none, the machine's.
  *
  * It takes away everything that software set up, so what the bus set up comes back afterwards: BARs, command, the
  * express controls, interrupts. The driver's own registers are its own business.
@@ -12,6 +13,7 @@
 
 #define PENDING_WAIT_NS (500 * OB_NS_PER_MS)
 #define POLL_NS         (5 * OB_NS_PER_MS)
+#define OUTSIDE_WAIT_NS (10 * OB_NS_PER_S)
 
 static bool has_v2(const struct pci_function *fn)
 {
@@ -89,34 +91,59 @@ int pci_wait_ready(struct pci_function *fn, uint64_t deadline_ns)
 	}
 }
 
+/* By the function itself. */
+static int reset_function(struct pci_function *fn, const struct pci_saved *saved)
+{
+	bool by_express = fn->express != 0 && (pci_read32(fn, fn->express + PCIE_DEVCAP) & PCIE_DEVCAP_FLR);
+
+	if (by_express)
+		pci_write(fn, fn->express + PCIE_DEVCTL, 2, saved->device_control | PCIE_DEVCTL_FLR);
+	else
+		pci_write(fn, fn->af + PCI_AF_CONTROL, 1, PCI_AF_CTL_FLR);
+	ob_task_sleep(ob_deadline(PCIE_FLR_WAIT_NS));
+	return 0;
+}
+
+/* By what is around it: the bus it is on, its power. That is the machine's. */
+static int reset_from_outside(struct pci_function *fn)
+{
+	struct machine *m = device_machine(&fn->dev);
+
+	return m->ops->reset(m, &fn->dev, ob_deadline(OUTSIDE_WAIT_NS));
+}
+
+static int no_reset(const struct pci_function *fn)
+{
+	ob_warn(fn->host->ob, "pci %s: cannot be reset: it has no function-level reset, and the machine has no other",
+		fn->dev.name);
+	return -EOPNOTSUPP;
+}
+
 int pci_reset(struct ob_device *dev)
 {
 	struct pci_function *fn = pci_function_of(dev);
-	bool by_express;
 	struct pci_saved saved = {0};
-	int rc;
+	int rc, reset_rc;
 
-	if (!fn->info.flr || fn->is_bridge || fn->untouchable)
+	if (fn->is_bridge || fn->untouchable)
 		return -EOPNOTSUPP;
+	if (!fn->info.flr && device_machine(dev)->ops->reset == NULL)
+		return no_reset(fn);
 	if (pci_read16(fn, PCI_VENDOR_ID) != fn->info.vendor)
 		return -ENODEV;
-	by_express = fn->express != 0 && (pci_read32(fn, fn->express + PCIE_DEVCAP) & PCIE_DEVCAP_FLR);
 	pci_save(fn, &saved);
 	pci_reconfigure_begin(fn);
 	/* No new transactions, and the old ones answered: a completion that comes after the reset has no owner. */
 	pci_write(fn, PCI_COMMAND, 2, PCI_COMMAND_INTX_OFF);
 	pci_wait_quiet(fn);
-	if (by_express)
-		pci_write(fn, fn->express + PCIE_DEVCTL, 2, saved.device_control | PCIE_DEVCTL_FLR);
-	else
-		pci_write(fn, fn->af + PCI_AF_CONTROL, 1, PCI_AF_CTL_FLR);
-	ob_task_sleep(ob_deadline(PCIE_FLR_WAIT_NS));
-	rc = pci_wait_ready(fn, ob_deadline(PCIE_RESET_CRS_WAIT_NS));
+	reset_rc = fn->info.flr ? reset_function(fn, &saved) : reset_from_outside(fn);
+	rc = reset_rc != -ENODEV ? pci_wait_ready(fn, ob_deadline(PCIE_RESET_CRS_WAIT_NS)) : -ENODEV;
 	if (rc != 0) {
 		ob_err(fn->host->ob, "pci %s: does not answer after its reset", dev->name);
 		return rc;
 	}
+	/* Also when there was none: what was switched off above comes back. */
 	pci_restore(fn, &saved);
 	pci_reconfigure_end(fn);
-	return 0;
+	return reset_rc == -EOPNOTSUPP ? no_reset(fn) : reset_rc;
 }
