@@ -1,57 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A function: found by sysfs, opened by a backend, asked for its configuration space, let go of. */
+/* A function: what belongs to it for the machine's life, letting go of it, its configuration space. open.c takes it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <outboard/device.h>
 #include <outboard/log.h>
 
 #include "base/bits.h"
-#include "host/sysfs.h"
 #include "machine/vfio/vfio.h"
 #include "spec/pci.h"
 
-/* ---- before it is open ---- */
+/* ---- for the machine's life ---- */
 
-static int no_driver(struct vfio_device *dev, const char *driver)
+int vfio_device_init(struct vfio_machine *vm, const struct vfio_address *address, struct vfio_device *dev)
 {
-	struct ob *ob = dev->vm->machine.ob;
-
-	if (driver[0] == '\0')
-		ob_err(ob, "vfio: %s has no driver; 'outboard bind %s' gives it to vfio-pci", dev->name, dev->name);
-	else
-		ob_err(ob, "vfio: %s belongs to the kernel's driver %s; 'outboard bind %s' gives it to vfio-pci",
-		       dev->name, driver, dev->name);
-	return -EBUSY;
-}
-
-/* vfio-pci and the variants of it that exist for some devices have this in common: the device gets a vfio-dev, or a group. */
-static bool is_vfio_driver(const char *driver)
-{
-	return strstr(driver, "vfio") != NULL;
-}
-
-static void find_cdev(struct vfio_device *dev)
-{
-	char **names;
-
-	dev->cdev[0] = '\0';
-	if (sysfs_list("", &names, "/sys/bus/pci/devices/%s/vfio-dev", dev->name) <= 0)
-		return;
-	snprintf(dev->cdev, sizeof(dev->cdev), "%.31s", names[0]);
-	sysfs_list_free(names);
-}
-
-int vfio_device_find(struct vfio_machine *vm, const struct vfio_address *address, struct vfio_device *dev)
-{
-	char driver[64] = "", group[32];
-	struct ob *ob = vm->machine.ob;
+	int ret;
 
 	*dev = (struct vfio_device){
 		.vm = vm,
@@ -59,159 +26,36 @@ int vfio_device_find(struct vfio_machine *vm, const struct vfio_address *address
 		.bdf = address->bdf,
 		.group = -1,
 		.fd = -1,
-		.request_fd = -1,
-		.error_fd = -1,
 		.intx_fd = -1,
 	};
 	snprintf(dev->name, sizeof(dev->name), "%04x:%02x:%02x.%x", address->segment, address->bdf >> 8,
 		 address->bdf >> 3 & 31, address->bdf & 7u);
-	if (!sysfs_exists("", "/sys/bus/pci/devices/%s", dev->name)) {
-		ob_err(ob, "vfio: there is no PCI device %s", dev->name);
-		return -ENODEV;
-	}
-	(void)sysfs_link("", driver, sizeof(driver), "/sys/bus/pci/devices/%s/driver", dev->name);
-	if (!is_vfio_driver(driver))
-		return no_driver(dev, driver);
-	if (sysfs_link("", group, sizeof(group), "/sys/bus/pci/devices/%s/iommu_group", dev->name) != 0 ||
-	    sscanf(group, "%d", &dev->group) != 1) {
-		ob_err(ob, "vfio: %s is behind no IOMMU; 'outboard doctor' says how to get one", dev->name);
-		return -ENODEV;
-	}
-	find_cdev(dev);
-	return 0;
-}
-
-/* ---- open ---- */
-
-static int read_info(struct vfio_device *dev)
-{
-	struct vfio_device_info info = {.argsz = sizeof(info)};
-	struct vfio_region_info config = {.argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX};
-
-	if (ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &info) < 0)
-		return -errno;
-	if ((info.flags & VFIO_DEVICE_FLAGS_PCI) == 0 || info.num_regions <= VFIO_PCI_CONFIG_REGION_INDEX)
-		return -EPROTO;
-	dev->can_reset = (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0;
-	if (ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, &config) < 0)
-		return -errno;
-	if (config.size < PCI_CONFIG_LEN)
-		return -EPROTO;
-	dev->config_offset = config.offset;
-	dev->config_len_bytes = config.size;
-	return 0;
-}
-
-static struct vfio_domain *domain_find(struct vfio_machine *vm, int group)
-{
-	list_for_each (node, &vm->domains) {
-		struct vfio_domain *domain = list_entry(node, struct vfio_domain, link);
-
-		if (domain->group == group)
-			return domain;
-	}
-	return NULL;
-}
-
-/* The backend that the user wants, or the newest that there is. */
-static int choose_backend(const struct vfio_device *dev, const struct vfio_backend **out)
-{
-	struct vfio_machine *vm = dev->vm;
-	bool iommufd = vfio_iommufd_backend.is_usable(dev), group = vfio_group_backend.is_usable(dev);
-
-	if (vm->uri.backend == VFIO_BACKEND_GROUP)
-		iommufd = false;
-	else if (vm->uri.backend == VFIO_BACKEND_IOMMUFD)
-		group = false;
-	*out = iommufd ? &vfio_iommufd_backend : group ? &vfio_group_backend : NULL;
-	if (*out != NULL)
+	/* The thread that listens has them from its beginning, whether the device is there or not. */
+	dev->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	dev->error_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (dev->request_fd >= 0 && dev->error_fd >= 0)
 		return 0;
-	if (vm->uri.backend == VFIO_BACKEND_IOMMUFD)
-		ob_err(vm->machine.ob,
-		       "vfio: %s: this kernel has no iommufd device for it (Linux 6.6 or newer; "
-		       "'modprobe iommufd')",
-		       dev->name);
-	else
-		ob_err(vm->machine.ob, "vfio: %s: there is no /dev/vfio/%d; 'outboard doctor' says more", dev->name,
-		       dev->group);
-	return -ENODEV;
+	ret = -errno;
+	ob_err(vm->machine.ob, "vfio: %s: an eventfd: %s", dev->name, strerror(-ret));
+	vfio_device_fini(dev);
+	return ret;
 }
 
-static int domain_get(struct vfio_device *dev, struct vfio_domain **out)
+static void close_fd(int *fd)
 {
-	struct vfio_machine *vm = dev->vm;
-	struct vfio_domain *domain = domain_find(vm, dev->group);
-	const struct vfio_backend *backend;
-	int ret;
-
-	if (domain == NULL) {
-		ret = choose_backend(dev, &backend);
-		if (ret < 0)
-			return ret;
-		domain = calloc(1, sizeof(*domain));
-		if (domain == NULL)
-			return -ENOMEM;
-		*domain = (struct vfio_domain){
-			.vm = vm,
-			.backend = backend,
-			.group = dev->group,
-			.fd = -1,
-			.group_fd = -1,
-		};
-		/* It stays in the list also when this fails: close() then finds what is open. */
-		list_add_tail(&vm->domains, &domain->link);
-		ret = backend->open(domain, dev);
-		if (ret < 0)
-			return ret;
-	}
-	*out = domain;
-	return 0;
-}
-
-static void watch(struct vfio_device *dev, unsigned index, int *fd, const char *what)
-{
-	if (dev->irq_count[index] == 0)
-		return;
-	*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (*fd >= 0 && vfio_irq_watch(dev, index, *fd) == 0)
-		return;
-	ob_warn(dev->vm->machine.ob, "vfio: %s: the kernel does not say when %s", dev->name, what);
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
 }
 
-int vfio_device_open(struct vfio_device *dev)
+void vfio_device_fini(struct vfio_device *dev)
 {
-	struct vfio_domain *domain;
-	int ret = domain_get(dev, &domain);
-
-	if (ret == 0)
-		ret = domain->backend->device_open(domain, dev);
-	if (ret < 0)
-		return ret;
-	dev->domain = domain;
-	domain->users++;
-	if (!domain->has_ranges) {
-		ret = domain->backend->add_ranges(domain);
-		domain->has_ranges = ret == 0;
-	}
-	if (ret == 0)
-		ret = read_info(dev);
-	if (ret == 0)
-		ret = vfio_bars_read(dev);
-	if (ret == 0)
-		ret = vfio_irqs_read(dev);
-	if (ret < 0) {
-		ob_err(dev->vm->machine.ob, "vfio: %s: cannot be set up: %s", dev->name, strerror(-ret));
-		return ret == -EPROTO ? -ENODEV : ret;
-	}
-	watch(dev, VFIO_PCI_REQ_IRQ_INDEX, &dev->request_fd, "it wants the device back");
-	watch(dev, VFIO_PCI_ERR_IRQ_INDEX, &dev->error_fd, "the device has an error");
-	__atomic_store_n(&dev->is_there, true, __ATOMIC_RELEASE);
-	ob_info(dev->vm->machine.ob, "vfio: %s: IOMMU group %d, by %s", dev->name, dev->group, domain->backend->name);
-	return 0;
+	close_fd(&dev->fd);
+	close_fd(&dev->request_fd);
+	close_fd(&dev->error_fd);
 }
+
+/* ---- letting go ---- */
 
 /* It has no driver; should one be stuck all the same, its device must not go on writing to memory that is unmapped. */
 static void silence(struct vfio_device *dev)
@@ -237,21 +81,13 @@ void vfio_device_release(struct vfio_device *dev)
 		 * The number stays taken, so that a call under way in another thread meets nobody else's file; what it
 		 * finds there from now on reads nothing. The kernel's own lasts until the last mapping of a BAR is gone.
 		 */
-		(void)dup3(vm->null_fd, dev->fd, O_CLOEXEC);
+		if (dup3(vm->null_fd, dev->fd, O_CLOEXEC) < 0)
+			ob_err(vm->machine.ob, "vfio: %s: cannot be let go: %s", dev->name, strerror(errno));
 		/* The kernel waits for the group, too, before it gives the device to anybody else. */
 		if (--domain->users == 0)
 			vfio_domain_close(domain);
 	}
 	pthread_mutex_unlock(&vm->dma_lock);
-}
-
-void vfio_domain_close(struct vfio_domain *domain)
-{
-	if (domain->group_fd >= 0)
-		close(domain->group_fd);
-	if (domain->fd >= 0)
-		close(domain->fd);
-	domain->group_fd = domain->fd = -1;
 }
 
 /* ---- which ---- */

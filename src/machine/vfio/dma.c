@@ -158,8 +158,8 @@ int vfio_dma_import(struct machine *m, void *base, size_t len_bytes, struct mach
 	return 0;
 }
 
-/* Under dma_lock. */
-static void mapping_delete(struct vfio_memory *memory, struct vfio_mapping *mapping)
+/* Under dma_lock. 0; negative errno: the device may still reach it, and its pages stay pinned. */
+static int mapping_delete(struct vfio_memory *memory, struct vfio_mapping *mapping)
 {
 	struct vfio_domain *domain = mapping->domain;
 	int ret = domain->fd >= 0 ? domain->backend->unmap(domain, mapping->iova, memory->len_bytes) : 0;
@@ -169,6 +169,21 @@ static void mapping_delete(struct vfio_memory *memory, struct vfio_mapping *mapp
 		machine_arena_free(&domain->arena, mapping->iova, memory->len_bytes);
 	/* Otherwise the address is not used again: nobody knows what it leads to. */
 	free(mapping);
+	return ret;
+}
+
+void vfio_dma_forget(struct vfio_domain *domain)
+{
+	list_for_each (node, &domain->vm->memory) {
+		struct vfio_memory *memory = list_entry(node, struct vfio_memory, link);
+
+		list_for_each_safe (inner, &memory->mappings) {
+			struct vfio_mapping *mapping = list_entry(inner, struct vfio_mapping, link);
+
+			if (mapping->domain == domain)
+				(void)mapping_delete(memory, mapping);
+		}
+	}
 }
 
 void vfio_dma_free(struct machine *m, struct machine_dma_memory *out)
@@ -180,7 +195,7 @@ void vfio_dma_free(struct machine *m, struct machine_dma_memory *out)
 		return;
 	pthread_mutex_lock(&vm->dma_lock);
 	list_for_each_safe (node, &memory->mappings)
-		mapping_delete(memory, list_entry(node, struct vfio_mapping, link));
+		(void)mapping_delete(memory, list_entry(node, struct vfio_mapping, link));
 	list_del(&memory->link);
 	pthread_mutex_unlock(&vm->dma_lock);
 	if (memory->map_bytes != 0)
@@ -284,13 +299,18 @@ void vfio_dma_revoke(struct machine *m, struct ob_device *ob_dev, const struct m
 	struct vfio_machine *vm = vfio_of(m);
 	const struct vfio_device *dev = vfio_device_of(vm, ob_dev);
 	struct vfio_memory *memory = mapped->cookie;
+	int ret;
 
 	pthread_mutex_lock(&vm->dma_lock);
 	list_for_each_safe (node, &memory->mappings) {
 		struct vfio_mapping *mapping = list_entry(node, struct vfio_mapping, link);
 
-		if (mapping->dev == dev)
-			mapping_delete(memory, mapping);
+		if (mapping->dev != dev)
+			continue;
+		ret = mapping_delete(memory, mapping);
+		if (ret < 0)
+			ob_err(m->ob, "vfio: %s: %zu KiB of DMA memory cannot be unmapped: %s", dev->name,
+			       memory->len_bytes / 1024, strerror(-ret));
 	}
 	pthread_mutex_unlock(&vm->dma_lock);
 }

@@ -14,9 +14,10 @@
 
 #define INFO_MAX_BYTES 4096u
 
-static bool group_is_usable(const struct vfio_device *dev)
+/* Without permission it is found all the same: to open it says what helps. */
+static int group_find(const struct vfio_device *dev)
 {
-	return sysfs_exists("", "/dev/vfio/%d", dev->group);
+	return sysfs_exists("", "/dev/vfio/%d", dev->group) ? 0 : -ENOENT;
 }
 
 static int cannot_open(const struct vfio_device *dev, const char *path, int error)
@@ -125,18 +126,17 @@ static int group_open(struct vfio_domain *domain, const struct vfio_device *dev)
 	return ret;
 }
 
-static int group_device_open(struct vfio_domain *domain, struct vfio_device *dev)
+static int group_device_open(struct vfio_domain *domain, const struct vfio_device *dev)
 {
-	int ret;
+	/* It is close-on-exec from the beginning. */
+	int fd = ioctl(domain->group_fd, VFIO_GROUP_GET_DEVICE_FD, dev->name);
 
-	dev->fd = ioctl(domain->group_fd, VFIO_GROUP_GET_DEVICE_FD, dev->name);
-	if (dev->fd >= 0) {
-		(void)fcntl(dev->fd, F_SETFD, FD_CLOEXEC);
-		return 0;
-	}
-	ret = -errno;
-	ob_err(dev->vm->machine.ob, "vfio: %s: the kernel does not hand it out: %s", dev->name, strerror(-ret));
-	return ret;
+	if (fd >= 0)
+		return fd;
+	fd = -errno;
+	ob_err(dev->vm->machine.ob, "vfio: %s: the kernel does not hand it out: %s; its log (dmesg) may say why",
+	       dev->name, strerror(-fd));
+	return fd;
 }
 
 /* ---- addresses ---- */
@@ -212,7 +212,7 @@ static int group_unmap(struct vfio_domain *domain, uint64_t iova, uint64_t len_b
 
 const struct vfio_backend vfio_group_backend = {
 	.name = "its group",
-	.is_usable = group_is_usable,
+	.find = group_find,
 	.open = group_open,
 	.device_open = group_device_open,
 	.add_ranges = group_add_ranges,

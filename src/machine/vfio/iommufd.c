@@ -22,14 +22,14 @@ static void cdev_path(const struct vfio_device *dev, char path[64])
 	snprintf(path, 64, "/dev/vfio/devices/%.31s", dev->cdev);
 }
 
-static bool iommufd_is_usable(const struct vfio_device *dev)
+static int iommufd_find(const struct vfio_device *dev)
 {
 	char path[64];
 
-	if (dev->cdev[0] == '\0')
-		return false;
 	cdev_path(dev, path);
-	return access(path, F_OK) == 0 && access("/dev/iommu", R_OK | W_OK) == 0;
+	if (dev->cdev[0] == '\0' || access(path, F_OK) != 0 || access("/dev/iommu", F_OK) != 0)
+		return -ENOENT;
+	return access(path, R_OK | W_OK) == 0 && access("/dev/iommu", R_OK | W_OK) == 0 ? 0 : -EACCES;
 }
 
 static int cannot(const struct vfio_device *dev, const char *what, int error)
@@ -52,6 +52,13 @@ static int iommufd_open(struct vfio_domain *domain, const struct vfio_device *de
 	struct iommufd_ioas_alloc alloc = {.size = sizeof(alloc)};
 
 	domain->fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (domain->fd < 0 && (errno == EACCES || errno == EPERM)) {
+		ob_err(dev->vm->machine.ob,
+		       "vfio: %s: no permission for /dev/iommu; 'chmod 666 /dev/iommu' gives it to all, as "
+		       "/dev/vfio/vfio is: a device it gives to nobody",
+		       dev->name);
+		return -EACCES;
+	}
 	if (domain->fd < 0)
 		return cannot(dev, "/dev/iommu", -errno);
 	if (ioctl(domain->fd, IOMMUFD_IOAS_ALLOC, &alloc) < 0)
@@ -60,22 +67,26 @@ static int iommufd_open(struct vfio_domain *domain, const struct vfio_device *de
 	return 0;
 }
 
-static int iommufd_device_open(struct vfio_domain *domain, struct vfio_device *dev)
+static int iommufd_device_open(struct vfio_domain *domain, const struct vfio_device *dev)
 {
 	struct vfio_cdev_bind bind = {.size = sizeof(bind), .iommufd = domain->fd};
 	struct vfio_cdev_attach attach = {.size = sizeof(attach), .ioas = domain->ioas};
 	char path[64];
+	int fd, ret;
 
 	cdev_path(dev, path);
-	dev->fd = open(path, O_RDWR | O_CLOEXEC);
-	if (dev->fd < 0)
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
 		return cannot(dev, path, -errno);
 	/* Until it is bound the file gives nothing. Who comes second is told EBUSY, or EINVAL by older kernels. */
-	if (ioctl(dev->fd, VFIO_CDEV_BIND, &bind) < 0)
-		return cannot(dev, path, errno == EINVAL ? -EBUSY : -errno);
-	if (ioctl(dev->fd, VFIO_CDEV_ATTACH, &attach) < 0)
-		return cannot(dev, "its place in an address space", -errno);
-	return 0;
+	if (ioctl(fd, VFIO_CDEV_BIND, &bind) < 0)
+		ret = cannot(dev, path, errno == EINVAL ? -EBUSY : -errno);
+	else if (ioctl(fd, VFIO_CDEV_ATTACH, &attach) < 0)
+		ret = cannot(dev, "its place in an address space", -errno);
+	else
+		return fd;
+	close(fd);
+	return ret;
 }
 
 static int iommufd_add_ranges(struct vfio_domain *domain)
@@ -122,12 +133,14 @@ static int iommufd_unmap(struct vfio_domain *domain, uint64_t iova, uint64_t len
 		.len_bytes = len_bytes,
 	};
 
-	return ioctl(domain->fd, IOMMUFD_IOAS_UNMAP, &unmap) < 0 ? -errno : 0;
+	if (ioctl(domain->fd, IOMMUFD_IOAS_UNMAP, &unmap) < 0)
+		return -errno;
+	return unmap.len_bytes == len_bytes ? 0 : -EIO;
 }
 
 const struct vfio_backend vfio_iommufd_backend = {
 	.name = "iommufd",
-	.is_usable = iommufd_is_usable,
+	.find = iommufd_find,
 	.open = iommufd_open,
 	.device_open = iommufd_device_open,
 	.add_ranges = iommufd_add_ranges,

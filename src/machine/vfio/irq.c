@@ -83,6 +83,16 @@ static void disable(struct vfio_device *dev, unsigned index)
 		ob_warn(dev->vm->machine.ob, "vfio: %s: its interrupts stay on: %s", dev->name, strerror(-ret));
 }
 
+/* Each vector takes a file. */
+static int no_eventfd(const struct vfio_device *dev)
+{
+	int error = errno;
+
+	ob_warn(dev->vm->machine.ob, "vfio: %s: no eventfd for an interrupt: %s%s", dev->name, strerror(error),
+		error == EMFILE ? "; more files may be open at once with 'ulimit -n'" : "");
+	return -ENOSPC;
+}
+
 /* ---- messages ---- */
 
 int vfio_msi_alloc(struct machine *m, struct ob_device *ob_dev, unsigned count, bool contiguous,
@@ -105,7 +115,7 @@ int vfio_msi_alloc(struct machine *m, struct ob_device *ob_dev, unsigned count, 
 	for (; made < count && ret == 0; made++) {
 		fds[made] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (fds[made] < 0)
-			ret = -ENOSPC;
+			ret = no_eventfd(dev);
 	}
 	if (ret == 0)
 		ret = set_eventfds(dev, index, fds, count);
@@ -148,7 +158,7 @@ int vfio_intx_open(struct machine *m, struct ob_device *ob_dev, unsigned slot, u
 		return -EBUSY;
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0)
-		return -ENOSPC;
+		return no_eventfd(dev);
 	ret = vfio_irq_watch(dev, VFIO_PCI_INTX_IRQ_INDEX, fd);
 	if (ret < 0) {
 		ob_err(m->ob, "vfio: %s: its interrupt line cannot be had: %s%s", dev->name, strerror(-ret),

@@ -21,8 +21,9 @@
 #include "machine/vfio/vfio.h"
 
 #define POLL_MAX      (2 + 2 * VFIO_DEVICES_MAX)
-#define FAULTS_LOGGED 10 /* of one device; then they are only counted */
-#define RECORD_MAX    1024
+#define FAULTS_LOGGED 10   /* of one device; then they are only counted */
+#define RECORD_MAX    8192 /* the longest that the kernel makes */
+#define RECORDS_MAX   256  /* at a time; then the devices have their turn */
 
 static bool take(int fd)
 {
@@ -88,15 +89,22 @@ static void read_log(struct vfio_machine *vm)
 {
 	char record[RECORD_MAX];
 
-	for (;;) {
+	for (unsigned i = 0; i < RECORDS_MAX; i++) {
 		ssize_t n = read(vm->log_fd, record, sizeof(record) - 1);
 		struct vfio_fault fault;
 		char *text;
 
 		if (n < 0 && (errno == EINTR || errno == EPIPE || errno == EINVAL)) /* EPIPE: overwritten meanwhile */
 			continue;
-		if (n <= 0)
+		if (n < 0 && errno == EAGAIN)
 			return;
+		if (n <= 0) {
+			ob_warn(vm->machine.ob, "vfio: /dev/kmsg: %s: blocked DMA is not reported any more",
+				n < 0 ? strerror(errno) : "it ends");
+			close(vm->log_fd);
+			vm->log_fd = -1;
+			return;
+		}
 		record[n] = '\0';
 		text = strchr(record, ';');
 		if (text != NULL && kernel_log_fault(text + 1, &fault))
@@ -148,14 +156,20 @@ int vfio_notify_start(struct vfio_machine *vm)
 	int ret;
 
 	vm->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (vm->stop_fd < 0)
-		return -errno;
+	if (vm->stop_fd < 0) {
+		ret = -errno;
+		ob_err(vm->machine.ob, "vfio: an eventfd: %s", strerror(-ret));
+		return ret;
+	}
 	/* Where the system lets this user read it. Only what comes from now on. */
 	vm->log_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (vm->log_fd >= 0)
 		(void)lseek(vm->log_fd, 0, SEEK_END);
 	else
-		ob_debug(vm->machine.ob, "vfio: /dev/kmsg: %s: blocked DMA is not reported", strerror(errno));
+		ob_info(vm->machine.ob,
+			"vfio: /dev/kmsg: %s: blocked DMA is not reported; 'sysctl kernel.dmesg_restrict=0' lets all "
+			"users read it",
+			strerror(errno));
 	/* The program's signals are for the program's threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -164,6 +178,8 @@ int vfio_notify_start(struct vfio_machine *vm)
 	vm->listening = ret == 0;
 	if (ret == 0)
 		pthread_setname_np(vm->listener, "ob-vfio");
+	else
+		ob_err(vm->machine.ob, "vfio: a thread: %s", strerror(-ret));
 	return ret;
 }
 
@@ -190,6 +206,7 @@ int vfio_command(struct machine *m, const char *command, char **reply, uint64_t 
 {
 	struct vfio_machine *vm = vfio_of(m);
 	size_t room = 64 + VFIO_FAULTS_MAX * 64, len;
+	bool is_known;
 	char *text;
 
 	if (strcmp(command, "faults") != 0)
@@ -197,8 +214,12 @@ int vfio_command(struct machine *m, const char *command, char **reply, uint64_t 
 	text = ob_alloc(room);
 	if (text == NULL)
 		return -ENOMEM;
+	/* None that is known is not the same as none. */
+	is_known = OB_READ_ONCE(vm->log_fd) >= 0;
+	if (!is_known)
+		snprintf(text, room, "not known: the kernel's log (/dev/kmsg) cannot be read\n");
 	pthread_mutex_lock(&vm->dma_lock);
-	len = (size_t)snprintf(text, room, "%" PRIu64 " faults\n", vm->fault_count);
+	len = is_known ? (size_t)snprintf(text, room, "%" PRIu64 " faults\n", vm->fault_count) : strlen(text);
 	for (uint64_t i = vm->fault_count - MIN(vm->fault_count, (uint64_t)VFIO_FAULTS_MAX); i < vm->fault_count; i++) {
 		const struct vfio_fault *f = &vm->faults[i % VFIO_FAULTS_MAX];
 		const struct vfio_device *dev = vfio_device_at(vm, f->bdf);
@@ -211,5 +232,5 @@ int vfio_command(struct machine *m, const char *command, char **reply, uint64_t 
 		*reply = text;
 	else
 		ob_free(text);
-	return 0;
+	return is_known ? 0 : -EIO;
 }

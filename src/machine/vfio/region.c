@@ -76,9 +76,10 @@ static int region_info(struct vfio_device *dev, unsigned index, struct vfio_regi
 static int read_base(struct vfio_device *dev, unsigned index, struct vfio_bar *bar)
 {
 	ob_le32 raw[2] = {{0}, {0}};
+	size_t len_bytes = index + 1 < VFIO_BAR_COUNT ? 8 : 4;
 	uint32_t low;
 
-	if (pread(dev->fd, raw, index + 1 < VFIO_BAR_COUNT ? 8 : 4, (off_t)(dev->config_offset + PCI_BAR(index))) < 4)
+	if (pread(dev->fd, raw, len_bytes, (off_t)(dev->config_offset + PCI_BAR(index))) != (ssize_t)len_bytes)
 		return -EIO;
 	low = ob_le32_to_cpu(raw[0]);
 	bar->io = (low & PCI_BAR_IO) != 0;
@@ -89,11 +90,26 @@ static int read_base(struct vfio_device *dev, unsigned index, struct vfio_bar *b
 	return 2;
 }
 
+static bool has_users(struct vfio_device *dev)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&dev->vm->lock);
+	for (unsigned i = 0; i < VFIO_BAR_COUNT; i++)
+		found |= dev->bar[i].users != 0;
+	pthread_mutex_unlock(&dev->vm->lock);
+	return found;
+}
+
 int vfio_bars_read(struct vfio_device *dev)
 {
 	_Alignas(8) uint8_t room[INFO_MAX_BYTES];
 	struct vfio_region_info *info = (struct vfio_region_info *)(void *)room;
 
+	/* Of a device that was released and comes back: it may have others now. */
+	if (has_users(dev))
+		return -EBUSY;
+	memset(dev->bar, 0, sizeof(dev->bar));
 	for (int i = 0, taken; i < VFIO_BAR_COUNT; i += taken) {
 		struct vfio_bar *bar = &dev->bar[i];
 		int ret = region_info(dev, (unsigned)i, info);

@@ -82,16 +82,10 @@ static void vfio_shutdown(struct machine *m)
 {
 	struct vfio_machine *vm = vfio_of(m);
 
+	vfio_errand_finish(vm);
 	vfio_notify_stop(vm);
 	for (unsigned i = 0; i < vm->device_count; i++)
 		vfio_device_release(&vm->devices[i]);
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 static void vfio_close(struct machine *m)
@@ -100,19 +94,16 @@ static void vfio_close(struct machine *m)
 	struct list *node;
 
 	vfio_shutdown(m);
-	for (unsigned i = 0; i < vm->device_count; i++) {
-		close_fd(&vm->devices[i].fd);
-		close_fd(&vm->devices[i].request_fd);
-		close_fd(&vm->devices[i].error_fd);
-	}
+	for (unsigned i = 0; i < vm->device_count; i++)
+		vfio_device_fini(&vm->devices[i]);
 	while ((node = list_pop(&vm->domains)) != NULL) {
 		struct vfio_domain *domain = list_entry(node, struct vfio_domain, link);
 
 		vfio_domain_close(domain);
-		machine_arena_fini(&domain->arena);
 		free(domain);
 	}
-	close_fd(&vm->null_fd);
+	if (vm->null_fd >= 0)
+		close(vm->null_fd);
 	pthread_mutex_destroy(&vm->dma_lock);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
@@ -123,6 +114,8 @@ static const struct machine_ops vfio_ops = {
 	.close = vfio_close,
 	.buses = vfio_buses,
 	.release = vfio_release,
+	.rescan = vfio_rescan,
+	.reset = vfio_reset,
 	.read = vfio_read,
 	.write = vfio_write,
 	.flush = vfio_flush,
@@ -148,10 +141,10 @@ static int open_devices(struct vfio_machine *vm)
 	int ret = 0;
 
 	for (unsigned i = 0; i < vm->uri.device_count && ret == 0; i++) {
-		ret = vfio_device_find(vm, &vm->uri.device[i], &vm->devices[i]);
+		ret = vfio_device_init(vm, &vm->uri.device[i], &vm->devices[i]);
 		if (ret == 0) {
 			vm->device_count++;
-			ret = vfio_device_open(&vm->devices[i]);
+			ret = vfio_device_take(&vm->devices[i]);
 		}
 	}
 	return ret;
@@ -180,7 +173,11 @@ static int vfio_open(struct ob *ob, const char *rest, const struct ob_machine_op
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_mutex_init(&vm->dma_lock, NULL);
 	vm->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	ret = vm->null_fd >= 0 ? open_devices(vm) : -errno;
+	ret = vm->null_fd >= 0 ? 0 : -errno;
+	if (ret < 0)
+		ob_err(ob, "vfio: /dev/null: %s", strerror(-ret));
+	if (ret == 0)
+		ret = open_devices(vm);
 	if (ret == 0) {
 		describe_buses(vm);
 		ret = vfio_notify_start(vm);

@@ -31,11 +31,12 @@ struct vfio_domain;
 
 struct vfio_backend {
 	const char *name;
-	/* Is it there for this device? */
-	bool (*is_usable)(const struct vfio_device *dev);
+	/* Is it there for this device? 0; -EACCES, but not for this user; -ENOENT. */
+	int (*find)(const struct vfio_device *dev);
 	/* Each says in the log why not. 0; negative errno. */
 	int (*open)(struct vfio_domain *domain, const struct vfio_device *first);
-	int (*device_open)(struct vfio_domain *domain, struct vfio_device *dev);
+	/* A descriptor, the caller's; negative errno. */
+	int (*device_open)(struct vfio_domain *domain, const struct vfio_device *dev);
 	/* After the first device is in: add the addresses that may be used to the domain's arena. */
 	int (*add_ranges)(struct vfio_domain *domain);
 	int (*map)(struct vfio_domain *domain, uint64_t iova, void *base, uint64_t len_bytes, unsigned rights);
@@ -53,7 +54,7 @@ struct vfio_domain {
 	int fd;         /* the container, or /dev/iommu; -1: closed, and nothing is mapped */
 	int group_fd;   /* group.c */
 	uint32_t ioas;  /* iommufd.c */
-	unsigned users; /* devices that are open */
+	unsigned users; /* devices that are open, or being opened; under dma_lock */
 	bool has_ranges;
 	struct machine_arena arena; /* under dma_lock */
 };
@@ -88,7 +89,7 @@ struct vfio_device {
 	struct vfio_bar bar[VFIO_BAR_COUNT];
 	unsigned irq_count[VFIO_PCI_NUM_IRQS];
 	unsigned msi_index;       /* which kind of message it has now */
-	int request_fd, error_fd; /* eventfds of the kernel's notes, -1: none */
+	int request_fd, error_fd; /* eventfds of the kernel's notes, for the machine's life */
 	int intx_fd;              /* of the open line, -1: none */
 	unsigned dma_faults;
 };
@@ -112,6 +113,17 @@ struct vfio_memory {
 	struct list mappings;
 };
 
+/* A call of the kernel that may take a while, made by a thread of its own while the task that wants it sleeps. */
+struct vfio_errand {
+	pthread_t thread;
+	bool started; /* under vfio_machine.lock: to be joined */
+	bool awaited; /* so: the task has not read the result yet */
+	bool done;    /* __atomic */
+	int (*fn)(struct vfio_device *dev);
+	struct vfio_device *dev;
+	int result;
+};
+
 struct vfio_machine {
 	struct machine machine; /* first */
 	struct vfio_uri uri;
@@ -122,10 +134,10 @@ struct vfio_machine {
 	uint16_t hidden[VFIO_DEVICES_MAX]; /* function 0 of slots of which we have others */
 	unsigned hidden_count;
 	int null_fd;          /* what takes a released device's place */
-	pthread_mutex_t lock; /* BARs' users */
+	pthread_mutex_t lock; /* BARs' users, the errand */
 	pthread_mutex_t dma_lock;
 	struct list memory;
-	bool memlock_explained;
+	struct vfio_errand errand;
 	/* notify.c */
 	pthread_t listener;
 	bool listening;
@@ -142,12 +154,14 @@ static inline struct vfio_machine *vfio_of(struct machine *m)
 extern const struct machine_type vfio_machine_type;
 
 /* device.c */
-/* What the system says of a device before it is opened, and whether it can be. Logs why not. 0; -ENODEV; -EBUSY. */
-int vfio_device_find(struct vfio_machine *vm, const struct vfio_address *address, struct vfio_device *dev);
-int vfio_device_open(struct vfio_device *dev);
+/* Once for each. 0; negative errno, with a line in the log. */
+int vfio_device_init(struct vfio_machine *vm, const struct vfio_address *address, struct vfio_device *dev);
+void vfio_device_fini(struct vfio_device *dev);
+/* Look whether the system lets us have it, and take it; also one that was released. Logs why not. 0; negative errno. */
+int vfio_device_take(struct vfio_device *dev);
 /* Let the kernel have it back: the driver is off it. What is still asked of it is answered as by the dead. */
 void vfio_device_release(struct vfio_device *dev);
-/* All of its mappings go. Under dma_lock. */
+/* All of its mappings go. Under dma_lock, or when nobody else is left. */
 void vfio_domain_close(struct vfio_domain *domain);
 struct vfio_device *vfio_device_of(struct vfio_machine *vm, const struct ob_device *dev);
 struct vfio_device *vfio_device_at(struct vfio_machine *vm, uint16_t bdf);
@@ -155,6 +169,14 @@ int vfio_config_read(struct machine *m, uint16_t bdf, unsigned offset, unsigned 
 int vfio_config_write(struct machine *m, uint16_t bdf, unsigned offset, unsigned size_bytes, uint32_t value);
 /* The function itself answers a read, not the kernel in its place. */
 bool vfio_device_answers(struct vfio_device *dev);
+
+/* errand.c */
+/* @fn in another thread, one at a time; a task of CPU 0. What @fn returns; -ETIMEDOUT: it goes on alone; -ENOMEM. */
+int vfio_errand_run(struct vfio_device *dev, int (*fn)(struct vfio_device *dev), uint64_t deadline_ns);
+/* Wait for the one that is under way: the kernel ends it. */
+void vfio_errand_finish(struct vfio_machine *vm);
+int vfio_reset(struct machine *m, struct ob_device *dev, uint64_t deadline_ns);
+int vfio_rescan(struct machine *m, uint64_t deadline_ns);
 
 /* region.c */
 int vfio_bars_read(struct vfio_device *dev);
@@ -172,6 +194,8 @@ void vfio_dma_free(struct machine *m, struct machine_dma_memory *out);
 int vfio_dma_grant(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory, unsigned rights,
 		   uint64_t *iova);
 void vfio_dma_revoke(struct machine *m, struct ob_device *dev, const struct machine_dma_memory *memory, uint64_t iova);
+/* The mappings of an address space that is closed. Under dma_lock. */
+void vfio_dma_forget(struct vfio_domain *domain);
 /* Addresses [first, last] may be used. For the backends. */
 int vfio_dma_add_range(struct vfio_domain *domain, uint64_t first, uint64_t last);
 /* What is at a device's address, for a message. */
