@@ -82,13 +82,17 @@ typedef struct {
 #define OB_BE64(v) (v)
 #endif
 
-/* Two neighbours of one little-endian type as one value, the first one in its low half. @v is evaluated twice. */
+/* Neighbouring little-endian fields as one value, the first one in its low bits. @v is evaluated more than once. */
 #if defined(OB_SIMULATED)
 #define OB_LE16_PAIR(v) ((uint32_t)OB_LE32(v) << 16 | (uint32_t)OB_LE32(v) >> 16)
 #define OB_LE32_PAIR(v) ((uint64_t)OB_LE64(v) << 32 | (uint64_t)OB_LE64(v) >> 32)
+#define OB_LE32_16_16(v)                                                                     \
+	((uint64_t)OB_LE32((uint32_t)(v)) | (uint64_t)OB_LE16((uint16_t)((v) >> 32)) << 32 | \
+	 (uint64_t)OB_LE16((uint16_t)((v) >> 48)) << 48)
 #else
-#define OB_LE16_PAIR(v) OB_LE32(v)
-#define OB_LE32_PAIR(v) OB_LE64(v)
+#define OB_LE16_PAIR(v)  OB_LE32(v)
+#define OB_LE32_PAIR(v)  OB_LE64(v)
+#define OB_LE32_16_16(v) OB_LE64(v)
 #endif
 
 /* For each byte-order type: to and from CPU order (locals), and load and store (shared memory, one access each). */
@@ -120,8 +124,8 @@ OB_ENDIAN_FUNCTIONS(32, be, BE)
 OB_ENDIAN_FUNCTIONS(64, be, BE)
 
 /*
- * Two neighbouring fields in one access. @first is aligned for both; in the value it is the low half. Not by the load or
- * store of a wider type, which would know of one field where there are two.
+ * Neighbouring fields in one access. @first is aligned for all of them; in the value it is the lowest. Not by the load or
+ * store of a wider type, which would know of one field where there are several.
  */
 static inline uint32_t ob_le16_pair_load(const ob_le16 *first)
 {
@@ -129,9 +133,30 @@ static inline uint32_t ob_le16_pair_load(const ob_le16 *first)
 
 	return (uint32_t)OB_LE16_PAIR(both);
 }
+static inline uint64_t ob_le32_pair_load(const ob_le32 *first)
+{
+	uint64_t both = OB_READ_ONCE(*(const uint64_t *)(const void *)first);
+
+	return (uint64_t)OB_LE32_PAIR(both);
+}
 static inline void ob_le32_pair_store(ob_le32 *first, uint64_t both)
 {
 	OB_WRITE_ONCE(*(uint64_t *)(void *)first, (uint64_t)OB_LE32_PAIR(both));
+}
+static inline void ob_le16_pair_store(ob_le16 *first, uint32_t both)
+{
+	OB_WRITE_ONCE(*(uint32_t *)(void *)first, (uint32_t)OB_LE16_PAIR(both));
+}
+/* One of 32 bits and two of 16. */
+static inline uint64_t ob_le32_16_16_load(const ob_le32 *first)
+{
+	uint64_t all = OB_READ_ONCE(*(const uint64_t *)(const void *)first);
+
+	return (uint64_t)OB_LE32_16_16(all);
+}
+static inline void ob_le32_16_16_store(ob_le32 *first, uint64_t all)
+{
+	OB_WRITE_ONCE(*(uint64_t *)(void *)first, (uint64_t)OB_LE32_16_16(all));
 }
 
 #ifdef __cplusplus

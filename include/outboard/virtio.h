@@ -165,7 +165,7 @@ int ob_virtio_queue_reset(struct ob_virtio_queue *q, uint64_t deadline_ns);
 
 /* What is fixed from creation; any context. */
 unsigned ob_virtio_queue_size(const struct ob_virtio_queue *q); /* ring entries */
-/* Requests of @pieces pieces that are sure to find room together. */
+/* Requests of up to @pieces pieces that are sure to find room together. */
 unsigned ob_virtio_queue_depth(const struct ob_virtio_queue *q, unsigned pieces);
 
 struct ob_virtio_queue_stats {

@@ -20,7 +20,7 @@
 struct virtqueue_memory_ops {
 	/* A pointer to @len_bytes that are one piece in our memory too, for the queue's life; NULL: not to be had. */
 	void *(*map)(void *context, uint64_t addr, uint64_t len_bytes, bool write);
-	/* Naturally aligned accesses of 4 and 8 bytes are single. 0; -EACCES. Not called when there is a map. */
+	/* Naturally aligned accesses of 2, 4 and 8 bytes are single. 0; -EACCES. Not called when there is a map. */
 	int (*read)(void *context, uint64_t addr, void *to, size_t len_bytes);
 	int (*write)(void *context, uint64_t addr, const void *from, size_t len_bytes);
 	/* A write whose last aligned dword is visible after the rest of it and after all earlier writes. */
@@ -48,37 +48,42 @@ struct virtqueue_piece {
 /* A request of the driver's. The pieces are in the caller's array: first out_count to be read, then in_count to be
  * written. */
 struct virtqueue_chain {
-	uint16_t id;      /* split: index of its head; packed: the buffer id */
-	uint16_t entries; /* of the ring */
+	uint16_t id;       /* split: index of its head; packed: the buffer id; below size */
+	uint16_t entries;  /* packed: of the ring */
+	uint16_t position; /* its place: split: avail index, free running; packed: index of its first descriptor */
 	uint16_t out_count, in_count;
 	uint32_t in_bytes;  /* room for what we write */
 	uint64_t out_bytes; /* to be read */
-	uint16_t position;  /* its place in the ring: split: avail index; packed: index of its first descriptor */
+};
+
+enum virtqueue_area {
+	VIRTQUEUE_DESC,
+	VIRTQUEUE_DRIVER,
+	VIRTQUEUE_DEVICE,
+	VIRTQUEUE_AREAS
 };
 
 struct virtqueue_device {
-	/* Read these; why is in words, and belongs to nobody. */
+	/* Read these. */
 	bool broken;
-	const char *why;
-	uint64_t kicks_wanted, signals_wanted; /* how often must_signal said yes, arm was called */
+	const char *why;    /* words, which belong to nobody; or NULL */
+	uint16_t in_flight; /* split: requests; packed: ring entries: taken and not given back */
 	/* private */
 	struct virtqueue_device_config config;
-	bool packed, event_idx, in_order;
+	bool packed, event_idx, indirect, mapped;
 	bool avail_wrap, used_wrap; /* packed */
-	bool kicks_on, kicks_dirty;
-	uint16_t chain_max;
-	uint16_t avail_next; /* split: free running; packed: ring index of the next to be taken */
-	uint16_t avail_seen; /* split: the driver's index as last read */
-	uint16_t used_next;  /* split: free running; packed: ring index of the next to be written */
-	uint16_t used_told;  /* … as it was at the last must_signal() */
-	bool used_told_wrap;
-	uint16_t used_public;  /* split: as the driver can see it */
-	uint16_t in_flight;    /* ring entries taken and not given back */
-	uint16_t used_pending; /* packed: entries of a batch whose first is held back */
-	uint16_t hold_index;
-	uint64_t hold_word;
-	void *desc_map, *driver_map, *device_map; /* NULL: through the ops */
-	void *indirect_map;
+	bool kicks_on;
+	uint16_t size, chain_max;
+	uint16_t avail_next;  /* split: free running; packed: ring index of the next to be taken */
+	uint16_t avail_seen;  /* split: the driver's index as last read */
+	uint16_t used_next;   /* split: free running; packed: ring index of the next to be written */
+	uint16_t used_public; /* split: as the driver can see it */
+	uint16_t used_told;   /* split: as it was at the last must_signal(); packed: entries used since */
+	bool held;            /* packed: a used descriptor waits for the publish */
+	uint16_t held_index;
+	uint64_t held_word;
+	uint8_t *map[VIRTQUEUE_AREAS]; /* where mapped */
+	uint64_t addr[VIRTQUEUE_AREAS];
 };
 
 /**
@@ -108,6 +113,16 @@ int virtqueue_device_set_base(struct virtqueue_device *q, uint32_t base);
  */
 int virtqueue_device_pop(struct virtqueue_device *q, struct virtqueue_piece *pieces, unsigned piece_max,
 			 struct virtqueue_chain *out);
+
+/**
+ * virtqueue_device_fetch - a request that was taken before, again (split rings): what a server that died had in flight
+ * @head: its id
+ *
+ * It counts as in flight already if virtqueue_device_set_base() was given a base behind it. Return as of pop;
+ * -EOPNOTSUPP packed.
+ */
+int virtqueue_device_fetch(struct virtqueue_device *q, uint16_t head, struct virtqueue_piece *pieces,
+			   unsigned piece_max, struct virtqueue_chain *out);
 
 /**
  * virtqueue_device_push - done with a request; seen by the driver at virtqueue_device_publish()

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A virtqueue's driver end (VIRTIO 1.2 §2.7 split, §2.8 packed).
+ *
+ * The device at the other end is not trusted: indexes, ids and lengths that it writes are checked against shadows, which
+ * are in memory that it cannot reach; nothing that was written for the device is read back. What does not fit breaks the
+ * queue for good, with a reason in words.
+ *
+ * One CPU at a time. No allocation, no lock; a system call only where the doorbell is one.
+ */
+#ifndef OB_VIRTQUEUE_DRIVER_H
+#define OB_VIRTQUEUE_DRIVER_H
+
+#include <outboard/mmio.h>
+#include <outboard/types.h>
+#include <outboard/virtio.h>
+
+#include "spec/virtio.h"
+
+/* A request in flight. Split: by the index of its head; packed: by its buffer id. */
+struct virtqueue_slot {
+	uint32_t token;
+	uint32_t in_bytes;  /* room for what the device writes */
+	uint16_t entries;   /* of the ring that it takes; 0: no such request */
+	uint16_t last;      /* split: its last descriptor */
+	uint16_t next_free; /* packed: id that is free after this one */
+	uint16_t unused;
+};
+
+struct virtqueue_driver_config {
+	uint64_t features; /* negotiated */
+	uint16_t size;     /* entries; split: a power of two */
+	uint16_t chain_max;
+	uint16_t indirect_from; /* 0: our choice */
+	/* Ring memory: virtqueue_driver_ring_bytes() of it, page aligned, for the queue alone. */
+	void *ring;
+	ob_iova ring_iova;
+	/* Indirect tables: virtqueue_driver_table_bytes() of it, NULL when that is 0. */
+	void *tables;
+	ob_iova tables_iova;
+	void *shadow; /* private: virtqueue_driver_shadow_bytes(), aligned to a cache line */
+	const struct ob_region *doorbell;
+	uint64_t doorbell_offset;
+	uint16_t notify_id;
+	bool doorbell_wide; /* 32 bits */
+};
+
+struct virtqueue_driver {
+	/* Hot. Owner CPU. */
+	bool packed, event_idx, in_order;
+	bool broken;
+	bool armed;
+	bool batch; /* in order: a batch of used ones is being given out */
+	uint16_t size, mask;
+	uint16_t free_entries;  /* of the ring */
+	uint16_t direct_low;    /* fewer than these beside the request: by a table */
+	uint16_t indirect_from; /* pieces; 0xffff: never */
+	uint16_t free_head;     /* split: descriptor; packed: id */
+	uint16_t avail;         /* split: free running; packed: ring index */
+	uint16_t told;          /* split: avail as the device knows it; packed: entries added since the last kick */
+	uint16_t used;          /* split: free running; packed: ring index */
+	uint16_t used_seen;     /* split: the device's index as last read */
+	uint16_t in_flight;     /* requests */
+	uint16_t order_head;    /* in order: the oldest request */
+	uint16_t batch_id;
+	uint16_t avail_flags; /* packed: what marks a descriptor available in this round */
+	uint16_t used_flags;  /* packed: what marks one used in this round */
+	uint16_t held;        /* packed: entries in the ring behind a head that is not yet shown, or 0 */
+	uint16_t held_index;
+	uint16_t event_told; /* split: used_event as last written */
+	uint32_t batch_len;
+	struct virtqueue_slot *slots;
+	uint16_t *next; /* split: what follows a descriptor, in a chain or in the list of free ones */
+	union {
+		struct virtq_desc *desc;
+		struct virtq_packed_desc *pdesc;
+	};
+	struct virtq_avail *avail_ring;
+	const struct virtq_used *used_ring;
+	struct virtq_event *driver_event;
+	const struct virtq_event *device_event;
+	uint64_t held_word;
+	struct virtq_desc *tables;
+	uint64_t tables_iova;
+	uint32_t table_bytes; /* of one */
+	uint16_t chain_max;
+	bool notify_data;
+	struct ob_virtio_queue_stats stats;
+	struct virtqueue_driver_config config;
+	const char *why; /* it is broken */
+};
+
+/* ---- driver.c: what both layouts share ---- */
+
+/* Memory for a queue; each is a function of the negotiated features, too. */
+size_t virtqueue_driver_ring_bytes(uint64_t features, unsigned size);
+size_t virtqueue_driver_table_bytes(uint64_t features, unsigned size, unsigned chain_max);
+size_t virtqueue_driver_shadow_bytes(uint64_t features, unsigned size);
+
+/** virtqueue_driver_init - an empty queue. 0; -EINVAL a size that the layout cannot have, or chains that do not fit */
+int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_driver_config *config);
+/** virtqueue_driver_rewind - as after init: empty, disarmed. The device does not know the queue, or no longer does. */
+void virtqueue_driver_rewind(struct virtqueue_driver *q);
+/** virtqueue_driver_areas - where the three areas are (§2.6) */
+void virtqueue_driver_areas(const struct virtqueue_driver *q, ob_iova *desc, ob_iova *driver, ob_iova *device);
+/** virtqueue_driver_depth - requests of up to @pieces pieces that are sure to find room together */
+unsigned virtqueue_driver_depth(const struct virtqueue_driver *q, unsigned pieces);
+/* The device lied. -EPROTO */
+int virtqueue_driver_break(struct virtqueue_driver *q, const char *why);
+/* Write the doorbell. */
+void virtqueue_driver_notify(struct virtqueue_driver *q);
+
+/* ---- driver_split.c, driver_packed.c; as the public functions of these names ---- */
+
+int virtqueue_split_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
+			unsigned in_count, uint32_t token);
+void virtqueue_split_kick(struct virtqueue_driver *q);
+int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max);
+bool virtqueue_split_arm(struct virtqueue_driver *q);
+void virtqueue_split_disarm(struct virtqueue_driver *q);
+void virtqueue_split_rewind(struct virtqueue_driver *q);
+
+int virtqueue_packed_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
+			 unsigned in_count, uint32_t token);
+void virtqueue_packed_kick(struct virtqueue_driver *q);
+int virtqueue_packed_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max);
+bool virtqueue_packed_arm(struct virtqueue_driver *q);
+void virtqueue_packed_disarm(struct virtqueue_driver *q);
+void virtqueue_packed_rewind(struct virtqueue_driver *q);
+
+static inline int virtqueue_driver_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces,
+				       unsigned out_count, unsigned in_count, uint32_t token)
+{
+	return q->packed ? virtqueue_packed_add(q, pieces, out_count, in_count, token)
+			 : virtqueue_split_add(q, pieces, out_count, in_count, token);
+}
+static inline void virtqueue_driver_kick(struct virtqueue_driver *q)
+{
+	if (q->packed)
+		virtqueue_packed_kick(q);
+	else
+		virtqueue_split_kick(q);
+}
+static inline int virtqueue_driver_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
+{
+	return q->packed ? virtqueue_packed_take(q, used, max) : virtqueue_split_take(q, used, max);
+}
+static inline bool virtqueue_driver_arm(struct virtqueue_driver *q)
+{
+	return q->packed ? virtqueue_packed_arm(q) : virtqueue_split_arm(q);
+}
+static inline void virtqueue_driver_disarm(struct virtqueue_driver *q)
+{
+	if (q->packed)
+		virtqueue_packed_disarm(q);
+	else
+		virtqueue_split_disarm(q);
+}
+
+#endif
