@@ -68,13 +68,17 @@ static void release_vectors(struct nvme *n)
 	n->vector_count = 0;
 }
 
-/* Doorbell buffers, where they are offered and a page has room for all queues. */
+/*
+ * Doorbell buffers, where they are offered, a page has room for all queues, and registers are far away. They spare the
+ * host register writes at the price of DMA for each command (the device reads the shadow and writes its index), and with
+ * one doorbell for each batch there is not much to spare: where registers are mapped, they cost more than they give.
+ */
 static int alloc_shadow(struct nvme *n)
 {
 	int ret;
 
 	/* A level-triggered line drops when the head doorbell is written, which a shadow would save. */
-	if (n->irq_kind == OB_IRQ_INTX || (n->quirks & NVME_QUIRK_NO_SHADOW) != 0 ||
+	if (n->regs.base != NULL || n->irq_kind == OB_IRQ_INTX || (n->quirks & NVME_QUIRK_NO_SHADOW) != 0 ||
 	    (n->info.oacs & NVME_OACS_DOORBELL_BUFFER) == 0 ||
 	    NVME_SHADOW_CQ(NVME_QUEUES_WISHED, n->dstrd) + 4 > NVME_PAGE_BYTES)
 		return 0;
