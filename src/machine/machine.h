@@ -84,8 +84,16 @@ struct machine_virtio_ops {
 			   const struct machine_virtio_queue *config, struct ob_region *doorbell, uint64_t *offset);
 	/* Serve it no more; queue_start() may come again. NULL: the device cannot (VIRTIO_F_RING_RESET). */
 	int (*queue_stop)(struct machine *m, unsigned device, unsigned queue, uint64_t deadline_ns);
-	/* An eventfd that fires for @queue, or, where @queue is -1, when the configuration changed; -ENOENT: none. */
+	/*
+	 * An eventfd that fires for @queue, or, where @queue is -1, when the configuration changed or needs_reset() became
+	 * true; -ENOENT: none.
+	 */
 	int (*irq_fd)(struct machine *m, unsigned device, int queue);
+	/*
+	 * Nothing goes on until it is reset (DEVICE_NEEDS_RESET, §2.1); requests in flight are lost, the device is not. Any
+	 * context. NULL: never.
+	 */
+	bool (*needs_reset)(struct machine *m, unsigned device);
 };
 
 struct machine_virtio_device {
