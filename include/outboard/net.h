@@ -73,8 +73,9 @@ struct ob_net_info {
 	uint32_t offloads_on;      /* … of them on: the TX ones, and what ob_net_set_offloads() said */
 	uint32_t abilities;        /* OB_NET_CAN_* */
 	unsigned channels_max;
-	unsigned rx_depth_max, tx_depth_max;   /* frames, for channels */
-	unsigned segments_max;                 /* packets of one frame to send */
+	unsigned rx_depth_max, tx_depth_max; /* frames, for channels */
+	unsigned segments_max;               /* packets of one frame to send */
+	uint32_t room_min;                   /* bytes that packets to receive into need; depends on MTU and offloads */
 	unsigned rss_table_max, rss_key_bytes; /* 0: no RSS */
 	uint32_t rss_types;                    /* 1 << OB_HASH_… that it can make */
 };
@@ -145,7 +146,7 @@ struct ob_net_watch {
  * There may be several. Context: any but hard.
  */
 void ob_net_watch(struct ob_net *net, struct ob_cpu *cpu, struct ob_net_watch *watch);
-/** ob_net_unwatch - when it returns, fn does not run, nor will. Task, or a plain thread; or fn's CPU. */
+/** ob_net_unwatch - when it returns, fn does not run, nor will. Task, or a plain thread; not from fn itself. */
 void ob_net_unwatch(struct ob_net_watch *watch);
 
 /* ---- telling the device: task, or a plain thread ---- */

@@ -31,9 +31,7 @@ struct ob_packet_pool {
 	struct ob_cpu *cpu;
 	struct ob_packet *remote; /* __atomic: a stack of those that other CPUs gave back */
 	uint32_t count;
-	uint32_t empty;        /* times */
-	uint64_t taken, given; /* by remote ways and slow ones; the stack tells of the rest */
-	uint64_t remote_given;
+	uint64_t empty, remote_given;
 	unsigned refs;                /* __atomic */
 	struct ob_packet_rear *rears; /* of each packet: what the I/O path does not look at */
 };
@@ -159,8 +157,9 @@ struct ob_net_ops {
 	void (*disarm)(struct ob_net_channel *channel); /* hard too */
 
 	/*
-	 * Tell the device. Tasks on CPU 0, one at a time. The class has checked the values, and keeps them when 0 is
-	 * returned. NULL: -EOPNOTSUPP.
+	 * Tell the device. Tasks on CPU 0, one at a time. The class has checked the values and keeps them: what
+	 * ob_net_info(), ob_net_get_filter() and so on answer is what the device shall be told, now or in a later reset.
+	 * It takes them back when an errno is returned. NULL: -EOPNOTSUPP; set_filter: it lets all through.
 	 */
 	int (*set_filter)(struct ob_net *net, const struct ob_net_filter *filter);
 	int (*set_vlan)(struct ob_net *net, unsigned vid, bool on);
@@ -218,8 +217,8 @@ void ob_net_set_link(struct ob_net *net, const struct ob_net_link *link);
 void ob_net_event(struct ob_net *net, unsigned events);
 /** ob_net_counters - what the driver counts for the device as a whole. CPU 0. */
 struct ob_net_stats *ob_net_counters(struct ob_net *net);
-/** ob_net_set_abilities - what the device can do has changed, in a reset. CPU 0, task. */
-void ob_net_set_abilities(struct ob_net *net, uint32_t offloads, uint32_t offloads_on, uint32_t abilities);
+/** ob_net_set_room - what ob_net_info.room_min is now. CPU 0, task. */
+void ob_net_set_room(struct ob_net *net, uint32_t room_min);
 /** ob_net_made_mac - an address for a device that has none: locally administered, the same at each start */
 void ob_net_made_mac(const struct ob_device *dev, uint8_t mac[6]);
 /** ob_net_vlans - the VLANs that are let through: a bit each of 4096, in 64 words; their number. CPU 0. */

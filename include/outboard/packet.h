@@ -100,9 +100,8 @@ struct ob_packet_pool_config {
 };
 
 struct ob_packet_pool_stats {
-	uint64_t taken, given; /* packets, ever */
-	uint64_t remote;       /* of those given: by other CPUs */
-	uint64_t empty;        /* times that there was no packet */
+	uint64_t remote; /* packets that other CPUs gave back */
+	uint64_t empty;  /* times that there were too few packets */
 	unsigned count, free;
 };
 

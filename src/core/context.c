@@ -44,6 +44,7 @@ int ob_create(const struct ob_config *config, struct ob **out)
 	ob_lock_init(&ob->lock, "context");
 	list_init(&ob->machines);
 	list_init(&ob->blocks);
+	list_init(&ob->nets);
 	for (; ob->cpu_count < cpus; ob->cpu_count++) {
 		rc = cpu_create(ob, ob->cpu_count, ob->config.trace_events_per_cpu, &ob->cpus[ob->cpu_count]);
 		if (rc < 0)

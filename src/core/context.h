@@ -24,6 +24,7 @@ struct ob {
 	unsigned abandoned; /* __atomic: machines that could not be closed, and still use the context */
 	/* classes */
 	struct list blocks; /* struct ob_block.link; under lock */
+	struct list nets;   /* struct ob_net.link; under lock */
 	/* hooks.c */
 	struct ob_hooks hooks;
 };
