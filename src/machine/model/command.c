@@ -13,6 +13,7 @@
 #include <outboard/cpu.h>
 
 #include "machine/model/model_machine.h"
+#include "machine/text.h"
 
 #define WORDS_MAX 12
 #define REPLY_MAX 4096
@@ -107,7 +108,7 @@ static int do_resize(struct command *c)
 	uint64_t nsid, len_bytes;
 	int ret;
 
-	if (c->count != 2 || number(c->words[0], &nsid) != 0 || model_parse_size(c->words[1], &len_bytes) != 0)
+	if (c->count != 2 || number(c->words[0], &nsid) != 0 || machine_text_size(c->words[1], &len_bytes) != 0)
 		return refused(c, "resize DEVICE NSID SIZE");
 	ret = nvme_model_namespace_resize(c->dev->nvme, (uint32_t)nsid, len_bytes);
 	return ret == 0 ? 0 : refused(c, strerror(-ret));
@@ -164,7 +165,7 @@ static int do_latency(struct command *c)
 {
 	uint64_t ns;
 
-	if (c->count != 1 || model_parse_time(c->words[0], &ns) != 0)
+	if (c->count != 1 || machine_text_time(c->words[0], &ns) != 0)
 		return refused(c, "latency DEVICE TIME");
 	nvme_model_set_latency(c->dev->nvme, ns);
 	return 0;
@@ -260,7 +261,7 @@ static int rule_set(struct model_rule *r, const char *word)
 	if (strncmp(word, "delay", key_len) == 0) {
 		if (strcmp(value, "hang") == 0)
 			r->delay_ns = MODEL_NEVER;
-		else if (model_parse_time(value, &r->delay_ns) != 0)
+		else if (machine_text_time(value, &r->delay_ns) != 0)
 			return -EINVAL;
 		return 0;
 	}

@@ -18,6 +18,7 @@
 
 #include "base/bits.h"
 #include "machine/model/model_machine.h"
+#include "machine/text.h"
 
 #define DEFAULT_BYTES  (64 * OB_MIB)
 #define NAMESPACES_MAX 32
@@ -37,45 +38,6 @@ struct parser {
 	bool have_nvme;
 	unsigned nvme_count, slot;
 };
-
-static int parse_scaled(const char *text, const char *const *units, const uint64_t *scales, uint64_t *out)
-{
-	char *end;
-	uint64_t value;
-
-	errno = 0;
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	value = strtoull(text, &end, 0);
-	if (errno != 0)
-		return -EINVAL;
-	for (unsigned i = 0; units[i] != NULL; i++) {
-		if (strcmp(end, units[i]) != 0)
-			continue;
-		if (value > UINT64_MAX / scales[i])
-			return -EINVAL;
-		*out = value * scales[i];
-		return 0;
-	}
-	return -EINVAL;
-}
-
-int model_parse_size(const char *text, uint64_t *out)
-{
-	static const char *const units[] = {"", "K", "M", "G", "T", "KiB", "MiB", "GiB", "TiB", NULL};
-	static const uint64_t scales[] = {1,      OB_KIB, OB_MIB, OB_GIB,       1024 * OB_GIB,
-					  OB_KIB, OB_MIB, OB_GIB, 1024 * OB_GIB};
-
-	return parse_scaled(text, units, scales, out);
-}
-
-int model_parse_time(const char *text, uint64_t *out)
-{
-	static const char *const units[] = {"", "ns", "us", "ms", "s", NULL};
-	static const uint64_t scales[] = {1, 1, OB_NS_PER_US, OB_NS_PER_MS, OB_NS_PER_S};
-
-	return parse_scaled(text, units, scales, out);
-}
 
 static int refuse(const struct parser *p, const char *key, const char *value, const char *why)
 {
@@ -149,9 +111,9 @@ static int namespace_begin(struct parser *p, const char *value)
 	};
 	if (strcmp(value, "null") == 0 || strncmp(value, "null:", 5) == 0) {
 		ns->null = true;
-		if (value[4] == ':' && model_parse_size(value + 5, &ns->len_bytes) != 0)
+		if (value[4] == ':' && machine_text_size(value + 5, &ns->len_bytes) != 0)
 			return refuse(p, "nvme", value, "a size such as null:1T is needed");
-	} else if (*value != '\0' && model_parse_size(value, &ns->len_bytes) != 0) {
+	} else if (*value != '\0' && machine_text_size(value, &ns->len_bytes) != 0) {
 		ns->file = value;
 		ns->len_bytes = 0;
 	}
@@ -232,17 +194,17 @@ static int set_other(struct parser *p, const char *key, const char *value)
 	if (strcmp(key, "serial") == 0)
 		return set_text(p, key, value);
 	if (strcmp(key, "latency") == 0 || strcmp(key, "ready") == 0) {
-		if (model_parse_time(value, *key == 'l' ? &d->config.latency_ns : &d->config.ready_ns) == 0)
+		if (machine_text_time(value, *key == 'l' ? &d->config.latency_ns : &d->config.ready_ns) == 0)
 			return 0;
 		return refuse(p, key, value, "a time such as 10us is needed");
 	}
 	if (strcmp(key, "size") == 0) {
-		if (model_parse_size(value, &ns->len_bytes) == 0)
+		if (machine_text_size(value, &ns->len_bytes) == 0)
 			return 0;
 		return refuse(p, key, value, "a size such as 64M is needed");
 	}
 	if (strcmp(key, "block") == 0) {
-		if (model_parse_size(value, &number) != 0 || (number != 512 && number != 4096))
+		if (machine_text_size(value, &number) != 0 || (number != 512 && number != 4096))
 			return refuse(p, key, value, "512 or 4096 is needed");
 		ns->block_bytes = (uint32_t)number;
 		return 0;
@@ -267,7 +229,7 @@ static int set_key(struct parser *p, const char *key, const char *value)
 	if (strcmp(key, "ns") == 0)
 		return namespace_begin(p, value);
 	if (s != NULL) {
-		if (model_parse_size(value, &number) == 0 && model_setting_take(s, number, &p->nvme.config) == 0)
+		if (machine_text_size(value, &number) == 0 && model_setting_take(s, number, &p->nvme.config) == 0)
 			return 0;
 		model_setting_range(s, why, sizeof(why));
 		return refuse(p, key, value, why);
@@ -275,7 +237,7 @@ static int set_key(struct parser *p, const char *key, const char *value)
 	ret = set_other(p, key, value);
 	if (ret != -ENOENT)
 		return ret;
-	ret = *value != '\0' ? model_parse_size(value, &number) : 0;
+	ret = *value != '\0' ? machine_text_size(value, &number) : 0;
 	if (set_switch(p, key, number != 0) != 0)
 		return refuse(p, key, value, "there is no such setting");
 	return ret == 0 ? 0 : refuse(p, key, value, "1 or 0 is needed");

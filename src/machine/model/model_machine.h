@@ -181,9 +181,6 @@ extern const struct model_pci_root_ops model_root_ops;
 /* describe.c, tree.c: make the devices that @rest of the URI asks for. */
 int model_describe(struct model_machine *mm, const char *rest, uint64_t deadline_ns);
 int model_tree(struct model_machine *mm, const char *path, uint64_t deadline_ns);
-/* "64M", "1G", "512"; "10us", "1ms", "5" (ns). 0 or -EINVAL. */
-int model_parse_size(const char *text, uint64_t *out);
-int model_parse_time(const char *text, uint64_t *out);
 
 /* settings.c */
 #define MODEL_WHY_LEN 256

@@ -6,7 +6,6 @@
  * one and a -device virtio-blk-pci. The properties are the device's, but for readonly=on, which is the file's, and
  * queues=N, which is how the URI spells virtio-blk's num-queues=N.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "base/bits.h"
 #include "machine/qemu/ram.h"
 #include "machine/qemu/uri.h"
+#include "machine/text.h"
 
 struct parser {
 	struct qemu_uri *uri;
@@ -36,68 +36,11 @@ static int refuse(struct parser *p, const char *format, ...)
 	return -EINVAL;
 }
 
-static int hex_digit(char c)
-{
-	const char *digits = "0123456789abcdef", *d;
-
-	d = c != '\0' ? strchr(digits, tolower((unsigned char)c)) : NULL;
-	return d != NULL ? (int)(d - digits) : -1;
-}
-
-/* In place. -EINVAL: a percent sign without two hex digits, or a NUL. */
-static int decode(char *text)
-{
-	char *to = text;
-
-	for (const char *from = text; *from != '\0'; from++) {
-		int high, low;
-
-		if (*from != '%') {
-			*to++ = *from;
-			continue;
-		}
-		high = hex_digit(from[1]);
-		low = high >= 0 ? hex_digit(from[2]) : -1;
-		if (low < 0 || (high | low) == 0)
-			return -EINVAL;
-		*to++ = (char)(high << 4 | low);
-		from += 2;
-	}
-	*to = '\0';
-	return 0;
-}
-
-/* "256M"; bytes without a unit. */
-static int parse_size(const char *text, uint64_t *bytes)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	unsigned shift = 0;
-
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	*bytes = strtoull(text, &end, 10);
-	if (errno != 0)
-		return -EINVAL;
-	if (*end != '\0') {
-		unit = strchr(units, toupper((unsigned char)*end));
-		if (unit == NULL || end[1] != '\0')
-			return -EINVAL;
-		shift = 10 * (unsigned)(unit - units + 1);
-	}
-	if (*bytes > UINT64_MAX >> shift)
-		return -EINVAL;
-	*bytes <<= shift;
-	return 0;
-}
-
 static int set_mem(struct parser *p, const char *value)
 {
 	uint64_t bytes;
 
-	if (parse_size(value, &bytes) < 0)
+	if (machine_text_size(value, &bytes) < 0)
 		return refuse(p, "mem=%s is not a size like 256M", value);
 	if (bytes < QEMU_MEM_MIN_BYTES || bytes > QEMU_RAM_MAX_BYTES || !IS_ALIGNED(bytes, OB_MIB))
 		return refuse(p, "mem=%s is not a multiple of 1M from 16M to 64G", value);
@@ -109,7 +52,7 @@ static int set_timeout(struct parser *p, const char *value)
 {
 	uint64_t seconds;
 
-	if (parse_size(value, &seconds) < 0 || seconds < 1 || seconds > QEMU_WAIT_MAX_NS / OB_NS_PER_S)
+	if (machine_text_size(value, &seconds) < 0 || seconds < 1 || seconds > QEMU_WAIT_MAX_NS / OB_NS_PER_S)
 		return refuse(p, "timeout=%s is not a number of seconds from 1 to 3600", value);
 	p->uri->wait_ns = seconds * OB_NS_PER_S;
 	return 0;
@@ -228,7 +171,7 @@ struct disk_wish {
 
 static int set_queues(struct parser *p, const char *value, struct disk_wish *wish)
 {
-	if (parse_size(value, &wish->queues) < 0 || wish->queues < 1 || wish->queues > QEMU_QUEUES_MAX)
+	if (machine_text_size(value, &wish->queues) < 0 || wish->queues < 1 || wish->queues > QEMU_QUEUES_MAX)
 		return refuse(p, "queues=%s is not a number from 1 to %u", value, QEMU_QUEUES_MAX);
 	return 0;
 }
@@ -378,7 +321,7 @@ static int parse_pair(struct parser *p, char *pair)
 	if (value == NULL)
 		return refuse(p, "'%s' has no '=value'", pair);
 	*value++ = '\0';
-	if (decode(pair) < 0 || decode(value) < 0)
+	if (machine_text_decode(pair) < 0 || machine_text_decode(value) < 0)
 		return refuse(p, "'%s=%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)",
 			      pair, value);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)

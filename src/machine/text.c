@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the URIs of several machines have in common. */
+#include "machine/text.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct unit {
+	const char *name; /* NULL ends */
+	uint64_t scale;
+};
+
+static int parse_scaled(const char *text, const struct unit *units, uint64_t *out)
+{
+	char *end;
+	uint64_t value;
+
+	errno = 0;
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	value = strtoull(text, &end, 0);
+	if (errno != 0)
+		return -EINVAL;
+	for (const struct unit *u = units; u->name != NULL; u++) {
+		if (strcasecmp(end, u->name) != 0)
+			continue;
+		if (value > UINT64_MAX / u->scale)
+			return -EINVAL;
+		*out = value * u->scale;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int machine_text_size(const char *text, uint64_t *bytes)
+{
+	static const struct unit units[] = {
+		{"", 1},         {"K", OB_KIB},   {"M", OB_MIB},   {"G", OB_GIB},          {"T", 1024 * OB_GIB},
+		{"KiB", OB_KIB}, {"MiB", OB_MIB}, {"GiB", OB_GIB}, {"TiB", 1024 * OB_GIB}, {NULL, 0},
+	};
+
+	return parse_scaled(text, units, bytes);
+}
+
+int machine_text_time(const char *text, uint64_t *ns)
+{
+	static const struct unit units[] = {
+		{"", 1}, {"ns", 1}, {"us", OB_NS_PER_US}, {"ms", OB_NS_PER_MS}, {"s", OB_NS_PER_S}, {NULL, 0},
+	};
+
+	return parse_scaled(text, units, ns);
+}
+
+static int hex_digit(char c)
+{
+	const char *digits = "0123456789abcdef", *d;
+
+	d = c != '\0' ? strchr(digits, tolower((unsigned char)c)) : NULL;
+	return d != NULL ? (int)(d - digits) : -1;
+}
+
+int machine_text_decode(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from != '\0'; from++) {
+		int high, low;
+
+		if (*from != '%') {
+			*to++ = *from;
+			continue;
+		}
+		high = hex_digit(from[1]);
+		low = high >= 0 ? hex_digit(from[2]) : -1;
+		if (low < 0 || (high | low) == 0)
+			return -EINVAL;
+		*to++ = (char)(high << 4 | low);
+		from += 2;
+	}
+	*to = '\0';
+	return 0;
+}

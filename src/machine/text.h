@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the URIs of several machines have in common. */
+#ifndef OB_MACHINE_TEXT_H
+#define OB_MACHINE_TEXT_H
+
+#include <outboard/types.h>
+
+/** machine_text_size - bytes: "512", "64M", "1GiB". 0; -EINVAL. */
+int machine_text_size(const char *text, uint64_t *bytes);
+/** machine_text_time - nanoseconds: "5", "10us", "1ms", "2s". 0; -EINVAL. */
+int machine_text_time(const char *text, uint64_t *ns);
+/**
+ * machine_text_decode - percent-encoding (RFC 3986 §2.1), in place
+ *
+ * Return: 0; -EINVAL a percent sign without two hex digits, or a NUL.
+ */
+int machine_text_decode(char *text);
+
+#endif
