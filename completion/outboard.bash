@@ -4,7 +4,7 @@
 _outboard() {
 	local cur prev words cword
 	_init_completion -n = || return
-	local verbs="devices info read write bench serve explore trace doctor bind unbind attach-help help"
+	local verbs="devices info read write bench serve net explore trace doctor bind unbind attach-help help"
 	local global="--machine --qemu-arg --verbose --quiet --help"
 	local verb= i
 
@@ -53,7 +53,8 @@ _outboard() {
 		return
 		;;
 	--offset | --count | --depth | --size | --mix | --time | --cpus | --channels | --port | --address | --device | \
-		--run | --events | --qemu-arg | --seeds | --seed | --jobs | -j | --replay | --hash | --replay-check)
+		--run | --events | --qemu-arg | --seeds | --seed | --jobs | -j | --replay | --hash | --replay-check | \
+		--snap | --rate | --to | --source | --destination | --flows | --tap)
 		return
 		;;
 	esac
@@ -80,6 +81,12 @@ _outboard() {
 	write) options="--offset --count --depth --fua --flush" ;;
 	bench)
 		options="--depth --size --mix --random --sequential --time --cpus --channels --mode --allow-writes --json"
+		;;
+	net)
+		options="info respond capture generate forward bridge --address --count --time --mode --depth --json --discard"
+		options="$options --snap --own --size --rate --to --source --destination --port --flows --tap --no-offloads"
+		COMPREPLY=($(compgen -W "$options $global" -- "$cur"))
+		return
 		;;
 	explore)
 		options="--list --seeds --seed --time --jobs --keep-going --strategy --calm --promises --fault --faults --list-faults --replay --hash --minimise --output --replay-file"

@@ -50,7 +50,7 @@ struct cli_verb {
 };
 
 extern const struct cli_verb cli_devices, cli_info, cli_read, cli_write, cli_bench, cli_serve, cli_explore, cli_trace,
-	cli_doctor, cli_bind, cli_unbind, cli_attach_help;
+	cli_doctor, cli_bind, cli_unbind, cli_attach_help, cli_net;
 
 /** cli_find_verb - NULL: there is none */
 const struct cli_verb *cli_find_verb(const char *name);

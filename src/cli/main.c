@@ -8,7 +8,7 @@
 #include "cli/output.h"
 
 static const struct cli_verb *const verbs[] = {
-	&cli_devices, &cli_info,  &cli_read,   &cli_write, &cli_bench,  &cli_serve,
+	&cli_devices, &cli_info,  &cli_read,   &cli_write, &cli_bench,  &cli_serve,       &cli_net,
 	&cli_explore, &cli_trace, &cli_doctor, &cli_bind,  &cli_unbind, &cli_attach_help,
 };
 

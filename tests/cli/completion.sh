@@ -38,6 +38,8 @@ is "outboard trace --output f be" "bench"
 is "outboard trace bench --allow" "--allow-writes"
 is "outboard serve nbd --re" "--read-only"
 is "outboard help se" "serve"
+is "outboard net ca" "capture"
+is "outboard net bridge --no-o" "--no-offloads"
 
 # Every verb and every option that the help names is offered.
 for verb in $("$OUTBOARD" --help | sed -n '/^verbs:/,/^$/s/^  \([a-z-]*\) .*/\1/p'); do

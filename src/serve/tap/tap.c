@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A TAP device in front of a network interface. Frames cross the kernel's border one system call each, with the header
+ * of <linux/virtio_net.h> in front that tells of open checksums and segments; inside they lie in packets, uncopied.
+ *
+ * What the kernel wants to send waits there while our ring is full: the descriptor is not looked at until there is room.
+ */
+#include <outboard/tap.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_net.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <outboard/device.h>
+#include <outboard/log.h>
+#include <outboard/outboard.h>
+
+#include "serve/tap/device.h"
+
+#define DEPTH_DEFAULT 1024u
+#define BUDGET        64u /* frames in one go; then others have their turn */
+#define PARTS_MAX     33u /* of one frame from the kernel */
+#define SEGMENT_BYTES (65535u + 18u)
+#define PACKET_BYTES  2048u
+#define RX_OFFLOADS   (OB_NET_RX_CSUM | OB_NET_RX_TSO4 | OB_NET_RX_TSO6 | OB_NET_RX_ECN)
+#define STOP_NS       (2 * OB_NS_PER_S)
+
+struct ob_tap {
+	struct ob_fd fd; /* first of those that the CPU touches */
+	struct ob_work work;
+	struct ob_net *net;
+	struct ob *ob;
+	struct ob_cpu *cpu;
+	struct ob_packet_pool *pool;
+	struct ob_net_channel *channel;
+	struct ob_net_watch watch;
+	bool watching, listening, stopping, down_said;
+	struct ob_packet *spare[PARTS_MAX]; /* to read into */
+	unsigned part_count, spare_count;
+	struct ob_packet *unsent[BUDGET];
+	unsigned unsent_count;
+	uint32_t rx_offloads_before;
+	struct ob_tap_stats stats;
+	char name[TAP_NAME_LEN];
+};
+
+static struct ob_tap *tap_of_fd(struct ob_fd *fd)
+{
+	return (struct ob_tap *)(void *)((uint8_t *)fd - offsetof(struct ob_tap, fd));
+}
+
+static struct ob_tap *tap_of_work(struct ob_work *work)
+{
+	return (struct ob_tap *)(void *)((uint8_t *)work - offsetof(struct ob_tap, work));
+}
+
+static struct ob_tap *tap_of_watch(struct ob_net_watch *watch)
+{
+	return (struct ob_tap *)(void *)((uint8_t *)watch - offsetof(struct ob_tap, watch));
+}
+
+/* ---- to the kernel ---- */
+
+static void describe_frame(const struct ob_packet *frame, struct virtio_net_hdr *header)
+{
+	static const uint8_t gso_types[] = {
+		[OB_GSO_TCP4] = VIRTIO_NET_HDR_GSO_TCPV4,
+		[OB_GSO_TCP6] = VIRTIO_NET_HDR_GSO_TCPV6,
+		[OB_GSO_UDP] = VIRTIO_NET_HDR_GSO_UDP,
+	};
+	unsigned gso = frame->gso & ~OB_GSO_ECN;
+
+	*header = (struct virtio_net_hdr){0};
+	if ((frame->flags & OB_PACKET_CSUM_PARTIAL) != 0) {
+		header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		header->csum_start = frame->csum_start;
+		header->csum_offset = frame->csum_offset;
+	} else if ((frame->flags & OB_PACKET_CSUM_GOOD) != 0) {
+		header->flags = VIRTIO_NET_HDR_F_DATA_VALID;
+	}
+	if ((frame->flags & OB_PACKET_SEGMENT) != 0 && gso < sizeof(gso_types) && gso_types[gso] != 0) {
+		header->gso_type = gso_types[gso];
+		if ((frame->gso & OB_GSO_ECN) != 0)
+			header->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+		header->gso_size = frame->gso_bytes;
+		header->hdr_len = frame->header_bytes;
+	}
+}
+
+static void to_kernel(struct ob_tap *tap, const struct ob_packet *frame)
+{
+	struct virtio_net_hdr header;
+	struct iovec parts[PARTS_MAX + 1] = {{&header, sizeof(header)}};
+	int count = 1;
+
+	describe_frame(frame, &header);
+	for (const struct ob_packet *p = frame; p != NULL && count <= (int)PARTS_MAX; p = p->next)
+		parts[count++] = (struct iovec){p->data, p->len_bytes};
+	if ((unsigned)count - 1 == frame->segments && writev(tap->fd.fd, parts, count) >= 0) {
+		tap->stats.to_kernel_frames++;
+		tap->stats.to_kernel_bytes += frame->frame_bytes;
+		return;
+	}
+	tap->stats.to_kernel_dropped++;
+	if (errno == EBADFD && !tap->down_said) {
+		tap->down_said = true;
+		ob_err(tap->ob, "%s: the kernel's device %s is gone", ob_net_name(tap->net), tap->name);
+	}
+}
+
+static void received(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count, void *arg)
+{
+	struct ob_tap *tap = arg;
+
+	(void)channel;
+	for (unsigned i = 0; i < count; i++)
+		to_kernel(tap, frames[i]);
+	ob_packet_put_burst(frames, count);
+}
+
+/* ---- from the kernel ---- */
+
+static bool fill_spare(struct ob_tap *tap)
+{
+	while (tap->spare_count < tap->part_count) {
+		struct ob_packet *packet = ob_packet_alloc(tap->pool);
+
+		if (packet == NULL)
+			return false;
+		tap->spare[tap->spare_count++] = packet;
+	}
+	return true;
+}
+
+static void describe_packet(struct ob_packet *packet, const struct virtio_net_hdr *header)
+{
+	if ((header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0) {
+		packet->flags |= OB_PACKET_CSUM_PARTIAL;
+		packet->csum_start = header->csum_start;
+		packet->csum_offset = header->csum_offset;
+	}
+	switch (header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		packet->gso = OB_GSO_TCP4;
+		break;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		packet->gso = OB_GSO_TCP6;
+		break;
+	default:
+		return;
+	}
+	if ((header->gso_type & VIRTIO_NET_HDR_GSO_ECN) != 0)
+		packet->gso |= OB_GSO_ECN;
+	packet->flags |= OB_PACKET_SEGMENT;
+	packet->gso_bytes = header->gso_size;
+	packet->header_bytes = header->hdr_len;
+}
+
+/* One frame of @len_bytes was read into the spare packets; those that it took become it. */
+static struct ob_packet *take_frame(struct ob_tap *tap, uint32_t len_bytes)
+{
+	struct ob_packet *frame = tap->spare[0];
+	unsigned used = 0;
+
+	while (len_bytes > 0) {
+		struct ob_packet *part = tap->spare[used++];
+		uint32_t room = ob_packet_tailroom(part);
+		uint32_t bytes = len_bytes < room ? len_bytes : room;
+
+		ob_packet_append(part, bytes);
+		len_bytes -= bytes;
+		if (part != frame)
+			ob_packet_chain(frame, part);
+	}
+	tap->spare_count -= used;
+	memmove(tap->spare, tap->spare + used, tap->spare_count * sizeof(*tap->spare));
+	return frame;
+}
+
+/* NULL: there is none now, or no packet to read it into. */
+static struct ob_packet *read_frame(struct ob_tap *tap)
+{
+	struct virtio_net_hdr header;
+	struct iovec parts[PARTS_MAX + 1] = {{&header, sizeof(header)}};
+	struct ob_packet *frame;
+	ssize_t len;
+
+	if (!fill_spare(tap))
+		return NULL;
+	for (unsigned i = 0; i < tap->part_count; i++)
+		parts[i + 1] = (struct iovec){tap->spare[i]->data, ob_packet_tailroom(tap->spare[i])};
+	do {
+		len = readv(tap->fd.fd, parts, (int)tap->part_count + 1);
+		if (len >= 0 && len <= (ssize_t)sizeof(header))
+			tap->stats.from_kernel_dropped++;
+	} while ((len < 0 && errno == EINTR) || (len >= 0 && len <= (ssize_t)sizeof(header)));
+	if (len < 0)
+		return NULL;
+	frame = take_frame(tap, (uint32_t)len - (uint32_t)sizeof(header));
+	describe_packet(frame, &header);
+	tap->stats.from_kernel_frames++;
+	tap->stats.from_kernel_bytes += frame->frame_bytes;
+	return frame;
+}
+
+static void listen_again(struct ob_tap *tap)
+{
+	if (!tap->listening && !tap->stopping)
+		tap->listening = ob_fd_add(tap->cpu, &tap->fd) == 0;
+}
+
+/* Soft context: the kernel has something to send, or our ring has room again. */
+static void from_kernel(struct ob_work *work)
+{
+	struct ob_tap *tap = tap_of_work(work);
+	unsigned room, sent;
+
+	if (tap->stopping)
+		return;
+	room = BUDGET - tap->unsent_count;
+	for (; room > 0; room--) {
+		struct ob_packet *frame = read_frame(tap);
+
+		if (frame == NULL)
+			break;
+		tap->unsent[tap->unsent_count++] = frame;
+	}
+	sent = ob_net_send(tap->channel, tap->unsent, tap->unsent_count);
+	ob_net_kick(tap->channel);
+	tap->unsent_count -= sent;
+	memmove(tap->unsent, tap->unsent + sent, tap->unsent_count * sizeof(*tap->unsent));
+	if (tap->unsent_count > 0)
+		return; /* sendable() goes on */
+	if (room == 0)
+		ob_cpu_post(tap->cpu, &tap->work);
+	else
+		listen_again(tap);
+}
+
+static void sendable(struct ob_net_channel *channel, void *arg)
+{
+	struct ob_tap *tap = arg;
+
+	(void)channel;
+	if (!tap->stopping)
+		ob_cpu_post(tap->cpu, &tap->work);
+}
+
+/* Hard context. */
+static void readable(struct ob_fd *fd)
+{
+	struct ob_tap *tap = tap_of_fd(fd);
+
+	ob_fd_remove(tap->cpu, fd);
+	tap->listening = false;
+	ob_cpu_post(tap->cpu, &tap->work);
+}
+
+/* ---- link ---- */
+
+static void link_changed(struct ob_net_watch *watch, unsigned events)
+{
+	struct ob_tap *tap = tap_of_watch(watch);
+	struct ob_net_link link;
+
+	ob_net_link(tap->net, &link);
+	tap_device_carrier(tap->fd.fd, link.up && (events & OB_NET_EVENT_GONE) == 0);
+}
+
+/* ---- begin and end ---- */
+
+/* So that the longest segment that the kernel gives fits into as many parts as the interface takes. */
+static int make_pool(struct ob_tap *tap, const struct ob_net_info *info, bool offloads, unsigned depth)
+{
+	uint32_t longest = offloads ? SEGMENT_BYTES : info->mtu + OB_NET_FRAME_OVERHEAD;
+	uint32_t parts = info->segments_max < PARTS_MAX ? info->segments_max : PARTS_MAX;
+	struct ob_packet_pool_config config = {
+		.machine = ob_device_machine(ob_net_device(tap->net)),
+		.cpu = tap->cpu,
+		.count = 4 * depth + 2 * BUDGET,
+		.packet_bytes = PACKET_BYTES,
+	};
+
+	if (parts == 0)
+		parts = 1;
+	if (longest > parts * config.packet_bytes)
+		config.packet_bytes = (longest / parts + 63u) & ~63u;
+	tap->part_count = (longest + config.packet_bytes - 1) / config.packet_bytes;
+	return ob_packet_pool_create(&config, &tap->pool);
+}
+
+static int open_channel(struct ob_tap *tap, const struct ob_tap_config *config, unsigned depth)
+{
+	const struct ob_net_channel_config channel = {
+		.cpu = tap->cpu,
+		.pool = tap->pool,
+		.rx_depth = depth,
+		.tx_depth = depth,
+		.poll = config->poll,
+		.received = received,
+		.sendable = sendable,
+		.arg = tap,
+	};
+
+	return ob_net_channel_open(tap->net, &channel, &tap->channel);
+}
+
+/* On the CPU. */
+static void begin(void *arg)
+{
+	listen_again(arg);
+}
+
+static void stop(void *arg)
+{
+	struct ob_tap *tap = arg;
+
+	tap->stopping = true;
+	if (tap->listening)
+		ob_fd_remove(tap->cpu, &tap->fd);
+	tap->listening = false;
+}
+
+/* Nothing of ours is posted any more once this has run: it was posted last. */
+static void drop_packets(void *arg)
+{
+	struct ob_tap *tap = arg;
+
+	ob_packet_put_burst(tap->spare, tap->spare_count);
+	ob_packet_put_burst(tap->unsent, tap->unsent_count);
+	tap->spare_count = tap->unsent_count = 0;
+}
+
+static int failed(const struct ob_tap *tap, const char *what, int error)
+{
+	ob_err(tap->ob, "%s: %s for the TAP device: %s", ob_net_name(tap->net), what, strerror(-error));
+	return error;
+}
+
+/* The TAP device has another address than the interface. One that cannot be told so lets everything through anyway. */
+static int receive_all(struct ob_tap *tap)
+{
+	struct ob_net_filter filter;
+	int error;
+
+	ob_net_get_filter(tap->net, &filter);
+	filter.promiscuous = true;
+	error = ob_net_set_filter(tap->net, &filter);
+	return error == -EOPNOTSUPP ? 0 : error;
+}
+
+static int start(struct ob_tap *tap, const struct ob_tap_config *config)
+{
+	unsigned depth = config->depth != 0 ? config->depth : DEPTH_DEFAULT;
+	struct ob_net_info info;
+	unsigned kernel_offloads = 0;
+	bool own_mac = false;
+	int error;
+
+	ob_net_info(tap->net, &info);
+	if (!config->no_offloads)
+		kernel_offloads = TAP_CSUM | TAP_TSO4 | TAP_TSO6;
+	error = tap_device_open(tap->ob, config->name, kernel_offloads, info.mac, info.mtu, tap->name, &own_mac,
+				&tap->fd.fd);
+	if (error == 0 && own_mac)
+		error = receive_all(tap);
+	if (error != 0)
+		return error;
+	error = make_pool(tap, &info, kernel_offloads != 0, depth);
+	if (error != 0)
+		return failed(tap, "memory", error);
+	/* Where its buffers cannot hold what that makes, frames come whole. */
+	tap->rx_offloads_before = info.offloads_on & OB_NET_RX_ALL;
+	if (!config->no_offloads && (info.offloads & RX_OFFLOADS) != 0)
+		ob_net_set_offloads(tap->net, tap->rx_offloads_before | (info.offloads & RX_OFFLOADS));
+	error = open_channel(tap, config, depth);
+	if (error == -EINVAL && !config->no_offloads) {
+		ob_net_set_offloads(tap->net, tap->rx_offloads_before);
+		error = open_channel(tap, config, depth);
+	}
+	if (error != 0)
+		return failed(tap, "a channel", error);
+	tap->watch.fn = link_changed;
+	ob_net_watch(tap->net, tap->cpu, &tap->watch);
+	tap->watching = true;
+	link_changed(&tap->watch, 0);
+	return ob_cpu_call(tap->cpu, begin, tap, ob_deadline(STOP_NS));
+}
+
+int ob_tap_create(struct ob_net *net, const struct ob_tap_config *config, struct ob_tap **out)
+{
+	static const struct ob_tap_config defaults;
+	struct ob_tap *tap;
+	int error;
+
+	if (net == NULL || out == NULL)
+		return -EINVAL;
+	tap = ob_alloc(sizeof(*tap));
+	if (tap == NULL)
+		return -ENOMEM;
+	if (config == NULL)
+		config = &defaults;
+	tap->net = ob_net_get(net);
+	tap->ob = ob_device_context(ob_net_device(net));
+	tap->cpu = config->cpu != NULL ? config->cpu : ob_cpu_get(tap->ob, 0);
+	tap->fd = (struct ob_fd){.fd = -1, .fn = readable};
+	ob_work_init(&tap->work, from_kernel);
+	error = start(tap, config);
+	if (error != 0) {
+		ob_tap_destroy(tap);
+		return error;
+	}
+	*out = tap;
+	return 0;
+}
+
+void ob_tap_destroy(struct ob_tap *tap)
+{
+	if (tap == NULL)
+		return;
+	if (tap->watching)
+		ob_net_unwatch(&tap->watch);
+	if (ob_cpu_call(tap->cpu, stop, tap, ob_deadline(STOP_NS)) != 0)
+		ob_err(tap->ob, "%s: the CPU of its TAP device does not answer", ob_net_name(tap->net));
+	ob_net_channel_close(tap->channel);
+	ob_cpu_call(tap->cpu, drop_packets, tap, ob_deadline(STOP_NS));
+	ob_net_set_offloads(tap->net, tap->rx_offloads_before);
+	if (tap->fd.fd >= 0)
+		close(tap->fd.fd);
+	ob_packet_pool_put(tap->pool);
+	ob_net_put(tap->net);
+	ob_free(tap);
+}
+
+const char *ob_tap_name(const struct ob_tap *tap)
+{
+	return tap->name;
+}
+
+struct ob_net_channel *ob_tap_channel(const struct ob_tap *tap)
+{
+	return tap->channel;
+}
+
+void ob_tap_stats(const struct ob_tap *tap, struct ob_tap_stats *out)
+{
+	*out = tap->stats;
+}
+
+int ob_tap_set_address(struct ob_tap *tap, uint32_t address, unsigned prefix_bits)
+{
+	if (prefix_bits < 1 || prefix_bits > 32)
+		return -EINVAL;
+	return tap_device_address(tap->name, address, prefix_bits);
+}
