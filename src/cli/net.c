@@ -181,8 +181,10 @@ static int run(struct cli *cli, int argc, char **argv)
 		return CLI_OK;
 	}
 	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (argc && !strcmp(argv[0], commands[i]->name))
+		if (argc && !strcmp(argv[0], commands[i]->name)) {
+			cli->verb = commands[i]->verb;
 			return commands[i]->run(cli, argc - 1, argv + 1);
+		}
 		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i ? ", " : "",
 			 commands[i]->name);
 	}

@@ -58,7 +58,7 @@ int net_port_open(struct net_port *port, struct cli *cli, const char *name, cons
 void net_port_close(struct net_port *port);
 /** net_promiscuous - receive everything. Prints why not. An exit code. */
 int net_promiscuous(struct net_port *port);
-/** net_rss - what this process used of CPUs so far, in ns */
+/** net_cpu_ns - what this process used of CPUs so far, in ns */
 uint64_t net_cpu_ns(void);
 
 /* The work of a command. */
@@ -102,7 +102,8 @@ uint32_t net_answer(const struct net_host *host, uint8_t *frame, uint32_t len_by
 
 /* The commands; each gets the arguments after its name. */
 struct net_command {
-	const char *name, *summary;
+	const char *name;
+	const char *verb; /* with "net" before it: in messages */
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 

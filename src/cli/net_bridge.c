@@ -145,4 +145,4 @@ static int run(struct cli *cli, int argc, char **argv)
 	return cli_close(cli, code);
 }
 
-const struct net_command net_bridge = {.name = "bridge", .run = run};
+const struct net_command net_bridge = {.name = "bridge", .verb = "net bridge", .run = run};

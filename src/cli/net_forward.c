@@ -183,4 +183,4 @@ static int run(struct cli *cli, int argc, char **argv)
 	return cli_close(cli, code);
 }
 
-const struct net_command net_forward = {.name = "forward", .run = run};
+const struct net_command net_forward = {.name = "forward", .verb = "net forward", .run = run};

@@ -218,4 +218,4 @@ static int run(struct cli *cli, int argc, char **argv)
 	return cli_close(cli, code);
 }
 
-const struct net_command net_generate = {.name = "generate", .run = run};
+const struct net_command net_generate = {.name = "generate", .verb = "net generate", .run = run};

@@ -161,4 +161,4 @@ static int run(struct cli *cli, int argc, char **argv)
 	return cli_close(cli, code);
 }
 
-const struct net_command net_info = {.name = "info", .run = run};
+const struct net_command net_info = {.name = "info", .verb = "net info", .run = run};

@@ -123,4 +123,4 @@ static int run(struct cli *cli, int argc, char **argv)
 	return cli_close(cli, code);
 }
 
-const struct net_command net_respond = {.name = "respond", .run = run};
+const struct net_command net_respond = {.name = "respond", .verb = "net respond", .run = run};
