@@ -37,12 +37,26 @@ struct ob_poll_config {
 	enum ob_completion_mode mode;
 	unsigned budget;    /* completions per poll; 0: 64 */
 	uint64_t window_ns; /* hybrid: how long to poll after the last completion; 0: 50 us */
+	/*
+	 * Hybrid: instead of window_ns, the share of its CPU that the loop's thread may take, 1 to 100: polling takes what
+	 * the work itself leaves of it. No less than interrupts take, and no more than waits for arrivals can use up.
+	 */
+	unsigned cpu_percent;
 };
 
 struct ob_poll_stats {
 	uint64_t polls, empty_polls, completions;
 	uint64_t schedules;       /* by interrupts */
 	uint64_t arms, arm_races; /* races: arm found work */
+};
+
+/* private: src/core/share.h */
+struct ob_poll_share {
+	unsigned percent;
+	int64_t credit_ns;         /* CPU time that may be taken beyond what was; negative: owed */
+	uint64_t now_ns, awake_ns; /* as of the last account */
+	uint64_t gap_ns;           /* between arrivals, a running mean */
+	uint64_t arrived_ns;
 };
 
 struct ob_poll {
@@ -53,7 +67,8 @@ struct ob_poll {
 	struct ob_poll_config config;
 	struct ob_poll_stats stats;
 	struct ob_poll *next, *prev;
-	uint64_t idle_since_ns;
+	uint64_t idle_since_ns, window_ns;
+	struct ob_poll_share share;
 	int state;
 	bool again; /* scheduled while it was not armed */
 };

@@ -16,6 +16,7 @@
 
 /* A thread of ob_cpu_start() looks up this often even when nothing wakes it. */
 #define THREAD_SLEEP_NS (10 * OB_NS_PER_S)
+#define AWAKE_EVERY_NS  OB_NS_PER_MS /* how often the thread's CPU clock is looked at, where somebody needs it */
 
 uint64_t ob_now_ns(void)
 {
@@ -96,9 +97,38 @@ static uint64_t sleep_limit(const struct ob_cpu *cpu, uint64_t timeout_ns)
 	return cpu->timers->expires_ns <= now ? 0 : MIN(timeout_ns, cpu->timers->expires_ns - now);
 }
 
+/*
+ * The thread's CPU clock is a system call: a look at it now and then puts right what is otherwise reckoned from the time
+ * and the sleep, which does not see what the kernel does on the way there and back, nor other threads on this CPU.
+ */
+uint64_t cpu_awake_ns(struct ob_cpu *cpu)
+{
+	uint64_t now = cpu->head.now_ns, thread = os_thread_data()->id;
+
+	if (now - cpu->awake_at_ns >= AWAKE_EVERY_NS || thread != cpu->awake_thread) {
+		uint64_t taken_ns = os_thread_cpu_ns();
+
+		if (thread == cpu->awake_thread)
+			cpu->awake_ns += taken_ns - cpu->awake_thread_ns;
+		cpu->awake_thread = thread;
+		cpu->awake_thread_ns = taken_ns;
+		cpu->awake_at_ns = now;
+		cpu->slept_ns = 0;
+	}
+	return cpu->awake_ns + (now - cpu->awake_at_ns) - MIN(cpu->slept_ns, now - cpu->awake_at_ns);
+}
+
+static void woken(struct ob_cpu *cpu, uint64_t asleep_ns)
+{
+	cpu->head.now_ns = os_now_ns();
+	if (asleep_ns > 0)
+		cpu->slept_ns += cpu->head.now_ns - asleep_ns;
+}
+
 /* Look at the descriptors, sleeping at most @timeout_ns, and serve them in hard context. */
 static unsigned look(struct ob_cpu *cpu, struct os_thread_data *self, uint64_t timeout_ns)
 {
+	uint64_t asleep_ns = 0;
 	int count;
 
 	if (timeout_ns > 0) {
@@ -106,6 +136,8 @@ static unsigned look(struct ob_cpu *cpu, struct os_thread_data *self, uint64_t t
 		if (__atomic_load_n(&cpu->inbox, __ATOMIC_SEQ_CST))
 			timeout_ns = 0;
 	}
+	if (timeout_ns > 0 && cpu->share_count > 0)
+		asleep_ns = os_now_ns();
 	watch_sleep(timeout_ns > 0 ? &cpu->inbox : NULL);
 	count = os_poller_wait(cpu->poller, cpu->ready, TURN_FDS, timeout_ns);
 	watch_sleep(NULL);
@@ -114,7 +146,7 @@ static unsigned look(struct ob_cpu *cpu, struct os_thread_data *self, uint64_t t
 	if (!cpu->raised)
 		os_poller_clear(cpu->poller);
 	if (timeout_ns > 0)
-		cpu->head.now_ns = os_now_ns();
+		woken(cpu, asleep_ns);
 	cpu->look_ns = cpu->head.now_ns + LOOK_EVERY_NS;
 	cpu->looks++;
 	if (count <= 0)

@@ -78,6 +78,13 @@ struct ob_cpu {
 	struct os_ready ready[TURN_FDS]; /* descriptors that are being served */
 	unsigned ready_fds;
 	uint64_t looks; /* at the descriptors; for tests */
+	/* what polls with a share of the CPU go by */
+	unsigned share_count;     /* of them */
+	uint64_t awake_ns;        /* CPU time of the threads that turned this, up to … */
+	uint64_t awake_at_ns;     /* … this time */
+	uint64_t awake_thread_ns; /* what the thread's own clock said then */
+	uint64_t awake_thread;    /* which thread */
+	uint64_t slept_ns;        /* since then */
 
 	/* trace.c */
 	struct ob_trace_event *trace_events;
@@ -110,6 +117,9 @@ bool cpu_enter(struct ob_cpu *cpu);
 void cpu_leave(struct ob_cpu *cpu);
 /* Make a sleeping CPU look around, from any thread. */
 void cpu_kick(struct ob_cpu *cpu);
+
+/* CPU time that the loop's thread has taken; within microseconds while share_count > 0. Owner CPU. */
+uint64_t cpu_awake_ns(struct ob_cpu *cpu);
 
 /* work.c */
 void work_push(struct ob_cpu *cpu, struct ob_work *work);   /* any thread */

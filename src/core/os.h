@@ -9,6 +9,7 @@
 #include <outboard/types.h>
 
 uint64_t os_now_ns(void);
+uint64_t os_thread_cpu_ns(void); /* CPU time that this thread has taken */
 
 void *os_alloc(size_t len_bytes, size_t align_bytes); /* zeroed; NULL: none */
 void os_free(void *memory);

@@ -36,12 +36,22 @@ struct os_poller {
 	unsigned woken;   /* atomic: a wake was asked for that os_poller_clear() has not taken */
 };
 
-uint64_t os_now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * OB_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t os_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t os_thread_cpu_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void *os_alloc(size_t len_bytes, size_t align_bytes)

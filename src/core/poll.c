@@ -7,6 +7,7 @@
  * again after it armed, and says so; the source then simply stays in the list.
  */
 #include "core/loop.h"
+#include "core/share.h"
 
 #define BUDGET_DEFAULT    64
 #define WINDOW_DEFAULT_NS (50 * OB_NS_PER_US)
@@ -20,6 +21,11 @@ enum poll_state {
 static bool is_busy(const struct ob_poll *poll)
 {
 	return poll->config.mode != OB_COMPLETION_INTERRUPT;
+}
+
+static bool has_share(const struct ob_poll *poll)
+{
+	return poll->config.mode == OB_COMPLETION_HYBRID && poll->config.cpu_percent > 0;
 }
 
 static void poll_list(struct ob_cpu *cpu, struct ob_poll *poll)
@@ -37,6 +43,8 @@ static void poll_list(struct ob_cpu *cpu, struct ob_poll *poll)
 	cpu->poll_new = true;
 	poll->state = POLL_LISTED;
 	poll->idle_since_ns = cpu->head.now_ns;
+	if (has_share(poll))
+		poll->window_ns = 0;
 	cpu_touch(cpu);
 }
 
@@ -86,6 +94,11 @@ void ob_poll_start(struct ob_poll *poll, struct ob_cpu *cpu, const struct ob_pol
 		poll->config.budget = BUDGET_DEFAULT;
 	if (poll->config.window_ns == 0)
 		poll->config.window_ns = WINDOW_DEFAULT_NS;
+	poll->window_ns = poll->config.window_ns;
+	if (has_share(poll)) {
+		cpu->share_count++;
+		share_start(&poll->share, config->cpu_percent, cpu->head.now_ns, cpu_awake_ns(cpu));
+	}
 	if (config->mode != OB_COMPLETION_POLLED) {
 		poll_arm(cpu, poll);
 		return;
@@ -102,6 +115,8 @@ void ob_poll_stop(struct ob_poll *poll)
 		return;
 	assert(cpu_is_owned(cpu));
 	poll->ops->disarm(poll->arg);
+	if (has_share(poll))
+		cpu->share_count--;
 	if (poll->state == POLL_LISTED)
 		poll_unlist(cpu, poll, POLL_STOPPED);
 	poll->state = POLL_STOPPED;
@@ -119,6 +134,22 @@ void ob_poll_schedule(struct ob_poll *poll)
 	poll->ops->disarm(poll->arg);
 	poll->stats.schedules++;
 	poll_list(poll->cpu, poll);
+}
+
+/* Arm when the window is over, and at once when there is none. */
+static void hybrid_run(struct ob_cpu *cpu, struct ob_poll *poll, unsigned done)
+{
+	uint64_t now = cpu->head.now_ns;
+
+	if (done > 0) {
+		poll->idle_since_ns = now;
+		if (has_share(poll))
+			poll->window_ns = share_window(&poll->share, now, cpu_awake_ns(cpu));
+		if (poll->window_ns > 0 || done >= poll->config.budget)
+			return;
+	}
+	if (now - poll->idle_since_ns >= poll->window_ns)
+		poll_arm(cpu, poll);
 }
 
 static unsigned poll_run(struct ob_cpu *cpu, struct ob_poll *poll)
@@ -145,10 +176,7 @@ static unsigned poll_run(struct ob_cpu *cpu, struct ob_poll *poll)
 			poll_arm(cpu, poll);
 		break;
 	case OB_COMPLETION_HYBRID:
-		if (done > 0)
-			poll->idle_since_ns = cpu->head.now_ns;
-		else if (cpu->head.now_ns - poll->idle_since_ns >= poll->config.window_ns)
-			poll_arm(cpu, poll);
+		hybrid_run(cpu, poll, done);
 		break;
 	}
 	return done;

@@ -324,6 +324,80 @@ static void test_hybrid_mode_arming_race_loses_nothing(void **state)
 	context_close(&c);
 }
 
+/* ---- hybrid, with a share of the CPU ---- */
+
+#define EVERY_NS (500 * OB_NS_PER_US)
+
+/* Something completes so often, by the CPU's own timer. */
+struct stream {
+	struct ob_timer timer; /* first */
+	struct source *source;
+};
+
+static void stream_tick(struct ob_timer *timer)
+{
+	struct stream *stream = (struct stream *)timer;
+
+	source_complete(stream->source, 1);
+	ob_timer_start(timer, MAX(timer->expires_ns + EVERY_NS, ob_now_ns()));
+}
+
+/* Turns for so long; returns what the thread took of the CPU, in per cent. */
+static double stream_run(struct context *c, struct source *s, unsigned cpu_percent, uint64_t time_ns)
+{
+	const struct ob_poll_config config = {.mode = OB_COMPLETION_HYBRID, .cpu_percent = cpu_percent};
+	struct stream stream = {.source = s};
+	uint64_t start, cpu_start;
+
+	source_open(s, c->cpu, &config);
+	assert_int_equal(c->cpu->share_count, 1);
+	ob_timer_init(&stream.timer, c->cpu, stream_tick);
+	ob_timer_start(&stream.timer, ob_deadline(EVERY_NS));
+	start = ob_now_ns();
+	cpu_start = os_thread_cpu_ns();
+	while (ob_now_ns() - start < time_ns)
+		ob_cpu_turn(c->cpu, 10 * OB_NS_PER_MS);
+	cpu_start = os_thread_cpu_ns() - cpu_start;
+	ob_timer_stop(&stream.timer);
+	ob_poll_stop(&s->poll);
+	assert_int_equal(c->cpu->share_count, 0);
+	source_close(s);
+	return 100.0 * (double)cpu_start / (double)(ob_now_ns() - start);
+}
+
+/* What others leave of the computer is not known here, so there is no least; what it is must be polled away. */
+static void test_hybrid_mode_keeps_to_its_share(void **state)
+{
+	struct source s;
+	struct context c;
+	double least;
+
+	context_open(&c, 1);
+	least = stream_run(&c, &s, 1, 300 * OB_NS_PER_MS);
+	assert_true(s.interrupts > s.poll.stats.completions / 2);
+	for (unsigned percent = 30; percent <= 60; percent += 30) {
+		double taken = stream_run(&c, &s, percent, 500 * OB_NS_PER_MS);
+
+		if (taken > 1.1 * percent && taken > 2 * least)
+			fail_msg("%u %%: took %.1f %%, interrupts alone %.1f %%", percent, taken, least);
+		if (2 * least < percent)
+			assert_true(s.interrupts < s.poll.stats.completions);
+	}
+	context_close(&c);
+}
+
+static void test_hybrid_mode_with_all_of_the_cpu_arms_once(void **state)
+{
+	struct source s;
+	struct context c;
+
+	context_open(&c, 1);
+	stream_run(&c, &s, 100, 100 * OB_NS_PER_MS);
+	assert_int_equal(s.interrupts, 1);
+	assert_int_equal(s.poll.stats.arms, 1);
+	context_close(&c);
+}
+
 /* ---- stopping ---- */
 
 static void test_stop_from_within_completions_touches_nothing_afterwards(void **state)
@@ -416,6 +490,8 @@ int main(void)
 		cmocka_unit_test(test_polled_mode_sees_descriptors_in_time),
 		cmocka_unit_test(test_hybrid_mode_polls_for_its_window_then_arms),
 		cmocka_unit_test(test_hybrid_mode_arming_race_loses_nothing),
+		cmocka_unit_test(test_hybrid_mode_keeps_to_its_share),
+		cmocka_unit_test(test_hybrid_mode_with_all_of_the_cpu_arms_once),
 		cmocka_unit_test(test_stop_from_within_completions_touches_nothing_afterwards),
 		cmocka_unit_test(test_stop_of_a_neighbour_keeps_the_list_whole),
 	};

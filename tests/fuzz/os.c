@@ -72,6 +72,12 @@ uint64_t os_now_ns(void)
 	return os.now_ns;
 }
 
+/* Its one thread is never idle. */
+uint64_t os_thread_cpu_ns(void)
+{
+	return os.now_ns;
+}
+
 void *os_alloc(size_t len_bytes, size_t align_bytes)
 {
 	void *memory;
