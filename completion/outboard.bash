@@ -80,7 +80,7 @@ _outboard() {
 	read) options="--offset --count --depth" ;;
 	write) options="--offset --count --depth --fua --flush" ;;
 	bench)
-		options="--depth --size --mix --random --sequential --time --cpus --channels --mode --allow-writes --json"
+		options="--depth --size --mix --random --sequential --time --cpus --channels --rate --mode --cpu-share --allow-writes --json"
 		;;
 	net)
 		options="info respond capture generate forward bridge --address --count --time --mode --depth --json --discard"

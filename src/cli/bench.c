@@ -29,7 +29,9 @@ static const char help[] =
 	"      --sequential       one after the other\n"
 	"      --time TIME        how long: 5, 500ms, 2m (default 5 s)\n"
 	"      --cpus N           CPUs, each with a channel of its own (default 1); also --channels\n"
+	"      --rate N           requests a second, submitted when they are due (default: when one ends)\n"
 	"      --mode MODE        interrupt, polled or hybrid (default hybrid)\n"
+	"      --cpu-share N      hybrid: per cent of its CPU that it may take, 1 to 100\n"
 	"      --allow-writes     needed when --mix is below 100; destroys what is on the disk\n"
 	"      --json             for programs\n";
 
@@ -57,6 +59,12 @@ static double per_second(uint64_t count, const struct bench_result *r)
 	return r->elapsed_ns ? (double)count * 1e9 / (double)r->elapsed_ns : 0;
 }
 
+/* Of the CPUs of the loops, what these took: without other threads of the machine, QEMU's or a model's. */
+static double loops_percent(const struct bench_config *c, const struct bench_result *r)
+{
+	return 100 * per_second(r->loops_ns, r) / 1e9 / c->cpus;
+}
+
 /* ---- text ---- */
 
 static void print_side(const char *name, const struct histogram *h, const struct bench_config *c,
@@ -75,48 +83,60 @@ static void print_side(const char *name, const struct histogram *h, const struct
 
 static void print_result(const struct ob_block *block, const struct bench_config *c, const struct bench_result *r)
 {
-	char size[TEXT_MAX];
+	char size[TEXT_MAX], p50[TEXT_MAX], p99[TEXT_MAX], max[TEXT_MAX];
 
 	printf("%s: %s, %u %% reads of %s, depth %u on %u CPU%s, %s, %.1f s\n", ob_block_name(block),
 	       c->sequential ? "sequential" : "random", c->read_percent, text_size(size, c->size_bytes), r->depth,
 	       c->cpus, c->cpus == 1 ? "" : "s", mode_names[r->mode], (double)r->elapsed_ns / 1e9);
 	print_side("read", &r->read, c, r);
 	print_side("write", &r->write, c, r);
+	if (c->rate)
+		printf("  rate   %u/s wanted; late us: p50 %s p99 %s max %s\n", c->rate,
+		       text_us(p50, histogram_percentile(&r->late, 500000)),
+		       text_us(p99, histogram_percentile(&r->late, 990000)), text_us(max, r->late.max));
 	if (!r->read.count && !r->write.count)
 		printf("  nothing ended in that time\n");
-	printf("  CPU    %.0f %% (user %.0f, system %.0f)\n", 100 * per_second(r->user_ns + r->system_ns, r) / 1e9,
-	       100 * per_second(r->user_ns, r) / 1e9, 100 * per_second(r->system_ns, r) / 1e9);
+	printf("  CPU    %.0f %% (user %.0f, system %.0f), loops %.0f %%\n",
+	       100 * per_second(r->user_ns + r->system_ns, r) / 1e9, 100 * per_second(r->user_ns, r) / 1e9,
+	       100 * per_second(r->system_ns, r) / 1e9, loops_percent(c, r));
 }
 
 /* ---- JSON ---- */
 
-static json_t *json_side(const struct histogram *h, const struct bench_config *c, const struct bench_result *r)
+static json_t *json_times(const struct histogram *h)
 {
-	json_t *latency;
-
-	if (!h->count)
-		return json_null();
-	latency = json_pack("{s:I, s:I}", "min", (json_int_t)h->min, "mean", (json_int_t)histogram_mean(h));
+	json_t *latency = json_pack("{s:I, s:I}", "min", (json_int_t)h->min, "mean", (json_int_t)histogram_mean(h));
 	for (unsigned i = 0; i < PERCENTILES; i++)
 		json_object_set_new(latency, percentiles[i].key,
 				    json_integer((json_int_t)histogram_percentile(h, percentiles[i].ppm)));
 	json_object_set_new(latency, "max", json_integer((json_int_t)h->max));
+	return latency;
+}
+
+static json_t *json_side(const struct histogram *h, const struct bench_config *c, const struct bench_result *r)
+{
+	if (!h->count)
+		return json_null();
 	return json_pack("{s:I, s:f, s:f, s:o}", "count", (json_int_t)h->count, "iops", per_second(h->count, r),
-			 "bytes_per_second", per_second(h->count, r) * (double)c->size_bytes, "latency_ns", latency);
+			 "bytes_per_second", per_second(h->count, r) * (double)c->size_bytes, "latency_ns",
+			 json_times(h));
 }
 
 static int print_json(const struct cli *cli, const struct ob_block *block, const struct bench_config *c,
 		      const struct bench_result *r)
 {
-	return output_json(cli,
-			   json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:s, s:f, s:o, s:o, s:f, s:f, s:f}",
-				     "machine", cli->machine_uri, "device", ob_block_name(block), "pattern",
-				     c->sequential ? "sequential" : "random", "size_bytes", (json_int_t)c->size_bytes,
-				     "read_percent", (int)c->read_percent, "depth", (int)r->depth, "cpus", (int)c->cpus,
-				     "mode", mode_names[r->mode], "seconds", (double)r->elapsed_ns / 1e9, "read",
-				     json_side(&r->read, c, r), "write", json_side(&r->write, c, r), "cpu_percent",
-				     100 * per_second(r->user_ns + r->system_ns, r) / 1e9, "user_seconds",
-				     (double)r->user_ns / 1e9, "system_seconds", (double)r->system_ns / 1e9));
+	return output_json(
+		cli,
+		json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:s, s:i, s:i, s:f, s:o, s:o, s:o, s:f, s:f, s:f, s:f}",
+			  "machine", cli->machine_uri, "device", ob_block_name(block), "pattern",
+			  c->sequential ? "sequential" : "random", "size_bytes", (json_int_t)c->size_bytes,
+			  "read_percent", (int)c->read_percent, "depth", (int)r->depth, "cpus", (int)c->cpus, "mode",
+			  mode_names[r->mode], "cpu_share", (int)c->cpu_share, "rate", (int)c->rate, "seconds",
+			  (double)r->elapsed_ns / 1e9, "read", json_side(&r->read, c, r), "write",
+			  json_side(&r->write, c, r), "late_ns", c->rate ? json_times(&r->late) : json_null(),
+			  "loops_percent", loops_percent(c, r), "cpu_percent",
+			  100 * per_second(r->user_ns + r->system_ns, r) / 1e9, "user_seconds",
+			  (double)r->user_ns / 1e9, "system_seconds", (double)r->system_ns / 1e9));
 }
 
 /* ---- the verb ---- */
@@ -180,7 +200,9 @@ static int run(struct cli *cli, int argc, char **argv)
 		 .max = 24 * 3600 * OB_NS_PER_S},
 		{.name = "cpus", .kind = OPTION_NUMBER, .to = &config.cpus, .min = 1, .max = OB_CPU_MAX},
 		{.name = "channels", .kind = OPTION_NUMBER, .to = &config.cpus, .min = 1, .max = OB_CPU_MAX},
+		{.name = "rate", .kind = OPTION_NUMBER, .to = &config.rate, .min = 1, .max = 100000000},
 		{.name = "mode", .kind = OPTION_CHOICE, .to = &config.mode, .choices = mode_names},
+		{.name = "cpu-share", .kind = OPTION_NUMBER, .to = &config.cpu_share, .min = 1, .max = 100},
 		{.name = "allow-writes", .kind = OPTION_FLAG, .to = &allow_writes},
 		{.name = "json", .kind = OPTION_FLAG, .to = &json},
 		{.kind = OPTION_END},
@@ -195,6 +217,8 @@ static int run(struct cli *cli, int argc, char **argv)
 		return cli_usage(cli, "one disk at a time");
 	if (random && config.sequential)
 		return cli_usage(cli, "--random and --sequential exclude each other");
+	if (config.cpu_share && config.mode != OB_COMPLETION_HYBRID)
+		return cli_usage(cli, "--cpu-share is for --mode hybrid");
 	if (config.read_percent < 100 && !allow_writes)
 		return cli_usage(cli,
 				 "--mix %u writes to the disk and destroys what is on it; if that is meant, add "

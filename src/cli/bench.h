@@ -10,7 +10,9 @@ struct bench_config {
 	unsigned depth; /* per channel */
 	unsigned cpus;  /* CPUs, each with a channel */
 	unsigned read_percent;
-	unsigned mode; /* enum ob_completion_mode */
+	unsigned mode;      /* enum ob_completion_mode */
+	unsigned cpu_share; /* hybrid, per cent; 0: none */
+	unsigned rate;      /* requests a second, of all CPUs together; 0: as many as depth keeps in flight */
 	uint64_t size_bytes;
 	uint64_t time_ns;
 	bool sequential;
@@ -19,8 +21,10 @@ struct bench_config {
 /* All workers together. */
 struct bench_result {
 	struct histogram read, write; /* latencies, ns */
+	struct histogram late;        /* with a rate: submitted so many ns after it was due */
 	uint64_t elapsed_ns;
 	uint64_t user_ns, system_ns;  /* of the process meanwhile */
+	uint64_t loops_ns;            /* … of which the workers' threads */
 	enum ob_completion_mode mode; /* as it became */
 	unsigned depth;               /* as it became */
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The load of `outboard bench`: per CPU one thread, one channel and a fixed number of requests that are submitted again
- * as they end. The first worker is the command's own thread. Nothing is allocated and no lock taken after the start.
+ * as they end. The first worker is the command's own thread. With a rate, requests are
+ * submitted when they are due instead, by a timer or, polled, by a look at the clock in each step. Nothing is allocated and no lock taken after the start.
  */
 #include "cli/bench.h"
 
@@ -9,7 +10,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -26,7 +29,7 @@ struct item {
 	struct ob_block_request request;
 	struct ob_segment segment;
 	uint64_t start_ns;
-	struct item *next; /* parked */
+	struct item *next; /* parked, or resting */
 };
 
 struct worker {
@@ -37,13 +40,20 @@ struct worker {
 	struct item *items;
 	unsigned depth, in_flight;
 	struct item *parked; /* the channel was full */
-	bool unkicked, stopping;
+	bool polled, unkicked, stopping;
+	/* with a rate */
+	uint64_t period_ns, due_ns; /* 0: what ends is followed by the next */
+	struct item *resting;       /* not in flight */
+	struct ob_timer pacer;      /* at due_ns; not polled, nor while all are in flight */
+	bool starved;               /* all are in flight, and one is or was due */
+	struct histogram *late;
 	uint64_t now_ns; /* one look at the clock serves what ends in one step; 0: nobody has looked yet */
 	unsigned idle;   /* polled: polls since then that found nothing */
 	uint64_t random;
 	uint64_t lba, lba_first, lba_end; /* sequential */
 	uint64_t ended;                   /* read by the thread that shows progress */
 	uint64_t stopped_ns;
+	uint64_t loop_ns; /* CPU time of the loop until then */
 	struct histogram *read, *write;
 	/* the first failure */
 	int error;
@@ -145,6 +155,36 @@ static void start_item(struct worker *w, struct item *item)
 	submit(w, item);
 }
 
+/* Submit what is due, as far as there are requests. */
+static void pace(struct worker *w, uint64_t now)
+{
+	while (w->due_ns <= now && w->resting && !w->stopping) {
+		struct item *item = w->resting;
+
+		w->resting = item->next;
+		histogram_record(w->late, now - w->due_ns);
+		w->due_ns += w->period_ns;
+		start_item(w, item);
+	}
+	/* Without one at rest, the next that ends goes on. */
+	w->starved = !w->resting;
+	if (!w->polled && !w->starved && !w->stopping)
+		ob_timer_start(&w->pacer, w->due_ns);
+}
+
+static void pacer_fired(struct ob_timer *timer)
+{
+	struct worker *w = (struct worker *)(void *)((char *)timer - offsetof(struct worker, pacer));
+
+	pace(w, step_time(w));
+}
+
+static void rest(struct worker *w, struct item *item)
+{
+	item->next = w->resting;
+	w->resting = item;
+}
+
 static void on_done(struct ob_block_request *request)
 {
 	struct item *item = (struct item *)(void *)request; /* its first member */
@@ -162,7 +202,13 @@ static void on_done(struct ob_block_request *request)
 		return; /* what ends after the time is over does not count */
 	histogram_record(request->op == OB_BLOCK_READ ? w->read : w->write, now - item->start_ns);
 	OB_WRITE_ONCE(w->ended, w->ended + 1);
-	start_item(w, item);
+	if (w->period_ns == 0) {
+		start_item(w, item);
+		return;
+	}
+	rest(w, item);
+	if (w->starved || w->due_ns <= now)
+		pace(w, now);
 }
 
 static void unpark(struct worker *w)
@@ -206,17 +252,19 @@ static void show(struct bench *b)
 }
 
 /* One step of a worker's loop; returns the time, or 0 when it did not look at the clock. */
-static uint64_t step(struct worker *w, bool polled, uint64_t *turned_ns)
+static uint64_t step(struct worker *w, uint64_t *turned_ns)
 {
 	uint64_t now;
 
 	w->now_ns = 0;
-	if (!polled) {
+	if (!w->polled) {
 		ob_cpu_turn(w->cpu, TURN_SLEEP_NS);
 		kick(w);
 		return ob_cpu_time_ns(w->cpu);
 	}
 	ob_block_poll(w->channel, POLL_BUDGET);
+	if (w->period_ns > 0)
+		pace(w, step_time(w));
 	kick(w);
 	if (w->now_ns == 0 && ++w->idle < IDLE_POLLS)
 		return 0;
@@ -230,28 +278,56 @@ static uint64_t step(struct worker *w, bool polled, uint64_t *turned_ns)
 	return now;
 }
 
-static void drain(struct worker *w, bool polled)
+static void drain(struct worker *w)
 {
 	uint64_t turned_ns = 0, deadline = ob_deadline(DRAIN_NS);
 
-	while (w->in_flight && !cli_interrupted() && step(w, polled, &turned_ns) < deadline)
+	while (w->in_flight && !cli_interrupted() && step(w, &turned_ns) < deadline)
 		;
 	if (w->in_flight && !cli_interrupted())
 		failed(w, &w->items[0].request, -ETIMEDOUT);
 }
 
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * OB_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static void start_load(struct worker *w)
+{
+	struct bench *b = w->bench;
+
+	if (b->config->rate == 0) {
+		for (unsigned i = 0; i < w->depth; i++)
+			start_item(w, &w->items[i]);
+		return;
+	}
+	/* A request is due at a nanosecond, not within fifty microseconds of it. */
+	prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul);
+	for (unsigned i = w->depth; i > 0; i--)
+		rest(w, &w->items[i - 1]);
+	w->period_ns = OB_NS_PER_S * b->config->cpus / b->config->rate;
+	w->due_ns = ob_now_ns() + w->period_ns * (uint64_t)(w - b->workers) / b->config->cpus;
+	ob_timer_init(&w->pacer, w->cpu, pacer_fired);
+	if (!w->polled)
+		ob_timer_start(&w->pacer, w->due_ns);
+}
+
 static void work(struct worker *w)
 {
 	struct bench *b = w->bench;
-	bool polled = ob_block_channel_mode(w->channel) == OB_COMPLETION_POLLED;
 	uint64_t now, turned_ns = 0;
 
+	w->loop_ns = thread_cpu_ns();
+	w->polled = ob_block_channel_mode(w->channel) == OB_COMPLETION_POLLED;
 	w->now_ns = 0;
-	for (unsigned i = 0; i < w->depth; i++)
-		start_item(w, &w->items[i]);
+	start_load(w);
 	do {
 		kick(w);
-		now = step(w, polled, &turned_ns);
+		now = step(w, &turned_ns);
 		if (w == b->workers && progress_due(&b->progress))
 			show(b);
 		if (cli_interrupted())
@@ -259,7 +335,10 @@ static void work(struct worker *w)
 	} while (now < b->end_ns && !stopping(b));
 	w->stopping = true;
 	w->stopped_ns = ob_now_ns(); /* the last turn may have slept */
-	drain(w, polled);
+	w->loop_ns = thread_cpu_ns() - w->loop_ns;
+	if (w->period_ns > 0)
+		ob_timer_stop(&w->pacer);
+	drain(w);
 	__atomic_store_n(&w->finished, 1u, __ATOMIC_RELEASE);
 }
 
@@ -309,7 +388,7 @@ static int open_worker(struct bench *b, unsigned index)
 	struct ob_block_channel_config config = {
 		.cpu = ob_cpu_get(b->cli->ob, index),
 		.depth = b->config->depth,
-		.poll = {.mode = (enum ob_completion_mode)b->config->mode},
+		.poll = {.mode = (enum ob_completion_mode)b->config->mode, .cpu_percent = b->config->cpu_share},
 	};
 	uint64_t slice = b->positions / b->config->cpus;
 	int error;
@@ -321,8 +400,10 @@ static int open_worker(struct bench *b, unsigned index)
 	w->lba_end = w->lba_first + (slice ? slice : 1) * b->blocks;
 	w->read = malloc(sizeof(*w->read));
 	w->write = malloc(sizeof(*w->write));
-	if (!w->read || !w->write)
+	w->late = malloc(sizeof(*w->late));
+	if (!w->read || !w->write || !w->late)
 		return -ENOMEM;
+	histogram_init(w->late);
 	histogram_init(w->read);
 	histogram_init(w->write);
 	error = ob_block_channel_open(b->block, &config, &w->channel);
@@ -346,6 +427,7 @@ static void close_worker(struct worker *w)
 	free(w->items);
 	free(w->read);
 	free(w->write);
+	free(w->late);
 }
 
 static uint64_t time_of(const struct timeval *t)
@@ -403,6 +485,7 @@ static int collect(struct bench *b, struct bench_result *result)
 {
 	histogram_init(&result->read);
 	histogram_init(&result->write);
+	histogram_init(&result->late);
 	result->mode = ob_block_channel_mode(b->workers[0].channel);
 	result->depth = b->workers[0].depth;
 	for (unsigned i = 0; i < b->config->cpus; i++) {
@@ -410,6 +493,8 @@ static int collect(struct bench *b, struct bench_result *result)
 
 		histogram_merge(&result->read, w->read);
 		histogram_merge(&result->write, w->write);
+		histogram_merge(&result->late, w->late);
+		result->loops_ns += w->loop_ns;
 		if (w->error)
 			return cli_io_error(b->cli, b->block, ob_block_op_name((enum ob_block_op)w->failed.op),
 					    w->failed.lba * b->limits.block_bytes, b->config->size_bytes, w->error,

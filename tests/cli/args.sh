@@ -46,6 +46,8 @@ refused 1 "Is a directory" "$OUTBOARD" write a "$work"
 refused 2 "destroys what is on it; if that is meant, add --allow-writes" "$OUTBOARD" bench --mix 50
 refused 2 "'fast' is none of interrupt, polled, hybrid" "$OUTBOARD" bench --mode fast
 refused 2 "--mix: '101' is too large; at most 100" "$OUTBOARD" bench --mix 101
+refused 2 "--cpu-share is for --mode hybrid" "$OUTBOARD" bench --mode polled --cpu-share 50
+refused 2 "--cpu-share: '0' is too small; at least 1" "$OUTBOARD" bench --cpu-share 0
 refused 2 "exclude each other" "$OUTBOARD" bench --random --sequential
 refused 2 "one disk at a time" "$OUTBOARD" bench a b
 refused 2 "one ADDRESS at most" "$OUTBOARD" doctor 01:00.0 02:00.0

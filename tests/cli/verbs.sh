@@ -131,6 +131,14 @@ json "d['read']['count'] > 0 and d['write'] is None and d['cpus'] == 2 and d['pa
 json "0.29 < d['seconds'] < 3 and abs(d['read']['iops'] * d['seconds'] - d['read']['count']) < 1"
 json "(lambda l: l['min'] <= l['p50'] <= l['p90'] <= l['p99'] <= l['p99_9'] <= l['max'])(d['read']['latency_ns'])"
 json "d['cpu_percent'] > 0"
+for mode in interrupt polled hybrid; do
+	on 0 bench --time 500ms --rate 1000 --depth 4 --mode $mode --json
+	json "100 < d['read']['iops'] < 1010 and d['rate'] == 1000 and d['late_ns']['min'] >= 0"
+done
+on 0 bench --time 500ms --rate 1000 --cpu-share 20 --json
+json "d['cpu_share'] == 20 and d['loops_percent'] < 30"
+on 0 bench --time 200ms --rate 500
+out_has "rate   500/s wanted; late us: p50"
 same "$work/before" "$image" # it only reads
 on 0 bench --time 200ms --mix 0 --allow-writes --json
 json "d['read'] is None and d['write']['count'] > 0"
