@@ -57,7 +57,8 @@ struct ob_driver {
 	const struct ob_match *match; /* ends with OB_MATCH_LAST */
 	/*
 	 * Bring the device up. On failure everything is undone and the device is quiet. It goes online when this has
-	 * returned 0: ob_device_get_online() says no before that, also for what probe published.
+	 * returned 0: ob_device_get_online() says no before that, also for what probe published. -ENOMEDIUM: it is a place
+	 * for a device, with none in it; that is no failure, and it stays without a driver.
 	 */
 	int (*probe)(struct ob_device *dev, const struct ob_match *match);
 	/* Take it down; also called for a device that is gone. Every request has ended when it returns. */

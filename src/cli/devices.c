@@ -5,22 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <outboard/dt.h>
 #include <outboard/pci.h>
 
 #include "cli/options.h"
 #include "cli/output.h"
 
-static const char help[] =
-	"usage: outboard devices [-v] [--json] [DEVICE...]\n"
-	"\n"
-	"Lists the machine's devices as a tree: address, kind, ids, driver, and what the driver published.\n"
-	"\n"
-	"  outboard devices\n"
-	"  outboard devices -v 0000:00:03.0     one PCI function in full, as lspci -vv shows it\n"
-	"  outboard devices --json | jq -r '.devices[].name'\n"
-	"\n"
-	"  -v, --verbose   PCI functions in full\n"
-	"      --json      for programs\n";
+static const char help[] = "usage: outboard devices [-v] [--json] [DEVICE...]\n"
+			   "\n"
+			   "Lists the machine's devices as a tree: address, kind, ids, driver, and what the driver "
+			   "published. Neighbours of\n"
+			   "one kind that nobody drives are one line.\n"
+			   "\n"
+			   "  outboard devices\n"
+			   "  outboard devices -v 0000:00:03.0     one PCI function in full, as lspci -vv shows it\n"
+			   "  outboard devices --json | jq -r '.devices[].name'\n"
+			   "\n"
+			   "  -v, --verbose   PCI functions in full, and what a device tree says of others\n"
+			   "      --json      for programs\n";
 
 /* The devices, held, in the order of the tree; what is below a device follows it. */
 struct found {
@@ -123,12 +125,14 @@ fail:
 static void print_kind(const struct ob_device *dev)
 {
 	struct ob_pci_info pci;
+	struct ob_dt_info dt;
 
-	if (ob_pci_info(dev, &pci)) {
+	if (!ob_pci_info(dev, &pci))
+		printf("  %s [%04x:%04x]", ob_pci_class_name(pci.class_code), pci.vendor, pci.device);
+	else if (!ob_dt_info(dev, &dt))
+		printf("  %s", dt.compatible[0]);
+	else
 		printf("  %s", ob_device_bus_name(dev));
-		return;
-	}
-	printf("  %s [%04x:%04x]", ob_pci_class_name(pci.class_code), pci.vendor, pci.device);
 }
 
 static void print_driver(const struct ob_device *dev)
@@ -160,6 +164,29 @@ static void print_blocks(struct cli *cli, const struct ob_device *dev, unsigned 
 	}
 }
 
+/* What a device tree says of it, in full. */
+static void print_dt(const struct ob_device *dev, unsigned indent)
+{
+	struct ob_dt_info dt;
+	uint64_t address, len_bytes;
+	uint32_t number;
+	bool edge;
+
+	if (ob_dt_info(dev, &dt))
+		return;
+	printf("%*sPath: %s\n%*sCompatible:", (int)indent, "", dt.path, (int)indent, "");
+	for (unsigned i = 0; dt.compatible[i]; i++)
+		printf("%s %s", i ? "," : "", dt.compatible[i]);
+	printf("\n");
+	for (unsigned i = 0; i < dt.region_count; i++)
+		if (!ob_dt_region(dev, i, &address, &len_bytes))
+			printf("%*sRegion %u: memory at %llx, %llu bytes\n", (int)indent, "", i,
+			       (unsigned long long)address, (unsigned long long)len_bytes);
+	for (unsigned i = 0; i < dt.interrupt_count; i++)
+		if (!ob_dt_interrupt(dev, i, &number, &edge))
+			printf("%*sInterrupt %u: %u, by %s\n", (int)indent, "", i, number, edge ? "edges" : "level");
+}
+
 static void print_device(struct cli *cli, struct ob_device *dev, unsigned depth, const struct devices_options *options)
 {
 	char *text = options->full ? ob_pci_describe(dev) : NULL;
@@ -173,7 +200,43 @@ static void print_device(struct cli *cli, struct ob_device *dev, unsigned depth,
 	print_kind(dev);
 	print_driver(dev);
 	printf("\n");
+	if (options->full)
+		print_dt(dev, 2 * depth + 4);
 	print_blocks(cli, dev, 2 * depth + 4);
+}
+
+/* How many from @first on are of one kind in one place, and nobody drives them: a board has dozens of places for one. */
+static unsigned count_alike(const struct found *f, unsigned first)
+{
+	struct ob_dt_info dt, next;
+	unsigned i = first;
+
+	if (ob_dt_info(f->devices[first], &dt))
+		return 1;
+	for (; i < f->count; i++) {
+		const struct ob_device *dev = f->devices[i];
+
+		if (f->depths[i] != f->depths[first] || ob_device_state(dev) != OB_DEVICE_FOUND ||
+		    ob_dt_info(dev, &next) || strcmp(next.compatible[0], dt.compatible[0]) != 0)
+			break;
+	}
+	return i > first ? i - first : 1;
+}
+
+/* The number of devices that its line is about. */
+static unsigned print_next(struct cli *cli, const struct found *f, unsigned i, const struct devices_options *options)
+{
+	unsigned alike = options->full ? 1 : count_alike(f, i);
+
+	if (alike < 3) {
+		print_device(cli, f->devices[i], f->depths[i], options);
+		return 1;
+	}
+	printf("%*s%s to %s", (int)(2 * f->depths[i]), "", ob_device_name(f->devices[i]),
+	       ob_device_name(f->devices[i + alike - 1]));
+	print_kind(f->devices[i]);
+	printf("  %u without a driver\n", alike);
+	return alike;
 }
 
 /* ---- JSON ---- */
@@ -205,6 +268,34 @@ static json_t *json_pci(const struct ob_device *dev)
 	return o;
 }
 
+static json_t *json_dt(const struct ob_device *dev)
+{
+	json_t *compatible = json_array(), *regions = json_array(), *interrupts = json_array();
+	uint64_t address, len_bytes;
+	struct ob_dt_info dt;
+	uint32_t number;
+	bool edge;
+
+	if (ob_dt_info(dev, &dt)) {
+		json_decref(compatible);
+		json_decref(regions);
+		json_decref(interrupts);
+		return json_null();
+	}
+	for (unsigned i = 0; dt.compatible[i]; i++)
+		json_array_append_new(compatible, json_string(dt.compatible[i]));
+	for (unsigned i = 0; i < dt.region_count; i++)
+		if (!ob_dt_region(dev, i, &address, &len_bytes))
+			json_array_append_new(regions, json_pack("{s:i, s:I, s:I}", "index", (int)i, "address",
+								 (json_int_t)address, "bytes", (json_int_t)len_bytes));
+	for (unsigned i = 0; i < dt.interrupt_count; i++)
+		if (!ob_dt_interrupt(dev, i, &number, &edge))
+			json_array_append_new(interrupts, json_pack("{s:i, s:i, s:b}", "index", (int)i, "number",
+								    (int)number, "edge", (int)edge));
+	return json_pack("{s:s, s:o, s:o, s:o}", "path", dt.path, "compatible", compatible, "regions", regions,
+			 "interrupts", interrupts);
+}
+
 static json_t *json_device(struct cli *cli, struct ob_device *dev)
 {
 	struct ob_device *parent = ob_device_parent(dev);
@@ -216,10 +307,10 @@ static json_t *json_device(struct cli *cli, struct ob_device *dev)
 		if (ob_block_device(b) == dev)
 			json_array_append_new(blocks, json_string(ob_block_name(b)));
 	}
-	return json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:i, s:o, s:o}", "name", ob_device_name(dev), "bus",
+	return json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:i, s:o, s:o, s:o}", "name", ob_device_name(dev), "bus",
 			 ob_device_bus_name(dev), "parent", parent ? ob_device_name(parent) : NULL, "state",
 			 state_name(ob_device_state(dev)), "driver", driver, "error", ob_device_error(dev), "pci",
-			 json_pci(dev), "block", blocks);
+			 json_pci(dev), "dt", json_dt(dev), "block", blocks);
 }
 
 /* ---- the verb ---- */
@@ -256,13 +347,15 @@ static int show(struct cli *cli, const struct arguments *args, const struct devi
 		json_decref(devices);
 		return code;
 	}
-	for (unsigned i = 0; i < found.count; i++) {
+	for (unsigned i = 0; i < found.count && !options->json && !args->count;)
+		i += print_next(cli, &found, i, options);
+	for (unsigned i = 0; i < found.count && (options->json || args->count); i++) {
 		if (!wanted(found.devices[i], args))
 			continue;
 		if (options->json)
 			json_array_append_new(devices, json_device(cli, found.devices[i]));
 		else
-			print_device(cli, found.devices[i], args->count ? 0 : found.depths[i], options);
+			print_device(cli, found.devices[i], 0, options);
 	}
 	if (options->json)
 		code = output_json(

@@ -74,6 +74,11 @@ static int device_probe(struct ob_device *dev, const struct ob_driver *driver, c
 	 * would still be inside the driver when a probe that fails frees its state.
 	 */
 	rc = driver->probe(dev, row);
+	if (rc == -ENOMEDIUM) {
+		device_tidy(dev, OB_DEVICE_FOUND);
+		ob_debug(ob, "%s: nothing there for %s", dev->name, driver->name);
+		return -ENOENT;
+	}
 	if (rc != 0)
 		goto tidy;
 	OB_WRITE_ONCE(dev->error, 0);

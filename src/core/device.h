@@ -19,8 +19,9 @@ struct ob_irq;
 struct bus_irq_vectors {
 	enum ob_irq_kind kind;
 	unsigned count;
-	/* msi and msix: fds[i] fires for vector i. intx: fds[0], level-triggered. Owned by the machine. */
+	/* fds[i] fires for vector i. Owned by the machine. */
 	int *fds;
+	uint32_t edges; /* intx: bit i: vector i is triggered by edges, and nobody asks for its level */
 };
 
 struct bus_ops {

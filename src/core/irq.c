@@ -317,6 +317,11 @@ static void line_put(struct ob_machine *machine, struct irq_line *line)
 	ob_free(line);
 }
 
+static bool is_level(const struct ob_device *dev, unsigned vector)
+{
+	return dev->vectors.kind == OB_IRQ_INTX && (vector >= 32 || (dev->vectors.edges >> vector & 1) == 0);
+}
+
 /* ---- request and free ---- */
 
 struct attach_call {
@@ -417,7 +422,7 @@ int ob_irq_request(struct ob_device *dev, unsigned vector, const struct ob_irq_c
 	snprintf(irq->name, sizeof(irq->name), "%s", config->name != NULL ? config->name : dev->name);
 	irq->config.name = irq->name;
 	list_init(&irq->line_link);
-	irq->line = line_get(machine, dev->vectors.fds[vector], cpu, dev->vectors.kind == OB_IRQ_INTX);
+	irq->line = line_get(machine, dev->vectors.fds[vector], cpu, is_level(dev, vector));
 	if (irq->line == NULL) {
 		rc = -ENOMEM;
 		goto free_irq;
