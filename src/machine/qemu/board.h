@@ -29,6 +29,7 @@ struct qemu_board {
 	bool has_rom;                 /* its CPU wants firmware to be kept quiet */
 	struct qemu_memory_map memory;
 	uint64_t port_base;  /* I/O ports are memory from there on; 0: they are x86's */
+	bool virtio_mmio;    /* it has places for virtio devices that are not on PCI */
 	uint64_t tree_bytes; /* of memory from its start on hold the device tree; 0: there is none */
 	/* Set the host bridge up. 0; -ENODEV QEMU is gone; -EINVAL it is another machine. */
 	int (*init)(struct qtest *q);

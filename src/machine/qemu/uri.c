@@ -3,8 +3,9 @@
  * What a "qemu:" URI asks for: qemu:BOARD?key=value&key=value, with percent-encoding (RFC 3986 §2.1) in keys and values.
  *
  * nvme=FILE[,property=value...] is short for a -blockdev over FILE and a -device nvme on it, virtio-blk=FILE[,...] for
- * one and a -device virtio-blk-pci. The properties are the device's, but for readonly=on, which is the file's, and
- * queues=N, which is how the URI spells virtio-blk's num-queues=N.
+ * one and a -device virtio-blk-pci, or virtio-blk-device where the board has places for virtio. The properties are the
+ * device's, but for readonly=on, which is the file's, and queues=N, which is how the URI spells virtio-blk's
+ * num-queues=N.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -161,7 +162,8 @@ struct disk_kind {
 
 static const struct disk_kind disk_nvme = {"nvme", "nvme", "nvme", ""};
 /* Transitional by default: its modern half is all that a driver of ours looks at. */
-static const struct disk_kind disk_virtio = {"virtio-blk", "virtio-blk-pci", "vblk", ",disable-legacy=on"};
+static const struct disk_kind disk_virtio_pci = {"virtio-blk", "virtio-blk-pci", "vblk", ",disable-legacy=on"};
+static const struct disk_kind disk_virtio_mmio = {"virtio-blk", "virtio-blk-device", "vblk", ""};
 
 /* What a user says of a disk. */
 struct disk_wish {
@@ -196,7 +198,7 @@ static int scan_properties(struct parser *p, const struct disk_kind *kind, char 
 				return ret;
 			continue;
 		}
-		if (kind == &disk_virtio && strncmp(property, "queues=", 7) == 0) {
+		if (kind != &disk_nvme && strncmp(property, "queues=", 7) == 0) {
 			ret = set_queues(p, property + 7, wish);
 			if (ret < 0)
 				return ret;
@@ -288,7 +290,7 @@ static int add_nvme(struct parser *p, const char *value)
 
 static int add_virtio_blk(struct parser *p, const char *value)
 {
-	return add_disk(p, &disk_virtio, value);
+	return add_disk(p, p->uri->board->virtio_mmio ? &disk_virtio_mmio : &disk_virtio_pci, value);
 }
 
 static const struct {

@@ -105,6 +105,7 @@ static void test_uri_virtio_blk_becomes_a_modern_device(void **state)
 		{"?virtio-blk=f", "virtio-blk-pci,drive=disk0,id=vblk0,serial=outboard0,disable-legacy=on"},
 		{"?virtio-blk=f,queues=4,packed=on",
 		 "virtio-blk-pci,drive=disk0,id=vblk0,serial=outboard0,disable-legacy=on,num-queues=4,packed=on"},
+		{"virt?virtio-blk=f,queues=4", "virtio-blk-device,drive=disk0,id=vblk0,serial=outboard0,num-queues=4"},
 		{"?virtio-blk=f,disable-legacy=off,serial=x,id=y,readonly=on",
 		 "virtio-blk-pci,drive=disk0,disable-legacy=off,serial=x,id=y"},
 	};

@@ -93,6 +93,7 @@ const struct qemu_board qemu_virt = {
 			.note_offset = TREE_BYTES,
 		},
 	.port_base = PORT_BASE,
+	.virtio_mmio = true,
 	.tree_bytes = TREE_BYTES,
 	.init = init,
 	.config_read = config_read,
