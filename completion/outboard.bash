@@ -77,6 +77,7 @@ _outboard() {
 	info) options="--json" ;;
 	doctor) options="--json --root" ;;
 	bind) options="--group --user" ;;
+	unbind) options="--force" ;;
 	read) options="--offset --count --depth" ;;
 	write) options="--offset --count --depth --fua --flush" ;;
 	bench)

@@ -121,9 +121,14 @@ static int kernel_write(struct host *host, const char *path, const char *text)
 	/* Without a wish it is the driver for the class. */
 	if (sysfs_read(tree->root, driver, sizeof(driver), "/sys/bus/pci/devices/%s/driver_override", text) <= 0)
 		snprintf(driver, sizeof(driver), "nvme");
-	if (!(tree->refuses && strcmp(driver, "vfio-pci") == 0))
+	if (!((tree->refuses || strcmp(tree->fussy, text) == 0) && strcmp(driver, "vfio-pci") == 0))
 		set_driver(tree, text, driver);
 	return 0;
+}
+
+static bool is_nvme(uint32_t vendor, uint32_t device, uint32_t class_code)
+{
+	return class_code == 0x010802;
 }
 
 void host_tree_make(struct host_tree *tree)
@@ -132,6 +137,7 @@ void host_tree_make(struct host_tree *tree)
 	strcpy(tree->root, "/tmp/outboard-host-XXXXXX");
 	assert_non_null(mkdtemp(tree->root));
 	tree->host = (struct host){
+		.has_driver = is_nvme,
 		.root = tree->root,
 		.write = kernel_write,
 		.memlock_bytes = 8 * OB_MIB,

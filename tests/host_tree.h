@@ -11,7 +11,8 @@
 struct host_tree {
 	struct host host; /* first */
 	char root[64];
-	bool refuses; /* vfio-pci takes nothing */
+	bool refuses;              /* vfio-pci takes nothing */
+	char fussy[HOST_NAME_LEN]; /* a device that vfio-pci does not take */
 	int write_error;
 	unsigned writes;
 };

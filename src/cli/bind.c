@@ -11,8 +11,8 @@ static const char bind_help[] =
 	"usage: outboard bind [options] ADDRESS...\n"
 	"\n"
 	"Takes PCI devices from the kernel's drivers and gives them to vfio-pci, so that --machine vfio:ADDRESS can\n"
-	"have them. A device that the system uses is refused: a mounted file system, swap, a volume, the default "
-	"route.\n"
+	"have them. A device that is in use is refused: a mounted file system, swap, a volume, the default route, a\n"
+	"process that has it open.\n"
 	"\n"
 	"options:\n"
 	"      --group      the other devices of the IOMMU group, too\n"
@@ -23,13 +23,18 @@ static const char bind_help[] =
 	"\n"
 	"Needs root. exit codes: 0 done, 1 not possible, 3 no such device\n";
 
-static const char unbind_help[] = "usage: outboard unbind ADDRESS...\n"
-				  "\n"
-				  "Takes PCI devices from vfio-pci and gives them back to the drivers that they had.\n"
-				  "\n"
-				  "  outboard unbind 0000:01:00.0\n"
-				  "\n"
-				  "Needs root. exit codes: 0 done, 1 not possible, 3 no such device\n";
+static const char unbind_help[] =
+	"usage: outboard unbind [options] ADDRESS...\n"
+	"\n"
+	"Takes PCI devices from vfio-pci and gives them back to the drivers that they had. A device that a process\n"
+	"uses is refused.\n"
+	"\n"
+	"options:\n"
+	"      --force  have the kernel ask such a process to leave, and wait for it (15 s)\n"
+	"\n"
+	"  outboard unbind 0000:01:00.0\n"
+	"\n"
+	"Needs root. exit codes: 0 done, 1 not possible, 3 no such device\n";
 
 static int failed(const struct cli *cli, int error, const char *why)
 {
@@ -60,16 +65,19 @@ static int run_bind(struct cli *cli, int argc, char **argv)
 	char why[HOST_TEXT_LEN];
 	struct arguments args;
 	struct host host;
+	unsigned uid = 0;
 	int code;
 
 	if (!addresses(cli, table, argc, argv, bind_help, &args, &code))
 		return code;
 	host_init(&host, "");
+	if (user && host_user_find(user, &uid, why) < 0)
+		return cli_error(cli, CLI_FAILED, "%s", why);
 	for (int i = 0; i < args.count; i++) {
 		int ret = host_bind(&host, args.operands[i], group, why);
 
 		if (ret == 0 && user)
-			ret = host_give_to_user(&host, args.operands[i], user, why);
+			ret = host_give_to_user(&host, args.operands[i], uid, why);
 		if (ret < 0)
 			return failed(cli, ret, why);
 	}
@@ -78,7 +86,11 @@ static int run_bind(struct cli *cli, int argc, char **argv)
 
 static int run_unbind(struct cli *cli, int argc, char **argv)
 {
-	const struct option_def table[] = {{.kind = OPTION_END}};
+	bool force = false;
+	const struct option_def table[] = {
+		{.name = "force", .kind = OPTION_FLAG, .to = &force},
+		{.kind = OPTION_END},
+	};
 	char why[HOST_TEXT_LEN];
 	struct arguments args;
 	struct host host;
@@ -88,7 +100,7 @@ static int run_unbind(struct cli *cli, int argc, char **argv)
 		return code;
 	host_init(&host, "");
 	for (int i = 0; i < args.count; i++) {
-		int ret = host_unbind(&host, args.operands[i], why);
+		int ret = host_unbind(&host, args.operands[i], force, why);
 
 		if (ret < 0)
 			return failed(cli, ret, why);

@@ -2,6 +2,9 @@
 /* outboard doctor: what this computer lacks for drivers in user space, and how to get it. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include <outboard/driver.h>
 
 #include "cli/cli.h"
 #include "cli/options.h"
@@ -12,7 +15,7 @@ static const char help[] =
 	"usage: outboard doctor [options] [ADDRESS]\n"
 	"\n"
 	"Says what this computer lacks for drivers in user space (IOMMU, modules, memory, devices that\n"
-	"other drivers have), one line each, with the command that mends it. With an ADDRESS, a PCI\n"
+	"other drivers have), one line each, with the command that mends it behind an arrow. With an ADDRESS, a PCI\n"
 	"device like 0000:01:00.0, that device only. It changes nothing.\n"
 	"\n"
 	"options:\n"
@@ -32,9 +35,7 @@ static void print_one(const struct host_finding *f)
 	printf("%-5s %-9s ", words[f->verdict], f->subject);
 	if (f->device[0] != '\0')
 		printf("%s: ", f->device);
-	printf("%s\n", f->text);
-	if (f->mend[0] != '\0')
-		printf("%15s  -> %s\n", "", f->mend);
+	printf("%s%s%s\n", f->text, f->mend[0] != '\0' ? " -> " : "", f->mend);
 }
 
 static json_t *json_one(const struct host_finding *f)
@@ -73,6 +74,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		{.kind = OPTION_END},
 	};
 	struct arguments args;
+	struct stat st;
 	struct host host;
 	int code;
 
@@ -81,7 +83,10 @@ static int run(struct cli *cli, int argc, char **argv)
 	options_join_rest(&args);
 	if (args.count > 1)
 		return cli_usage(cli, "one ADDRESS at most");
+	if (root[0] != '\0' && (stat(root, &st) != 0 || !S_ISDIR(st.st_mode)))
+		return cli_error(cli, CLI_USAGE, "%s: no directory of a recorded computer", root);
 	host_init(&host, root);
+	host.has_driver = ob_driver_fits_pci;
 	return report(cli, found, host_examine(&host, args.count ? args.operands[0] : NULL, found), json);
 }
 

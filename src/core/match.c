@@ -88,6 +88,24 @@ unsigned match_score(const struct ob_match *row, const struct match_ids *ids)
 	return 0;
 }
 
+bool ob_driver_fits_pci(uint32_t vendor, uint32_t device, uint32_t class_code)
+{
+	const struct match_ids ids = {
+		.pci = true,
+		.vendor = vendor,
+		.device = device,
+		.subvendor = OB_ANY,
+		.subdevice = OB_ANY,
+		.class_code = class_code,
+	};
+
+	for (const struct ob_driver *const *driver = builtin_drivers; *driver != NULL; driver++)
+		for (const struct ob_match *row = (*driver)->match; row->kind != OB_MATCH_END; row++)
+			if (match_score(row, &ids) > 0)
+				return true;
+	return false;
+}
+
 /* The table may move while a driver is registered, so each look at it is under the lock. */
 static const struct ob_driver *driver_at(struct ob *ob, unsigned index)
 {

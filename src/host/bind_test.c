@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "host/sysfs.h"
 #include "tests/host_tree.h"
@@ -60,17 +61,17 @@ static void test_bind_and_unbind_restore_the_driver(void **state)
 	assert_int_equal(host_bind(&tree.host, "01:00.0", false, why), 0);
 	assert_string_equal(driver_of(NVME), "vfio-pci");
 	assert_int_equal(host_bind(&tree.host, NVME, false, why), 0); /* once more is no error, */
-	assert_int_equal(host_unbind(&tree.host, NVME, why), 0);
+	assert_int_equal(host_unbind(&tree.host, NVME, false, why), 0);
 	assert_string_equal(driver_of(NVME), "special"); /* nor does it forget what there was before */
 	assert_false(sysfs_exists(tree.root, "/run/outboard/" NVME));
-	assert_int_equal(host_unbind(&tree.host, NVME, why), -EINVAL);
+	assert_int_equal(host_unbind(&tree.host, NVME, false, why), -EINVAL);
 	assert_non_null(strstr(why, "belongs to special"));
 }
 
 static void test_unbind_without_a_note_lets_the_kernel_choose(void **state)
 {
 	host_tree_pci(&tree, NVME, 0x010802, 7, "vfio-pci");
-	assert_int_equal(host_unbind(&tree.host, NVME, why), 0);
+	assert_int_equal(host_unbind(&tree.host, NVME, false, why), 0);
 	assert_string_equal(driver_of(NVME), "nvme");
 }
 
@@ -79,14 +80,17 @@ static void test_bind_that_fails_leaves_it_as_it_was(void **state)
 	char override[32];
 
 	tree.refuses = true;
+	host_tree_pci(&tree, NVME, 0x010802, 7, "special");
 	assert_int_equal(host_bind(&tree.host, NVME, false, why), -EIO);
-	assert_non_null(strstr(why, "does not take it"));
-	assert_string_equal(driver_of(NVME), "nvme");
+	assert_non_null(strstr(why, "does not take it; the kernel's log (dmesg) says why"));
+	assert_string_equal(driver_of(NVME), "special");
+	assert_false(sysfs_exists(tree.root, "/run/outboard/" NVME));
 	assert_int_equal(
 		sysfs_read(tree.root, override, sizeof(override), "/sys/bus/pci/devices/" NVME "/driver_override"), 0);
 	tree.write_error = -EACCES;
 	assert_int_equal(host_bind(&tree.host, NVME, false, why), -EPERM);
 	assert_non_null(strstr(why, "only root"));
+	assert_false(sysfs_exists(tree.root, "/run/outboard/" NVME));
 }
 
 static void test_bind_of_what_cannot_be_is_refused(void **state)
@@ -108,6 +112,9 @@ static void test_bind_without_vfio_pci_says_how_to_get_it(void **state)
 	host_tree_remove(&tree);
 	host_tree_make(&tree);
 	host_tree_pci(&tree, NVME, 0x010802, 7, "nvme");
+	/* Nor where nobody can say what is mounted. */
+	refused(-ENOENT, "/proc/self/mountinfo");
+	host_tree_file(&tree, "/proc/self/mountinfo", "22 1 0:20 / / rw - tmpfs tmpfs rw\n");
 	refused(-ENOENT, "modprobe vfio-pci");
 }
 
@@ -138,6 +145,87 @@ static void test_bind_mounted_by_name_is_refused_and_others_are_not(void **state
 	assert_int_equal(host_pci_user(&tree.host, NVME, why), 0);
 	host_tree_file(&tree, "/proc/self/mountinfo", "30 22 0:55 / /srv rw - btrfs /dev/nvme0n1 rw\n");
 	refused(-EBUSY, "/dev/nvme0n1 is mounted on /srv");
+}
+
+/* Containers have thousands of mounts, and overlays long lines. */
+static void test_bind_mounted_far_down_a_long_list_is_refused(void **state)
+{
+	size_t room = 1024 * 1024, len = 0;
+	char *text = malloc(room);
+
+	assert_non_null(text);
+	while (len < room - 8192) {
+		len += (size_t)sprintf(text + len, "30 22 0:55 / /var/lib/%zu rw - overlay overlay rw,lowerdir=", len);
+		memset(text + len, 'x', 4000);
+		len += 4000;
+		text[len++] = '\n';
+	}
+	strcpy(text + len, "31 22 0:56 / /mnt\\040a rw shared:1 - btrfs /dev/nvme0n1 rw");
+	host_tree_file(&tree, "/proc/self/mountinfo", text);
+	refused(-EBUSY, "/dev/nvme0n1 is mounted on /mnt\\040a");
+	/* What only looks like it is none: a mount point of that name, the start of a longer one. */
+	strcpy(text + len, "31 22 0:56 / /dev/nvme0n1 rw - tmpfs /dev/nvme0n11 rw");
+	host_tree_file(&tree, "/proc/self/mountinfo", text);
+	assert_int_equal(host_pci_user(&tree.host, NVME, why), 0);
+	free(text);
+}
+
+static void test_bind_open_in_a_process_is_refused(void **state)
+{
+	host_tree_file(&tree, "/proc/77/comm", "dd\n");
+	host_tree_link(&tree, "/proc/77/fd/0", "/dev/null");
+	host_tree_link(&tree, "/proc/77/fd/1", "/dev/nvme0n10");
+	assert_int_equal(host_pci_user(&tree.host, NVME, why), 0);
+	host_tree_link(&tree, "/proc/77/fd/3", "/dev/nvme0n1");
+	refused(-EBUSY, "process 77 (dd) has /dev/nvme0n1 open");
+	/* The controller's own file counts as well. */
+	host_tree_link(&tree, "/proc/77/fd/3", "/dev/nvme0");
+	assert_int_equal(host_pci_user(&tree.host, NVME, why), 0);
+	host_tree_link(&tree, "/sys/class/nvme/nvme0", "../../devices/pci0000:00/0000:00:01.0/0000:01:00.0/nvme/nvme0");
+	refused(-EBUSY, "process 77 (dd) has /dev/nvme0 open");
+}
+
+static void test_unbind_of_what_a_process_uses_is_refused_but_by_force(void **state)
+{
+	assert_int_equal(host_bind(&tree.host, NVME, false, why), 0);
+	host_tree_file(&tree, "/proc/78/comm", "outboard\n");
+	host_tree_link(&tree, "/proc/78/fd/5", "/dev/vfio/70");
+	host_tree_link(&tree, "/proc/78/fd/6", "/dev/vfio/7");
+	assert_int_equal(host_unbind(&tree.host, NVME, false, why), -EBUSY);
+	assert_non_null(strstr(why, "process 78 (outboard) has /dev/vfio/7 open"));
+	assert_non_null(strstr(why, "--force"));
+	assert_string_equal(driver_of(NVME), "vfio-pci");
+	assert_int_equal(host_unbind(&tree.host, NVME, true, why), 0);
+	assert_string_equal(driver_of(NVME), "nvme");
+	/* By its own file. */
+	assert_int_equal(host_bind(&tree.host, NVME, false, why), 0);
+	host_tree_link(&tree, "/proc/78/fd/6", "/dev/vfio/devices/vfio3");
+	host_tree_dir(&tree, "/sys/bus/pci/devices/" NVME "/vfio-dev/vfio3");
+	assert_int_equal(host_unbind(&tree.host, NVME, false, why), -EBUSY);
+}
+
+/* An unbind that was cut off left it without a driver; what it had is still known. */
+static void test_unbind_of_what_was_left_over_finishes(void **state)
+{
+	host_tree_pci(&tree, NVME, 0x010802, 7, "special");
+	assert_int_equal(host_bind(&tree.host, NVME, false, why), 0);
+	assert_int_equal(tree.host.write(&tree.host, "/sys/bus/pci/drivers/vfio-pci/unbind", NVME), 0);
+	assert_string_equal(driver_of(NVME), "");
+	assert_int_equal(host_unbind(&tree.host, NVME, false, why), 0);
+	assert_string_equal(driver_of(NVME), "special");
+	/* Of others without one we know nothing. */
+	assert_int_equal(tree.host.write(&tree.host, "/sys/bus/pci/drivers/special/unbind", NVME), 0);
+	assert_int_equal(host_unbind(&tree.host, NVME, false, why), -EINVAL);
+	assert_non_null(strstr(why, "belongs to nobody"));
+}
+
+static void test_bind_of_a_group_is_all_or_none(void **state)
+{
+	host_tree_pci(&tree, "0000:01:00.1", 0x040300, 7, "snd_hda_intel");
+	strcpy(tree.fussy, "0000:01:00.1");
+	assert_int_equal(host_bind(&tree.host, NVME, true, why), -EIO);
+	assert_string_equal(driver_of(NVME), "nvme");
+	assert_string_equal(driver_of("0000:01:00.1"), "snd_hda_intel");
 }
 
 static void test_bind_with_swap_or_a_volume_is_refused(void **state)
@@ -192,7 +280,7 @@ static void test_bind_takes_a_group_as_a_whole(void **state)
 	assert_string_equal(driver_of(NVME), "vfio-pci");
 	assert_string_equal(driver_of("0000:01:00.1"), "vfio-pci");
 	assert_string_equal(driver_of("0000:00:01.0"), "pcieport"); /* bridges stay */
-	assert_int_equal(host_unbind(&tree.host, "0000:01:00.1", why), 0);
+	assert_int_equal(host_unbind(&tree.host, "0000:01:00.1", false, why), 0);
 	assert_string_equal(driver_of("0000:01:00.1"), "snd_hda_intel");
 }
 
@@ -208,9 +296,13 @@ static void test_bind_of_a_group_with_a_used_member_is_refused(void **state)
 
 static void test_giving_to_nobody_known_is_refused(void **state)
 {
-	assert_int_equal(host_give_to_user(&tree.host, NVME, "no such user here", why), -EINVAL);
+	unsigned uid = 1;
+
+	assert_int_equal(host_user_find("no such user here", &uid, why), -EINVAL);
 	assert_non_null(strstr(why, "there is no user"));
-	assert_true(host_give_to_user(&tree.host, NVME, "root", why) < 0); /* no file for it */
+	assert_int_equal(host_user_find("root", &uid, why), 0);
+	assert_int_equal(uid, 0);
+	assert_true(host_give_to_user(&tree.host, NVME, uid, why) < 0); /* no file for it */
 	assert_non_null(strstr(why, "/dev/vfio/7"));
 }
 
@@ -226,6 +318,11 @@ int main(void)
 		BIND_TEST(test_bind_without_vfio_pci_says_how_to_get_it),
 		BIND_TEST(test_bind_mounted_is_refused),
 		BIND_TEST(test_bind_mounted_by_name_is_refused_and_others_are_not),
+		BIND_TEST(test_bind_mounted_far_down_a_long_list_is_refused),
+		BIND_TEST(test_bind_open_in_a_process_is_refused),
+		BIND_TEST(test_unbind_of_what_a_process_uses_is_refused_but_by_force),
+		BIND_TEST(test_unbind_of_what_was_left_over_finishes),
+		BIND_TEST(test_bind_of_a_group_is_all_or_none),
 		BIND_TEST(test_bind_with_swap_or_a_volume_is_refused),
 		BIND_TEST(test_bind_of_a_path_of_a_mounted_subsystem_is_refused),
 		BIND_TEST(test_bind_under_the_default_route_is_refused),

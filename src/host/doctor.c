@@ -9,17 +9,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bits.h"
 #include "host/host.h"
 #include "host/sysfs.h"
 
 #define MEMLOCK_GOOD_BYTES (256 * OB_MIB)
+#define GRUB               "/etc/default/grub"
+#define UNSAFE             "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
+#define VTD_ECAP_IR        BIT(3)
 
 struct exam {
 	const struct host *host;
 	struct host_finding *out;
 	unsigned count;
+	const char *iommu_mend; /* NULL: it works */
 };
 
 static struct host_finding *find(struct exam *e, const char *subject, enum host_verdict verdict)
@@ -61,12 +66,18 @@ static int count_entries(const struct host *host, const char *path)
 
 /* ---- the computer ---- */
 
+static bool has_module(const struct host *host, const char *name)
+{
+	return sysfs_exists(host->root, "/sys/module/%s", name);
+}
+
 static void examine_iommu(struct exam *e)
 {
 	const struct host *host = e->host;
 	int units = count_entries(host, "/sys/class/iommu"), groups = count_entries(host, "/sys/kernel/iommu_groups");
 	bool intel = sysfs_exists(host->root, "/sys/firmware/acpi/tables/DMAR");
 	bool amd = sysfs_exists(host->root, "/sys/firmware/acpi/tables/IVRS");
+	const char *off, *on = amd ? "amd_iommu=on" : "intel_iommu=on";
 	char line[4096];
 
 	if (groups > 0) {
@@ -80,28 +91,67 @@ static void examine_iommu(struct exam *e)
 	}
 	if (sysfs_read(host->root, line, sizeof(line), "/proc/cmdline") < 0)
 		line[0] = '\0';
-	if (strstr(line, "iommu=off") != NULL) {
+	off = strstr(line, "intel_iommu=off") != NULL ? "intel_iommu=off"
+	      : strstr(line, "amd_iommu=off") != NULL ? "amd_iommu=off"
+	      : strstr(line, "iommu=off") != NULL     ? "iommu=off"
+						      : NULL;
+	if (off != NULL) {
 		say(e, "iommu", HOST_BAD, "there is an IOMMU, but the kernel was told not to use it");
-		mend(e, "take %s off the kernel's command line (/etc/default/grub, update-grub) and boot again",
-		     strstr(line, "intel_iommu=off") != NULL ? "intel_iommu=off"
-		     : strstr(line, "amd_iommu=off") != NULL ? "amd_iommu=off"
-							     : "iommu=off");
+		if (sysfs_exists(host->root, GRUB))
+			mend(e, "sed -i 's/\\b%s\\b//' " GRUB " && update-grub # and boot again", off);
+		else
+			mend(e, "take %s off the kernel's command line and boot again", off);
 		return;
 	}
 	say(e, "iommu", HOST_BAD, "there is an IOMMU, but the kernel does not use it");
-	mend(e, "add %s to GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub and boot again",
-	     amd ? "iommu=pt amd_iommu=on" : "intel_iommu=on");
+	if (sysfs_exists(host->root, GRUB))
+		mend(e, "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&%s /' " GRUB " && update-grub # and boot again", on);
+	else
+		mend(e, "add %s to the kernel's command line and boot again", on);
 }
 
-static bool has_module(const struct host *host, const char *name)
+/* Intel's say it in their extended capabilities, bit 3 (VT-d §11.4.3); of others nothing is known here. */
+static bool knows_no_remapping(const struct host *host)
 {
-	return sysfs_exists(host->root, "/sys/module/%s", name);
+	char **units, text[32];
+	bool known = false, remaps = false;
+
+	if (sysfs_list(host->root, &units, "/sys/class/iommu") < 0)
+		return false;
+	for (char **unit = units; *unit != NULL; unit++) {
+		if (sysfs_read(host->root, text, sizeof(text), "/sys/class/iommu/%s/intel-iommu/ecap", *unit) <= 0)
+			continue;
+		known = true;
+		remaps |= (strtoull(text, NULL, 16) & VTD_ECAP_IR) != 0;
+	}
+	sysfs_list_free(units);
+	return known && !remaps;
+}
+
+/* Without that a device could send any interrupt to any CPU: VFIO asks for it, unless it is told that all are trusted. */
+static void examine_interrupts(struct exam *e)
+{
+	const struct host *host = e->host;
+	char line[4096], unsafe[8];
+
+	if (sysfs_read(host->root, line, sizeof(line), "/proc/cmdline") < 0)
+		line[0] = '\0';
+	if (!knows_no_remapping(host) && strstr(line, "intremap=off") == NULL && strstr(line, "nointremap") == NULL)
+		return;
+	if (sysfs_read(host->root, unsafe, sizeof(unsafe), UNSAFE) > 0 && unsafe[0] == 'Y') {
+		say(e, "irqs", HOST_NOTE, "the IOMMU does not confine interrupts; all devices are trusted with them");
+		return;
+	}
+	say(e, "irqs", HOST_BAD, "the IOMMU does not confine interrupts, so VFIO hands out no device");
+	mend(e, has_module(host, "vfio_iommu_type1") ? "echo 1 >" UNSAFE
+						     : "modprobe vfio_iommu_type1 allow_unsafe_interrupts=1");
 }
 
 static void examine_modules(struct exam *e)
 {
 	const struct host *host = e->host;
-	bool type1 = has_module(host, "vfio_iommu_type1"), iommufd = has_module(host, "iommufd");
+	bool type1 = has_module(host, "vfio_iommu_type1");
+	bool iommufd = has_module(host, "iommufd") || sysfs_exists(host->root, "/dev/iommu");
 
 	if (sysfs_exists(host->root, "/sys/bus/pci/drivers/vfio-pci")) {
 		say(e, "modules", HOST_GOOD, "vfio-pci is loaded");
@@ -150,7 +200,8 @@ static void examine_memory(struct exam *e)
 	} else {
 		say(e, "memlock", HOST_BAD, "only %llu KiB of memory may be locked, and devices reach no other",
 		    (unsigned long long)(host->memlock_bytes / OB_KIB));
-		mend(e, "ulimit -l unlimited, or \"@users - memlock unlimited\" in /etc/security/limits.conf");
+		mend(e,
+		     "echo '* - memlock unlimited' | sudo tee /etc/security/limits.d/memlock.conf # and log in again");
 	}
 	(void)sysfs_read_number(host->root, &total, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
 	(void)sysfs_read_number(host->root, &left, "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
@@ -196,16 +247,36 @@ static bool name_sharers(const struct host *host, const struct host_pci *pci, ch
 	return driven;
 }
 
-static void examine_held(struct exam *e, const struct host_pci *pci)
+/* Who has the file open, and whether we may. */
+static void examine_file(struct exam *e, const struct host_pci *pci, const char *path)
 {
-	char path[64];
+	char whole[SYSFS_PATH_MAX], user[HOST_TEXT_LEN];
 
-	snprintf(path, sizeof(path), "/dev/vfio/%d", pci->group);
-	if (!sysfs_exists(e->host->root, "%s", path)) {
-		say(e, "device", HOST_BAD, "%s has it, but there is no %s", pci->driver, path);
-		mend(e, "modprobe vfio_iommu_type1");
+	snprintf(whole, sizeof(whole), "%s%s", e->host->root, path);
+	if (host_holder(e->host, path, user) > 0) {
+		say(e, "device", HOST_NOTE, "%s has it, and it is in use: %.180s", pci->driver, user);
+	} else if (access(whole, R_OK | W_OK) != 0) {
+		say(e, "device", HOST_BAD, "%s has it, but this user may not open %s", pci->driver, path);
+		mend(e, "sudo outboard bind --user $USER %s", pci->name);
 	} else {
 		say(e, "device", HOST_GOOD, "%s has it: --machine vfio:%s", pci->driver, pci->name);
+	}
+}
+
+static void examine_held(struct exam *e, const struct host_pci *pci)
+{
+	const struct host *host = e->host;
+	char group[64], cdev[64];
+
+	snprintf(group, sizeof(group), "/dev/vfio/%d", pci->group);
+	snprintf(cdev, sizeof(cdev), "/dev/vfio/devices/%s", pci->cdev);
+	if (pci->cdev[0] != '\0' && sysfs_exists(host->root, "%s", cdev) && sysfs_exists(host->root, "/dev/iommu")) {
+		examine_file(e, pci, cdev);
+	} else if (sysfs_exists(host->root, "%s", group)) {
+		examine_file(e, pci, group);
+	} else {
+		say(e, "device", HOST_BAD, "%s has it, but there is no %s", pci->driver, group);
+		mend(e, "modprobe vfio_iommu_type1");
 	}
 	name_device(e, pci);
 }
@@ -214,7 +285,12 @@ static void examine_driven(struct exam *e, const struct host_pci *pci)
 {
 	char user[HOST_TEXT_LEN];
 
-	if (host_pci_user(e->host, pci->name, user) > 0) {
+	int ret = host_pci_user(e->host, pci->name, user);
+
+	if (ret < 0) {
+		say(e, "device", HOST_NOTE, "%s has it; whether it is in use nobody can say: %.150s", pci->driver,
+		    user);
+	} else if (ret > 0) {
 		say(e, "device", HOST_NOTE, "in use by the kernel's driver %s: %.150s", pci->driver, user);
 	} else {
 		say(e, "device", HOST_NOTE, "%s has it", pci->driver[0] != '\0' ? pci->driver : "no driver");
@@ -229,7 +305,11 @@ static void examine_device(struct exam *e, const struct host_pci *pci)
 
 	if (pci->group < 0) {
 		say(e, "device", HOST_BAD, "behind no IOMMU");
-		mend(e, "see iommu");
+		/* The same mends it, unless there is one for others. */
+		if (e->iommu_mend != NULL)
+			mend(e, "%s", e->iommu_mend);
+		else
+			mend(e, "try another slot: the firmware leaves this one out of the IOMMU's");
 		name_device(e, pci);
 		return;
 	}
@@ -247,12 +327,6 @@ static void examine_device(struct exam *e, const struct host_pci *pci)
 	}
 }
 
-/* NVMe: what there is a driver for. */
-static bool is_known(const struct host_pci *pci)
-{
-	return pci->class_code == 0x010802;
-}
-
 unsigned host_examine(const struct host *host, const char *device, struct host_finding out[HOST_FINDINGS_MAX])
 {
 	struct exam e = {.host = host, .out = out};
@@ -261,6 +335,8 @@ unsigned host_examine(const struct host *host, const char *device, struct host_f
 	int count;
 
 	examine_iommu(&e);
+	e.iommu_mend = out[0].verdict == HOST_BAD ? out[0].mend : NULL;
+	examine_interrupts(&e);
 	examine_modules(&e);
 	examine_lockdown(&e);
 	examine_memory(&e);
@@ -272,8 +348,13 @@ unsigned host_examine(const struct host *host, const char *device, struct host_f
 		return e.count;
 	}
 	count = host_pci_list(host, &all);
+	if (count < 0) {
+		say(&e, "device", HOST_BAD, "PCI devices cannot be listed: %s", strerror(-count));
+		mend(&e, "mount -t sysfs sysfs /sys");
+		return e.count;
+	}
 	for (int i = 0; i < count; i++) {
-		if (!is_known(&all[i]))
+		if (host->has_driver == NULL || !host->has_driver(all[i].vendor, all[i].device, all[i].class_code))
 			continue;
 		known++;
 		examine_device(&e, &all[i]);

@@ -61,7 +61,7 @@ static void test_doctor_of_a_recorded_computer(void **state)
 	expect("iommu", HOST_GOOD, "1 IOMMU, 7 groups", NULL);
 	expect("modules", HOST_GOOD, "vfio-pci is loaded", NULL);
 	expect("modules", HOST_GOOD, "vfio_iommu_type1", NULL);
-	expect("memlock", HOST_BAD, "8192 KiB", "ulimit -l");
+	expect("memlock", HOST_BAD, "8192 KiB", "sudo tee /etc/security/limits.d/memlock.conf");
 	expect("hugepages", HOST_NOTE, "no huge page", "vm.nr_hugepages=64");
 	expect("device", HOST_NOTE, "in use by the kernel's driver nvme: /dev/nvme0n1 is mounted on /mnt", NULL);
 	expect("device", HOST_GOOD, "vfio-pci has it: --machine vfio:0000:02:00.0", NULL);
@@ -91,6 +91,17 @@ static void test_doctor_with_an_iommu_that_is_off(void **state)
 	host_tree_file(&tree, "/proc/cmdline", "intel_iommu=off\n");
 	examine(NULL);
 	expect("iommu", HOST_BAD, "told not to", "take intel_iommu=off off");
+	host_tree_file(&tree, "/etc/default/grub", "GRUB_CMDLINE_LINUX=\"intel_iommu=off\"\n");
+	examine(NULL);
+	expect("iommu", HOST_BAD, "told not to", "sed -i 's/\\bintel_iommu=off\\b//' /etc/default/grub && update-grub");
+	host_tree_file(&tree, "/proc/cmdline", "root=/dev/sda1\n");
+	examine(NULL);
+	expect("iommu", HOST_BAD, "does not use it",
+	       "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&intel_iommu=on /' /etc/default/grub");
+	/* What is behind none is mended by the same. */
+	host_tree_pci(&tree, "0000:03:00.0", 0x010802, -1, NULL);
+	examine("0000:03:00.0");
+	expect("device", HOST_BAD, "behind no IOMMU", "intel_iommu=on");
 }
 
 static void test_doctor_knows_amd(void **state)
@@ -100,8 +111,55 @@ static void test_doctor_knows_amd(void **state)
 	expect("iommu", HOST_BAD, "does not use it", "amd_iommu=on");
 }
 
+/* Interrupts that the IOMMU lets through: VFIO then hands out nothing, unless it is told to. */
+static void test_doctor_of_interrupts_that_are_not_confined(void **state)
+{
+	host_tree_dir(&tree, "/sys/kernel/iommu_groups/0");
+	host_tree_file(&tree, "/sys/class/iommu/dmar0/intel-iommu/ecap", "f00f42\n");
+	examine(NULL);
+	expect("iommu", HOST_GOOD, "1 groups", NULL);
+	expect("irqs", HOST_BAD, "does not confine", "modprobe vfio_iommu_type1 allow_unsafe_interrupts=1");
+	host_tree_file(&tree, "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "N\n");
+	examine(NULL);
+	expect("irqs", HOST_BAD, "does not confine", "echo 1 >/sys/module/vfio_iommu_type1/parameters");
+	host_tree_file(&tree, "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n");
+	examine(NULL);
+	expect("irqs", HOST_NOTE, "all devices are trusted", NULL);
+	/* With remapping there is nothing to be said, unless it is switched off. */
+	host_tree_file(&tree, "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "N\n");
+	host_tree_file(&tree, "/sys/class/iommu/dmar0/intel-iommu/ecap", "f00f4a\n");
+	examine(NULL);
+	for (unsigned i = 0; i < count; i++)
+		assert_string_not_equal(found[i].subject, "irqs");
+	host_tree_file(&tree, "/proc/cmdline", "quiet intremap=off\n");
+	examine(NULL);
+	expect("irqs", HOST_BAD, "does not confine", "echo 1");
+}
+
+/* A device of ours: by its group or by its own file, free or in use, for this user or not. */
+static void test_doctor_of_what_vfio_has(void **state)
+{
+	host_tree_pci(&tree, "0000:02:00.0", 0x010802, 4, "vfio-pci");
+	host_tree_file(&tree, "/dev/vfio/4", "");
+	examine(NULL);
+	expect("device", HOST_GOOD, "--machine vfio:0000:02:00.0", NULL);
+	host_tree_file(&tree, "/proc/78/comm", "qemu\n");
+	host_tree_link(&tree, "/proc/78/fd/6", "/dev/vfio/4");
+	examine(NULL);
+	expect("device", HOST_NOTE, "in use: process 78 (qemu) has /dev/vfio/4 open", NULL);
+	host_tree_dir(&tree, "/sys/bus/pci/devices/0000:02:00.0/vfio-dev/vfio1");
+	host_tree_file(&tree, "/dev/vfio/devices/vfio1", "");
+	host_tree_file(&tree, "/dev/iommu", "");
+	examine(NULL);
+	expect("device", HOST_GOOD, "--machine vfio:0000:02:00.0", NULL);
+	host_tree_link(&tree, "/dev/vfio/devices/vfio1", "/nowhere/at/all"); /* to root, all files are open */
+	examine(NULL);
+	expect("device", HOST_BAD, "this user may not open /dev/vfio/devices/vfio1", "sudo outboard bind --user");
+}
+
 static void test_doctor_of_the_rest(void **state)
 {
+	host_tree_file(&tree, "/proc/self/mountinfo", "22 1 0:20 / / rw - tmpfs tmpfs rw\n");
 	host_tree_pci(&tree, "0000:01:00.0", 0x010802, 3, "nvme");
 	host_tree_pci(&tree, "0000:01:00.1", 0x040300, 3, "snd_hda_intel");
 	host_tree_pci(&tree, "0000:02:00.0", 0x010802, 4, "vfio-pci");
@@ -119,7 +177,7 @@ static void test_doctor_of_the_rest(void **state)
 	expect("device", HOST_NOTE, "nvme has it", "outboard bind 0000:01:00.0");
 	expect("group", HOST_NOTE, "group 3 with 0000:01:00.1 (snd_hda_intel)", "outboard bind --group 0000:01:00.0");
 	expect("device", HOST_BAD, "no /dev/vfio/4", "modprobe vfio_iommu_type1");
-	expect("device", HOST_BAD, "behind no IOMMU", "see iommu");
+	expect("device", HOST_BAD, "behind no IOMMU", "another slot"); /* there is one for the others */
 }
 
 #define DOCTOR_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -131,6 +189,8 @@ int main(void)
 		DOCTOR_TEST(test_doctor_without_iommu_in_the_firmware),
 		DOCTOR_TEST(test_doctor_with_an_iommu_that_is_off),
 		DOCTOR_TEST(test_doctor_knows_amd),
+		DOCTOR_TEST(test_doctor_of_interrupts_that_are_not_confined),
+		DOCTOR_TEST(test_doctor_of_what_vfio_has),
 		DOCTOR_TEST(test_doctor_of_the_rest),
 	};
 

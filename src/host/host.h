@@ -16,6 +16,8 @@ struct host {
 	const char *root; /* "" this computer */
 	/* sysfs_write() with a whole path below the root, or what a test puts in its place. 0; negative errno. */
 	int (*write)(struct host *host, const char *path, const char *text);
+	/* Is there a driver here for such a function? NULL: for none. */
+	bool (*has_driver)(uint32_t vendor, uint32_t device, uint32_t class_code);
 	uint64_t memlock_bytes; /* that this process may lock; UINT64_MAX: no limit */
 	bool is_root;
 };
@@ -45,12 +47,17 @@ bool host_pci_is_bridge(const struct host_pci *pci);
 /* ---- use.c ---- */
 
 /**
- * host_pci_user - what the system would lose with this function: a file system, swap, a volume, the default route
- * @out: of HOST_TEXT_LEN: "/dev/nvme0n1p1 is mounted on /home"
+ * host_pci_user - what would be lost with this function: a file system, swap, a volume, the default route, a process's file
+ * @out: of HOST_TEXT_LEN: "/dev/nvme0n1p1 is mounted on /home"; what cannot be read, on an error
  *
  * Return: 1 it is used; 0; negative errno.
  */
 int host_pci_user(const struct host *host, const char *name, char *out);
+
+/** host_pci_claimed - asks the kernel itself, by opening each of its disks for a moment. As host_pci_user(). */
+int host_pci_claimed(const struct host *host, const char *name, char *out);
+/** host_holder - the first other process with the file @path: "process 12 (dd) has /dev/x open". As host_pci_user(). */
+int host_holder(const struct host *host, const char *path, char *out);
 
 /* ---- bind.c ---- */
 
@@ -59,10 +66,17 @@ int host_pci_user(const struct host *host, const char *name, char *out);
  *
  * 0; -ENODEV; -EINVAL; -EBUSY used, or not alone in its group; -ENOENT no vfio-pci; -EPERM; -EIO it did not take it. */
 int host_bind(struct host *host, const char *name, bool with_group, char *why);
-/** host_unbind - take it from vfio-pci and give it back to the driver that it had. As host_bind(). */
-int host_unbind(struct host *host, const char *name, char *why);
+/**
+ * host_unbind - take it from vfio-pci and give it back to the driver that it had
+ * @force: also from a process that uses it: it is asked to leave, and has 15 s
+ *
+ * As host_bind(); and -ETIMEDOUT.
+ */
+int host_unbind(struct host *host, const char *name, bool force, char *why);
+/** host_user_find - a user by name. 0; -EINVAL there is none. */
+int host_user_find(const char *user, unsigned *uid, char *why);
 /** host_give_to_user - let a user open it without privileges. As host_bind(). */
-int host_give_to_user(const struct host *host, const char *name, const char *user, char *why);
+int host_give_to_user(const struct host *host, const char *name, unsigned uid, char *why);
 
 /* ---- doctor.c ---- */
 

@@ -12,6 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bits.h"
+
+#define WHOLE_FIRST (64 * OB_KIB)
+#define WHOLE_MAX   (16 * OB_MIB)
+
 static int make_path(char path[SYSFS_PATH_MAX], const char *root, const char *format, va_list args)
 {
 	int len = snprintf(path, SYSFS_PATH_MAX, "%s", root), more;
@@ -57,6 +62,33 @@ int sysfs_read(const char *root, char *out, size_t out_bytes, const char *format
 	ret = make_path(path, root, format, args);
 	va_end(args);
 	return ret < 0 ? ret : read_file(path, out, out_bytes);
+}
+
+int sysfs_read_whole(const char *root, char **out, const char *format, ...)
+{
+	char path[SYSFS_PATH_MAX];
+	size_t room = WHOLE_FIRST;
+	va_list args;
+	int ret;
+
+	*out = NULL;
+	va_start(args, format);
+	ret = make_path(path, root, format, args);
+	va_end(args);
+	/* How long it is nobody can say before it is read. */
+	while (ret == 0 && room <= WHOLE_MAX) {
+		char *text = malloc(room);
+
+		ret = text != NULL ? read_file(path, text, room) : -ENOMEM;
+		if (ret >= 0 && (size_t)ret < room - 2) { /* newlines at the end are cut off */
+			*out = text;
+			return 0;
+		}
+		free(text);
+		ret = MIN(ret, 0);
+		room *= 4;
+	}
+	return ret < 0 ? ret : -EFBIG;
 }
 
 int sysfs_read_number(const char *root, uint64_t *out, const char *format, ...)

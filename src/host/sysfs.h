@@ -13,6 +13,8 @@
 
 /** sysfs_read - a file's first bytes as text, without the newline at its end. The length; negative errno. */
 int sysfs_read(const char *root, char *out, size_t out_bytes, const char *format, ...) OB_PRINTF(4, 5);
+/** sysfs_read_whole - all of a file, however long, as text for free(). 0; -EFBIG more than 16 MiB; negative errno. */
+int sysfs_read_whole(const char *root, char **out, const char *format, ...) OB_PRINTF(3, 4);
 /** sysfs_read_number - a file that holds one number, decimal or 0x. 0; -EINVAL it does not; negative errno. */
 int sysfs_read_number(const char *root, uint64_t *out, const char *format, ...) OB_PRINTF(3, 4);
 /** sysfs_link - the last part of what a link points to. 0; negative errno. */

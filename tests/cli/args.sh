@@ -51,6 +51,8 @@ refused 2 "--cpu-share: '0' is too small; at least 1" "$OUTBOARD" bench --cpu-sh
 refused 2 "exclude each other" "$OUTBOARD" bench --random --sequential
 refused 2 "one disk at a time" "$OUTBOARD" bench a b
 refused 2 "one ADDRESS at most" "$OUTBOARD" doctor 01:00.0 02:00.0
+refused 2 "no directory of a recorded computer" "$OUTBOARD" doctor --root /nowhere
+refused 1 "there is no user" "$OUTBOARD" bind --user "no such user" fffe:00:00.0
 refused 2 "which device" "$OUTBOARD" bind
 refused 2 "which device" "$OUTBOARD" unbind
 refused 1 "no PCI address" "$OUTBOARD" bind x

@@ -214,8 +214,10 @@ static void explain(struct vfio_device *dev, const struct vfio_memory *memory, i
 
 	if (error == -ENOSPC) {
 		ob_err(ob,
-		       "vfio: %s: the kernel maps no more pieces of memory for it; 'modprobe vfio_iommu_type1 "
-		       "dma_entry_limit=N' allows more, fewer and larger windows need less",
+		       "vfio: %s: the kernel maps no more pieces of memory for it; 'echo 1000000 "
+		       ">/sys/module/vfio_iommu_type1/parameters/dma_entry_limit' allows more, fewer and larger "
+		       "windows "
+		       "need less",
 		       dev->name);
 		return;
 	}

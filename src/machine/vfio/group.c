@@ -117,8 +117,8 @@ static int group_open(struct vfio_domain *domain, const struct vfio_device *dev)
 		if (ret == -EPERM)
 			ob_err(ob,
 			       "vfio: %s: the kernel does not trust this IOMMU with interrupts; "
-			       "'modprobe vfio_iommu_type1 allow_unsafe_interrupts=1' does, where all programs with "
-			       "devices are trusted",
+			       "'echo 1 >/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts' does, where "
+			       "all programs with devices are trusted",
 			       dev->name);
 		else
 			ob_err(ob, "vfio: %s: the IOMMU cannot be used: %s", dev->name, strerror(-ret));
