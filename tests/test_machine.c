@@ -23,6 +23,7 @@
 
 struct test_setup test_setup;
 
+const struct ob_driver *const bus_drivers[] = {NULL};
 const struct ob_driver *const builtin_drivers[] = {
 	NULL,
 };

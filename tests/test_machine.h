@@ -2,7 +2,7 @@
 /*
  * A machine, a bus and devices inside the test process, for core's own unit tests: registers in memory, eventfds that
  * the test fires, an INTx line that devices share, DMA addresses that are not the process's, and an IOMMU if wanted.
- * It defines bus_types[] and builtin_drivers[] in place of the library's own. Drivers are tested on real devices.
+ * It defines bus_types[], bus_drivers[] and builtin_drivers[] in place of the library's own. Drivers are tested on real devices.
  */
 #ifndef TESTS_TEST_MACHINE_H
 #define TESTS_TEST_MACHINE_H

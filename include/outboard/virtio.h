@@ -131,6 +131,10 @@ struct ob_virtio_queue_config {
 	bool irq; /* it may interrupt: wants a vector of those allocated */
 };
 
+/** ob_virtio_queue_entries - how many ring entries the device has for queue @index. After ob_virtio_negotiate(). The
+ * number; -ENOENT no such queue; -ENODEV */
+int ob_virtio_queue_entries(struct ob_device *dev, unsigned index);
+
 /**
  * ob_virtio_queue_create - memory for one queue, made known to the device
  * @out: ob_virtio_queue_destroy() ends it

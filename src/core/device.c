@@ -28,6 +28,7 @@ void device_init(struct ob_device *dev, const struct bus_ops *ops, struct ob_mac
 	dev->ops = ops;
 	dev->machine = machine_get(machine);
 	dev->parent = parent != NULL ? ob_device_get(parent) : NULL;
+	dev->dma_dev = dev;
 	snprintf(dev->name, sizeof(dev->name), "%s", name);
 	dev->refs = 1;
 	dev->online = ONLINE_OFFLINE;
@@ -58,6 +59,7 @@ int device_remove_until(struct ob_device *dev, uint64_t deadline_ns)
 {
 	struct ob *ob = dev->machine->ob;
 	int rc = device_unbind_for_good(dev, deadline_ns);
+	bool listed;
 
 	if (rc != 0) {
 		dev->machine->stuck++;
@@ -66,11 +68,13 @@ int device_remove_until(struct ob_device *dev, uint64_t deadline_ns)
 	device_set_gone(dev);
 	if (rc == 0)
 		__atomic_store_n(&dev->state, (int)OB_DEVICE_GONE, __ATOMIC_RELEASE);
+	/* Its bus and the machine's end may both come for it; the reference is one. */
 	ob_lock(&ob->lock);
+	listed = !list_empty(&dev->link);
 	list_del(&dev->link);
 	ob_unlock(&ob->lock);
 	/* A driver that is stuck in its remove still uses the device: then the memory stays. */
-	if (rc == 0)
+	if (rc == 0 && listed)
 		ob_device_put(dev);
 	return rc;
 }

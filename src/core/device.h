@@ -59,6 +59,8 @@ struct ob_device {
 	const struct bus_ops *ops;
 	struct ob_machine *machine;
 	struct ob_device *parent; /* held; NULL at the root */
+	/* Whose transfers its are for the machine: the one above that carries it; itself unless its bus says otherwise. */
+	struct ob_device *dma_dev;
 	char name[32];
 	unsigned refs;   /* __atomic: memory */
 	uint32_t online; /* __atomic: bit 31 offline, bit 30 gone for good, low bits: uses */
@@ -101,6 +103,7 @@ struct bus_type {
 };
 
 extern const struct bus_type *const bus_types[];        /* src/bus/types.c, NULL-terminated */
+extern const struct ob_driver *const bus_drivers[];     /* the same: transports that carry another bus */
 extern const struct ob_driver *const builtin_drivers[]; /* src/drivers/builtin.c, NULL-terminated */
 
 /** machine_bus_data - a slot per machine and bus kind for the bus's own state */

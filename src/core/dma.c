@@ -99,7 +99,8 @@ static void grant_take_back(struct window *window, unsigned index)
 		return;
 	__atomic_store_n(&grant->rights, 0, __ATOMIC_RELEASE);
 	if (machine->m->ops->dma_revoke != NULL)
-		machine->m->ops->dma_revoke(machine->m, machine->dma_devices[index], &window->memory, grant->iova);
+		machine->m->ops->dma_revoke(machine->m, machine->dma_devices[index]->dma_dev, &window->memory,
+					    grant->iova);
 	grant->iova = 0;
 }
 
@@ -241,7 +242,7 @@ int ob_window_grant(struct ob_window *pub, struct ob_device *dev, enum ob_dma_ri
 	if (wanted == grant->rights)
 		goto unlock;
 	if (machine->m->ops->dma_grant != NULL)
-		rc = machine->m->ops->dma_grant(machine->m, dev, &window->memory, wanted, &iova);
+		rc = machine->m->ops->dma_grant(machine->m, dev->dma_dev, &window->memory, wanted, &iova);
 	if (rc != 0)
 		goto unlock;
 	__atomic_store_n(&grant->iova, iova, __ATOMIC_RELAXED);
@@ -286,7 +287,7 @@ static int block_new(struct ob_device *dev, size_t len_bytes, size_t align_bytes
 		goto free_block;
 	block->iova = block->memory.iova;
 	if (machine->m->ops->dma_grant != NULL) {
-		rc = machine->m->ops->dma_grant(machine->m, dev, &block->memory, rights, &block->iova);
+		rc = machine->m->ops->dma_grant(machine->m, dev->dma_dev, &block->memory, rights, &block->iova);
 		if (rc != 0)
 			goto free_memory;
 		block->granted = true;
@@ -318,7 +319,7 @@ static void block_delete(struct ob_device *dev, struct dma_block *block)
 	if (machine->ob->hooks.dma_freed != NULL)
 		machine->ob->hooks.dma_freed(machine->ob->hooks.arg, dev, &block->dma);
 	if (block->granted && machine->m->ops->dma_revoke != NULL)
-		machine->m->ops->dma_revoke(machine->m, dev, &block->memory, block->iova);
+		machine->m->ops->dma_revoke(machine->m, dev->dma_dev, &block->memory, block->iova);
 	machine->m->ops->dma_free(machine->m, &block->memory);
 	if (!block->bounce)
 		__atomic_fetch_sub(&dev->dma_stats.coherent_bytes, block->dma.len_bytes, __ATOMIC_RELAXED);

@@ -593,21 +593,29 @@ void **machine_bus_data(struct ob_machine *machine, enum machine_bus_kind kind)
 	return &machine->bus_data[kind];
 }
 
+static int register_all(struct ob *ob, const struct ob_driver *const *drivers)
+{
+	int rc = 0;
+
+	for (; rc == 0 && *drivers != NULL; drivers++)
+		rc = ob_driver_register(ob, *drivers);
+	return rc;
+}
+
 int devices_init(struct ob *ob)
 {
+	int rc;
+
 	ob_lock_init(&ob->lock, "context");
 	list_init(&ob->machines);
 	ob->drivers = NULL;
 	ob->driver_count = 0;
-	for (const struct ob_driver *const *driver = builtin_drivers; *driver != NULL; driver++) {
-		int rc = ob_driver_register(ob, *driver);
-
-		if (rc != 0) {
-			devices_fini(ob);
-			return rc;
-		}
-	}
-	return 0;
+	rc = register_all(ob, bus_drivers);
+	if (rc == 0)
+		rc = register_all(ob, builtin_drivers);
+	if (rc != 0)
+		devices_fini(ob);
+	return rc;
 }
 
 void devices_fini(struct ob *ob)

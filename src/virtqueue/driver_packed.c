@@ -56,6 +56,7 @@ static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned e
 	q->free_entries = (uint16_t)(q->free_entries - entries);
 	q->told = (uint16_t)(q->told + entries);
 	q->in_flight++;
+	q->stats.added++;
 }
 
 /* By an indirect table (§2.8.7), in which only the write flag means anything. */
@@ -208,6 +209,7 @@ static inline void slot_free(struct virtqueue_driver *q, unsigned id)
 		q->free_head = (uint16_t)id;
 	}
 	q->in_flight--;
+	q->stats.taken++;
 }
 
 /* One used descriptor may stand for all requests up to the one that it names; those before were used whole (§2.8.8). */

@@ -38,6 +38,7 @@ static inline void slot_take(struct virtqueue_driver *q, unsigned head, unsigned
 	q->free_entries = (uint16_t)(q->free_entries - entries);
 	q->free_head = q->next[last];
 	q->in_flight++;
+	q->stats.added++;
 	ob_le16_store(&q->avail_ring->ring[q->avail & q->mask], (uint16_t)head);
 	q->avail++;
 }
@@ -136,6 +137,7 @@ static inline void slot_free(struct virtqueue_driver *q, unsigned head)
 	q->free_entries = (uint16_t)(q->free_entries + slot->entries);
 	slot->entries = 0;
 	q->in_flight--;
+	q->stats.taken++;
 	q->used++;
 }
 

@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "core/device.h"
 #include "spec/virtio.h"
+#include "virtqueue/driver.h"
 
 #define VIRTIO_RESET_TIMEOUT_NS (5 * OB_NS_PER_S)
 
@@ -61,6 +62,8 @@ struct virtio_transport_ops {
 	void (*irq_release)(struct virtio_device *v);
 	void (*irq_mask)(struct virtio_device *v, unsigned vector, bool mask);
 	bool (*irq_level)(struct virtio_device *v, unsigned vector);
+	/* Vector 1 + i is queue i's, whether it listens or not, and vector 0 the configuration's. */
+	bool vectors_by_queue;
 	/*
 	 * Hard context. Which VIRTIO_ISR_* are up; takes the interrupt down. Only asked where the interrupt's kind is
 	 * OB_IRQ_INTX; with the others the vector says it.
@@ -70,6 +73,16 @@ struct virtio_transport_ops {
 	bool (*is_present)(struct virtio_device *v);
 	/* The last reference to the device is gone; it is freed by the bus after this. NULL: nothing to do. */
 	void (*release)(struct virtio_device *v);
+};
+
+/* One interrupt vector and who listens to it; what it holds is changed on its CPU. */
+struct virtio_vector {
+	struct virtio_device *v;
+	unsigned index;
+	struct ob_irq *irq; /* NULL: nobody listens */
+	struct ob_cpu *cpu;
+	unsigned listeners;            /* CPU 0 */
+	struct ob_virtio_queue *first; /* READ_ONCE in hard context; linked by next_listener */
 };
 
 struct virtio_device {
@@ -82,14 +95,37 @@ struct virtio_device {
 	/* Ours. */
 	uint64_t offered, features; /* features: negotiated; 0 before */
 	uint8_t status;             /* as written */
-	struct list queues;         /* struct ob_virtio_queue.link */
+	bool dma_on;
+	struct list queues; /* struct ob_virtio_queue.link */
+	/* interrupt.c */
 	struct virtio_vector *vectors;
-	unsigned vector_count;
+	unsigned vector_count, queue_vectors_given;
 	enum ob_irq_kind irq_kind;
 	uint32_t generation_seen;
+	struct ob_mutex config_lock;
 	void (*config_fn)(struct ob_device *dev, void *arg);
 	void *config_arg;
-	bool dma_on;
+};
+
+/* queue.c makes them. */
+struct ob_virtio_queue {
+	struct virtqueue_driver ring; /* first */
+	struct list link;             /* virtio_device.queues */
+	struct virtio_device *v;
+	char name[32];
+	struct ob_virtio_queue_config config; /* its name is the one above */
+	struct virtio_queue_setup setup;
+	struct ob_dma ring_memory, tables;
+	void *shadow;
+	bool broken_said;
+	/* interrupt.c: changed on the vector's CPU, and on the queue's */
+	struct virtio_vector *vector; /* NULL: it does not listen */
+	struct ob_virtio_queue *next_listener;
+	struct ob_cpu *cpu;
+	void (*listen_fn)(void *arg);
+	void *listen_arg;
+	struct ob_work forward; /* from the vector's CPU to ours */
+	unsigned forwarded;     /* __atomic: it was posted and has not run */
 };
 
 extern const struct bus_ops virtio_bus_ops;
@@ -115,5 +151,27 @@ int virtio_device_add(struct virtio_device *v);
 void virtio_device_remove(struct virtio_device *v);
 /** virtio_device_shutdown - the parent's driver is being shut down */
 void virtio_device_shutdown(struct virtio_device *v);
+/* It does not answer: all ones, or a call that failed. Marks what carries it as gone, if it is. -ENODEV; or @error */
+int virtio_device_lost(struct virtio_device *v, int error, const char *why);
+
+/* ---- negotiate.c ---- */
+
+int virtio_set_status(struct virtio_device *v, uint8_t status);
+/* Status 0, and until it reads 0. Bus mastering is off then, whatever came of it. */
+int virtio_reset(struct virtio_device *v, uint64_t deadline_ns);
+
+/* ---- queue.c ---- */
+
+/* Make the queue, which is empty, known to the device. */
+int virtio_queue_enable(struct ob_virtio_queue *q);
+
+/* ---- interrupt.c ---- */
+
+/* Of ob_virtio_queue.forward. */
+void virtio_queue_forward(struct ob_work *work);
+/* The vector for a queue that may interrupt, or VIRTIO_NO_VECTOR. */
+uint16_t virtio_queue_vector(struct virtio_device *v, unsigned index);
+/* Tell the device the vector of configuration changes, if there is one. */
+int virtio_config_vector(struct virtio_device *v);
 
 #endif
