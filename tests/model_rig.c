@@ -121,11 +121,8 @@ static int make_backing(void *arg, uint64_t len_bytes, struct backing **out)
 
 /* ---- the rig ---- */
 
-void rig_init(struct rig *r, const struct nvme_model_config *wanted)
+void rig_host_init(struct rig *r)
 {
-	struct nvme_model_config config;
-	struct backing *b;
-
 	memset(r, 0, sizeof(*r));
 	r->host.ops = &host_ops;
 	r->memory = calloc(1, RIG_BYTES);
@@ -135,6 +132,14 @@ void rig_init(struct rig *r, const struct nvme_model_config *wanted)
 	r->msix_on = true;
 	r->due_ns = MODEL_NEVER;
 	r->now_ns = 1000;
+}
+
+void rig_init(struct rig *r, const struct nvme_model_config *wanted)
+{
+	struct nvme_model_config config;
+	struct backing *b;
+
+	rig_host_init(r);
 	if (wanted != NULL)
 		config = *wanted;
 	else
@@ -150,6 +155,11 @@ void rig_init(struct rig *r, const struct nvme_model_config *wanted)
 void rig_fini(struct rig *r)
 {
 	nvme_model_destroy(r->n);
+	rig_host_fini(r);
+}
+
+void rig_host_fini(struct rig *r)
+{
 	free(r->memory);
 }
 

@@ -44,6 +44,9 @@ struct rig {
 /* A controller with namespace 1 of RIG_NS_BYTES in memory, 512-byte blocks, and 2 of 4096; not enabled yet. */
 void rig_init(struct rig *r, const struct nvme_model_config *config);
 void rig_fini(struct rig *r);
+/* The host alone, for a model of another kind: memory, interrupts, time. */
+void rig_host_init(struct rig *r);
+void rig_host_fini(struct rig *r);
 /* Zeroed pages of the arena, aligned to the page size in use. */
 uint64_t rig_alloc(struct rig *r, size_t len_bytes);
 void *rig_at(struct rig *r, uint64_t iova);

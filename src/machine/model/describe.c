@@ -4,10 +4,12 @@
  *
  *	model:                        an NVMe controller with one namespace of 64 MiB of memory
  *	model:?nvme=1G&block=4096     key=value pairs; "nvme" begins another controller, "ns" another namespace of it
+ *	model:?virtio-blk=1G&packed   … and "virtio-blk" a virtio disk
  *	model:machine.dts             a device tree (tree.c)
  *
  * docs/MODEL.md lists the keys.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,20 +25,46 @@
 #define DEFAULT_BYTES  (64 * OB_MIB)
 #define NAMESPACES_MAX 32
 #define FIRST_SLOT     1u
+#define SERIAL_BYTES   21u
 
-/* One controller, as far as the text told. */
-struct nvme_desc {
-	struct nvme_model_config config;
-	struct model_namespace_desc ns[NAMESPACES_MAX];
-	unsigned ns_count;
-	bool threaded, port, absent;
+static_assert(sizeof(((struct nvme_model_config *)0)->serial) == SERIAL_BYTES, "serial");
+static_assert(sizeof(((struct vblk_model_config *)0)->serial) == SERIAL_BYTES, "serial");
+
+struct parser;
+
+/* A kind of device. */
+struct form {
+	const char *key;  /* that begins one */
+	const char *name; /* of the devices, with a number behind it */
+	const struct model_setting *settings;
+	void (*defaults)(struct parser *p);
+	int (*set_switch)(struct parser *p, const char *key, bool on); /* -ENOENT: it has none of that name */
+	int (*create)(struct parser *p, struct model_pci_bus *bus, uint8_t devfn, const char *name,
+		      struct model_device **out, char *why, size_t len);
+	unsigned ns_max;
+};
+
+enum {
+	FORM_NVME,
+	FORM_VBLK,
+	FORMS
 };
 
 struct parser {
 	struct model_machine *mm;
-	struct nvme_desc nvme;
-	bool have_nvme;
-	unsigned nvme_count, slot;
+	/* The device that the text is about, as far as it told. */
+	const struct form *form; /* NULL: none yet */
+	union {
+		struct nvme_model_config nvme;
+		struct vblk_model_config vblk;
+	} config;
+	char *serial; /* of config: 21 bytes */
+	uint64_t *latency_ns;
+	struct model_namespace_desc ns[NAMESPACES_MAX];
+	unsigned ns_count;
+	bool threaded, port, absent;
+	/* so far */
+	unsigned counts[FORMS], device_count, slot;
 };
 
 static int refuse(const struct parser *p, const char *key, const char *value, const char *why)
@@ -45,92 +73,178 @@ static int refuse(const struct parser *p, const char *key, const char *value, co
 	return -EINVAL;
 }
 
+/* ---- kinds ---- */
+
+static void nvme_defaults(struct parser *p)
+{
+	struct nvme_model_config *c = &p->config.nvme;
+
+	nvme_model_config_default(c);
+	snprintf(c->serial, sizeof(c->serial), "OUTBOARD%04u", p->counts[FORM_NVME] + 1);
+	p->serial = c->serial;
+	p->latency_ns = &c->latency_ns;
+}
+
+static int nvme_switch(struct parser *p, const char *key, bool on)
+{
+	struct nvme_model_config *c = &p->config.nvme;
+
+	if (strcmp(key, "sgl") == 0)
+		c->sgl = on;
+	else if (strcmp(key, "shadow") == 0)
+		c->shadow_doorbells = on;
+	else if (strcmp(key, "cache") == 0)
+		c->volatile_cache = on;
+	else if (strcmp(key, "management") == 0)
+		c->namespace_management = on;
+	else if (strcmp(key, "legacy-cmb") == 0)
+		c->cmb_legacy = on;
+	else if (strcmp(key, "retain") == 0)
+		c->retains = on;
+	else if (strcmp(key, "detached") == 0)
+		p->ns[p->ns_count - 1].detached = on;
+	else
+		return -ENOENT;
+	return 0;
+}
+
+static int nvme_create(struct parser *p, struct model_pci_bus *bus, uint8_t devfn, const char *name,
+		       struct model_device **out, char *why, size_t len)
+{
+	int ret = model_settings_agree(&p->config.nvme, why, len);
+
+	if (ret != 0)
+		return ret;
+	snprintf(why, len, "%s", strerror(ENOMEM));
+	ret = model_device_create_nvme(p->mm, bus, devfn, name, &p->config.nvme, out);
+	for (unsigned i = 0; ret == 0 && i < p->ns_count; i++) {
+		char reason[MODEL_WHY_LEN];
+
+		ret = model_device_add_namespace(*out, &p->ns[i], reason, sizeof(reason));
+		if (ret != 0)
+			snprintf(why, len, "namespace %" PRIu32 ": %s", p->ns[i].nsid, reason);
+	}
+	return ret;
+}
+
+static void vblk_defaults(struct parser *p)
+{
+	struct vblk_model_config *c = &p->config.vblk;
+
+	vblk_model_config_default(c);
+	snprintf(c->serial, sizeof(c->serial), "OUTBOARDV%04u", p->counts[FORM_VBLK] + 1);
+	p->serial = c->serial;
+	p->latency_ns = &c->latency_ns;
+}
+
+static int vblk_switch(struct parser *p, const char *key, bool on)
+{
+	struct vblk_model_config *c = &p->config.vblk;
+	uint64_t bit = model_ring_feature(key);
+
+	if (bit != 0)
+		c->ring_features = on ? c->ring_features | bit : c->ring_features & ~bit;
+	else if (strcmp(key, "cache") == 0)
+		c->flush = c->config_wce = c->writeback = on;
+	else if (strcmp(key, "retain") == 0)
+		c->retains = on;
+	else
+		return -ENOENT;
+	return 0;
+}
+
+static int vblk_create(struct parser *p, struct model_pci_bus *bus, uint8_t devfn, const char *name,
+		       struct model_device **out, char *why, size_t len)
+{
+	int ret = model_settings_agree_vblk(&p->config.vblk, why, len);
+
+	p->config.vblk.read_only = p->ns[0].read_only;
+	if (ret != 0)
+		return ret;
+	return model_device_create_vblk(p->mm, bus, devfn, name, &p->config.vblk, &p->ns[0], out, why, len);
+}
+
+static const struct form forms[FORMS] = {
+	[FORM_NVME] = {"nvme", "nvme", model_settings_nvme, nvme_defaults, nvme_switch, nvme_create, NAMESPACES_MAX},
+	[FORM_VBLK] = {"virtio-blk", "vblk", model_settings_vblk, vblk_defaults, vblk_switch, vblk_create, 1},
+};
+
 /* ---- building ---- */
 
-static int nvme_finish(struct parser *p)
+static int device_finish(struct parser *p)
 {
 	struct model_machine *mm = p->mm;
-	struct nvme_desc *d = &p->nvme;
 	struct model_pci_bus *bus = &mm->root.bus;
+	const struct form *form = p->form;
 	unsigned slot = p->slot;
 	struct model_device *port, *dev;
 	char name[MODEL_NAME_LEN], why[MODEL_WHY_LEN];
 	int ret;
 
-	if (!p->have_nvme)
+	if (form == NULL)
 		return 0;
-	p->have_nvme = false;
+	p->form = NULL;
 	p->slot++;
 	if (slot >= PCI_SLOTS_PER_BUS) {
-		ob_err(mm->machine.ob, "model: there are slots for %u controllers", PCI_SLOTS_PER_BUS - FIRST_SLOT);
+		ob_err(mm->machine.ob, "model: there are slots for %u devices", PCI_SLOTS_PER_BUS - FIRST_SLOT);
 		return -ENOSPC;
 	}
-	ret = model_settings_agree(&d->config, why, sizeof(why));
-	if (ret != 0) {
-		ob_err(mm->machine.ob, "model: nvme%u: %s", p->nvme_count, why);
-		return ret;
-	}
-	snprintf(name, sizeof(name), "port%u", p->nvme_count);
-	if (d->port) {
-		ret = model_device_create_port(mm, (uint8_t)(slot << 3), (uint16_t)(p->nvme_count + 1), name, &port);
+	if (p->port) {
+		snprintf(name, sizeof(name), "port%u", p->device_count);
+		ret = model_device_create_port(mm, (uint8_t)(slot << 3), (uint16_t)(p->device_count + 1), name, &port);
 		if (ret != 0)
 			return ret;
 		bus = &port->pci.secondary;
 		slot = 0;
 	}
-	snprintf(name, sizeof(name), "nvme%u", p->nvme_count++);
-	ret = model_device_create_nvme(mm, bus, (uint8_t)(slot << 3), name, &d->config, &dev);
-	if (ret != 0)
-		return ret;
-	dev->threaded = d->threaded;
-	for (unsigned i = 0; i < d->ns_count; i++) {
-		ret = model_device_add_namespace(dev, &d->ns[i], why, sizeof(why));
-		if (ret == 0)
-			continue;
-		ob_err(mm->machine.ob, "model: %s: namespace %" PRIu32 ": %s", name, d->ns[i].nsid, why);
+	p->device_count++;
+	snprintf(name, sizeof(name), "%s%u", form->name, p->counts[form - forms]++);
+	ret = form->create(p, bus, (uint8_t)(slot << 3), name, &dev, why, sizeof(why));
+	if (ret != 0) {
+		ob_err(mm->machine.ob, "model: %s: %s", name, why);
 		return ret;
 	}
-	model_device_ready(dev, !d->absent);
+	dev->threaded = p->threaded;
+	model_device_ready(dev, !p->absent);
 	return 0;
 }
 
 /* "64M", "null", "null:1T" or a file. */
 static int namespace_begin(struct parser *p, const char *value)
 {
-	struct nvme_desc *d = &p->nvme;
-	struct model_namespace_desc *ns = &d->ns[d->ns_count];
+	struct model_namespace_desc *ns = &p->ns[p->ns_count];
 
-	if (d->ns_count == NAMESPACES_MAX) {
-		ob_err(p->mm->machine.ob, "model: the short form has at most %u namespaces", NAMESPACES_MAX);
+	if (p->ns_count == p->form->ns_max) {
+		ob_err(p->mm->machine.ob, "model: the short form has at most %u namespaces", p->form->ns_max);
 		return -ENOSPC;
 	}
 	*ns = (struct model_namespace_desc){
-		.nsid = d->ns_count + 1,
+		.nsid = p->ns_count + 1,
 		.block_bytes = 512,
 		.len_bytes = DEFAULT_BYTES,
 	};
 	if (strcmp(value, "null") == 0 || strncmp(value, "null:", 5) == 0) {
 		ns->null = true;
 		if (value[4] == ':' && machine_text_size(value + 5, &ns->len_bytes) != 0)
-			return refuse(p, "nvme", value, "a size such as null:1T is needed");
+			return refuse(p, p->form->key, value, "a size such as null:1T is needed");
 	} else if (*value != '\0' && machine_text_size(value, &ns->len_bytes) != 0) {
 		ns->file = value;
 		ns->len_bytes = 0;
 	}
-	d->ns_count++;
+	p->ns_count++;
 	return 0;
 }
 
-static int nvme_begin(struct parser *p, const char *value)
+static int device_begin(struct parser *p, const struct form *form, const char *value)
 {
-	int ret = nvme_finish(p);
+	int ret = device_finish(p);
 
 	if (ret != 0)
 		return ret;
-	memset(&p->nvme, 0, sizeof(p->nvme));
-	nvme_model_config_default(&p->nvme.config);
-	snprintf(p->nvme.config.serial, sizeof(p->nvme.config.serial), "OUTBOARD%04u", p->nvme_count + 1);
-	p->have_nvme = true;
+	p->form = form;
+	p->ns_count = 0;
+	p->threaded = p->port = p->absent = false;
+	form->defaults(p);
 	return namespace_begin(p, value);
 }
 
@@ -138,63 +252,41 @@ static int nvme_begin(struct parser *p, const char *value)
 
 static int set_switch(struct parser *p, const char *key, bool on)
 {
-	struct nvme_desc *d = &p->nvme;
-	struct model_namespace_desc *ns = &d->ns[d->ns_count - 1];
+	struct model_namespace_desc *ns = &p->ns[p->ns_count - 1];
 
 	if (strcmp(key, "threaded") == 0)
-		d->threaded = on;
+		p->threaded = on;
 	else if (strcmp(key, "port") == 0)
-		d->port = on;
-	else if (strcmp(key, "sgl") == 0)
-		d->config.sgl = on;
-	else if (strcmp(key, "shadow") == 0)
-		d->config.shadow_doorbells = on;
-	else if (strcmp(key, "cache") == 0)
-		d->config.volatile_cache = on;
-	else if (strcmp(key, "management") == 0)
-		d->config.namespace_management = on;
-	else if (strcmp(key, "legacy-cmb") == 0)
-		d->config.cmb_legacy = on;
-	else if (strcmp(key, "retain") == 0)
-		d->config.retains = on;
+		p->port = on;
 	else if (strcmp(key, "absent") == 0)
-		d->absent = on;
+		p->absent = on;
 	else if (strcmp(key, "filled") == 0)
 		ns->filled = on;
 	else if (strcmp(key, "create") == 0)
 		ns->create = on;
 	else if (strcmp(key, "readonly") == 0)
 		ns->read_only = on;
-	else if (strcmp(key, "detached") == 0)
-		ns->detached = on;
 	else if (strcmp(key, "lossy") == 0)
 		ns->lossy_cache = on;
 	else
-		return -ENOENT;
+		return p->form->set_switch(p, key, on);
 	return 0;
 }
 
-static int set_text(struct parser *p, const char *key, const char *value)
-{
-	struct nvme_model_config *c = &p->nvme.config;
-
-	if (strlen(value) >= sizeof(c->serial))
-		return refuse(p, key, value, "a text of at most 20 characters is needed");
-	snprintf(c->serial, sizeof(c->serial), "%s", value);
-	return 0;
-}
-
-/* What is neither a number of the controller's nor a switch. */
+/* What is neither a number of the device's nor a switch. */
 static int set_other(struct parser *p, const char *key, const char *value)
 {
-	struct nvme_desc *d = &p->nvme;
-	struct model_namespace_desc *ns = &d->ns[d->ns_count - 1];
+	struct model_namespace_desc *ns = &p->ns[p->ns_count - 1];
 	uint64_t number;
 
-	if (strcmp(key, "serial") == 0)
-		return set_text(p, key, value);
-	if (strcmp(key, "latency") == 0 || strcmp(key, "ready") == 0) {
-		if (machine_text_time(value, *key == 'l' ? &d->config.latency_ns : &d->config.ready_ns) == 0)
+	if (strcmp(key, "serial") == 0) {
+		if (strlen(value) >= SERIAL_BYTES)
+			return refuse(p, key, value, "a text of at most 20 characters is needed");
+		snprintf(p->serial, SERIAL_BYTES, "%s", value);
+		return 0;
+	}
+	if (strcmp(key, "latency") == 0 || (strcmp(key, "ready") == 0 && p->form == &forms[FORM_NVME])) {
+		if (machine_text_time(value, *key == 'l' ? p->latency_ns : &p->config.nvme.ready_ns) == 0)
 			return 0;
 		return refuse(p, key, value, "a time such as 10us is needed");
 	}
@@ -212,28 +304,36 @@ static int set_other(struct parser *p, const char *key, const char *value)
 	return -ENOENT;
 }
 
+static int set_number(struct parser *p, const struct model_setting *s, const char *key, const char *value)
+{
+	char why[MODEL_WHY_LEN];
+	uint64_t number;
+
+	if (machine_text_size(value, &number) == 0 && model_setting_take(s, number, &p->config) == 0)
+		return 0;
+	model_setting_range(s, why, sizeof(why));
+	return refuse(p, key, value, why);
+}
+
 static int set_key(struct parser *p, const char *key, const char *value)
 {
-	const struct model_setting *s = model_setting_find(key, NULL);
-	char why[MODEL_WHY_LEN];
+	const struct model_setting *s;
 	uint64_t number = 1;
 	int ret;
 
-	if (strcmp(key, "nvme") == 0)
-		return nvme_begin(p, value);
-	if (!p->have_nvme) {
-		ret = nvme_begin(p, "");
+	for (unsigned i = 0; i < FORMS; i++)
+		if (strcmp(key, forms[i].key) == 0)
+			return device_begin(p, &forms[i], value);
+	if (p->form == NULL) {
+		ret = device_begin(p, &forms[FORM_NVME], "");
 		if (ret != 0)
 			return ret;
 	}
-	if (strcmp(key, "ns") == 0)
+	if (strcmp(key, "ns") == 0 && p->form->ns_max > 1)
 		return namespace_begin(p, value);
-	if (s != NULL) {
-		if (machine_text_size(value, &number) == 0 && model_setting_take(s, number, &p->nvme.config) == 0)
-			return 0;
-		model_setting_range(s, why, sizeof(why));
-		return refuse(p, key, value, why);
-	}
+	s = model_setting_find(p->form->settings, key, NULL);
+	if (s != NULL)
+		return set_number(p, s, key, value);
 	ret = set_other(p, key, value);
 	if (ret != -ENOENT)
 		return ret;
@@ -258,7 +358,7 @@ static int parse_query(struct parser *p, char *text)
 		if (ret != 0)
 			return ret;
 	}
-	return nvme_finish(p);
+	return device_finish(p);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -285,7 +385,7 @@ int model_describe(struct model_machine *mm, const char *rest, uint64_t deadline
 	if (p != NULL && text != NULL) {
 		p->mm = mm;
 		p->slot = FIRST_SLOT;
-		ret = *text == '\0' ? nvme_begin(p, "") : 0;
+		ret = *text == '\0' ? device_begin(p, &forms[FORM_NVME], "") : 0;
 		if (ret == 0)
 			ret = parse_query(p, text);
 	}

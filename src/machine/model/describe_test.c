@@ -79,10 +79,10 @@ static void test_memory_is_zero_or_filled_with_what_does_not_repeat(void **state
 	struct bed b;
 
 	assert_int_equal(bed_open(&b, "model:?nvme=1M&ns=1M&filled"), 0);
-	backing = nvme_model_namespace_backing(device(&b, "nvme0")->nvme, 1);
+	backing = nvme_model_namespace_backing(device(&b, "nvme0")->model, 1);
 	for (size_t i = 0; i < OB_MIB; i++)
 		assert_int_equal(backing->memory[i], 0);
-	backing = nvme_model_namespace_backing(device(&b, "nvme0")->nvme, 2);
+	backing = nvme_model_namespace_backing(device(&b, "nvme0")->model, 2);
 	for (size_t page = 0; page < OB_MIB; page += 4096) {
 		uint64_t word, last;
 
@@ -118,6 +118,14 @@ static void test_short_form_names_the_setting_and_its_range(void **state)
 		{"serial=123456789012345678901", "a text of at most 20 characters"},
 		{"port=yes", "port=yes: 1 or 0 is needed"},
 		{"seriall=1", "seriall=1: there is no such setting"},
+		{"virtio-blk=1M&entries=100", "vblk0: split rings have a power of two of entries, not 100"},
+		{"virtio-blk=1M&queues=257", "queues=257: a number from 1 to 256 is needed"},
+		{"virtio-blk=1M&segments=255", "segments=255: a number from 1 to 254 is needed"},
+		{"virtio-blk=1M&ns=1M", "ns=1M: there is no such setting"},
+		{"virtio-blk=1M&stride=1", "stride=1: there is no such setting"},
+		{"virtio-blk=1M&ready=1ms", "ready=1ms: there is no such setting"},
+		{"virtio-blk=100", "vblk0: it is smaller than one block"},
+		{"nvme=1M&packed", "packed: there is no such setting"},
 	};
 	char uri[128];
 
@@ -134,6 +142,31 @@ static void test_short_form_takes_the_ends_of_ranges_and_bare_switches(void **st
 	assert_int_equal(bed_open(&b, "model:?queues=255&entries=2&msix=0&mdts=20&sgl&cache=0&cmb=4K&port"), 0);
 	bed_close(&b);
 	assert_int_equal(bed_open(&b, "model:?queues=127&stride=2&entries=65536&msix=256"), 0);
+	bed_close(&b);
+}
+
+static uint64_t features(struct bed *b, const char *name)
+{
+	return vblk_model_virtio(model_vblk(device(b, name)))->config.features;
+}
+
+static void test_short_form_makes_virtio_disks_beside_controllers(void **state)
+{
+	uint64_t split, packed;
+	struct bed b;
+
+	assert_int_equal(bed_open(&b,
+				  "model:?virtio-blk=1M&nvme=1M&virtio-blk=2M&packed&entries=100&event-index=0&readonly"
+				  "&queues=2&port"),
+			 0);
+	split = features(&b, "vblk0");
+	packed = features(&b, "vblk1");
+	assert_true((split & BIT64(VIRTIO_F_EVENT_IDX)) != 0 && (split & BIT64(VIRTIO_F_RING_PACKED)) == 0);
+	assert_true((packed & BIT64(VIRTIO_F_EVENT_IDX)) == 0 && (packed & BIT64(VIRTIO_F_RING_PACKED)) != 0);
+	assert_true((split & BIT64(VIRTIO_BLK_F_RO)) == 0 && (packed & BIT64(VIRTIO_BLK_F_RO)) != 0);
+	assert_int_equal(vblk_model_backing(model_vblk(device(&b, "vblk1")))->len_bytes, 2 * OB_MIB);
+	assert_non_null(model_nvme(device(&b, "nvme0")));
+	assert_non_null(device(&b, "port2"));
 	bed_close(&b);
 }
 
@@ -168,6 +201,7 @@ static void test_file_is_made_only_when_asked_for(void **state)
 #define CELLS     "#address-cells = <1>; #size-cells = <0>; "
 #define NVME      "compatible = \"outboard,nvme\"; " CELLS
 #define NAMESPACE "compatible = \"outboard,nvme-namespace\"; "
+#define VBLK      "compatible = \"outboard,virtio-blk\"; "
 #define PORT      "compatible = \"outboard,pcie-root-port\"; " CELLS
 
 /* A machine of what is below the host, as a file; its URI. */
@@ -236,6 +270,16 @@ static void test_tree_is_refused_with_a_reason(void **state)
 		{"nvme@1 { reg = <0x800>; " NVME
 		 "ns@1 { reg = <1>; size = <4096>; file = \"/nonexistent.img\"; " NAMESPACE "}; };",
 		 "ns@1: /nonexistent.img: there is no such file (the setting create makes it)"},
+		{"disk@1 { reg = <0x800>; queue-pairs = <1>; " VBLK "};",
+		 "/pci/disk@1: queue-pairs: there is no such property"},
+		{"disk@1 { reg = <0x800>; queue-entries = <100>; " VBLK "};",
+		 "/pci/disk@1: split rings have a power of two of entries, not 100"},
+		{"disk@1 { reg = <0x800>; block-size = <1024>; " VBLK "};",
+		 "/pci/disk@1: block-size: 512 or 4096 is needed"},
+		{"disk@1 { reg = <0x800>; segment-bytes = <100>; " VBLK "};",
+		 "/pci/disk@1: its settings do not go together"},
+		{"port@1 { reg = <0x800>; " PORT "port@0 { reg = <0>; " PORT "}; };",
+		 "/pci/port@1/port@0: is no device that can be behind a port"},
 	};
 	char path[32], uri[64];
 
@@ -260,7 +304,13 @@ static void test_tree_takes_all_of_its_binding(void **state)
 		"ns@1 { reg = <1>; size = <1048576>; block-size = <4096>; filled; detached; lossy-cache; " NAMESPACE
 		"}; ns@2 { reg = <2>; null; read-only; status = \"okay\"; " NAMESPACE "}; }; }; "
 		"a: nvme@2 { reg = <0x1000>; absent; " NVME "}; nvme@3 { reg = <0x1100>; phandle = <1>; " NVME "}; "
-		"nvme@4 { reg = <0x1000>; status = \"disabled\"; " NVME "};";
+		"nvme@4 { reg = <0x1000>; status = \"disabled\"; " NVME "}; "
+		"disk@4 { reg = <0x2000>; queues = <2>; queue-entries = <100>; msix-vectors = <3>; segments-max = <6>; "
+		"segment-bytes = <65536>; latency-ns = <1>; serial = \"12345678901234567890\"; packed; in-order; "
+		"notification-data; notify-config-data; queue-reset; no-indirect; no-event-index; no-flush; "
+		"no-config-wce; write-through; no-discard; no-write-zeroes; no-lifetime; no-topology; threaded; "
+		"retain-state; size = <1048576>; block-size = <4096>; filled; lossy-cache; " VBLK "}; "
+		"disk@5 { reg = <0x2800>; null; read-only; absent; " VBLK "};";
 	char path[32], uri[64];
 	struct bed b;
 
@@ -271,7 +321,15 @@ static void test_tree_takes_all_of_its_binding(void **state)
 	unlink(path);
 	assert_non_null(device(&b, "nvme2"));
 	assert_null(device(&b, "nvme3"));
-	assert_non_null(nvme_model_namespace_backing(device(&b, "nvme0")->nvme, 1));
+	assert_non_null(nvme_model_namespace_backing(device(&b, "nvme0")->model, 1));
+	/* The basics, the block's size and limits of segments and queues are all that is left. */
+	assert_int_equal(features(&b, "vblk0"),
+			 BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_F_RING_PACKED) | BIT64(VIRTIO_F_IN_ORDER) |
+				 BIT64(VIRTIO_F_NOTIFICATION_DATA) | BIT64(VIRTIO_F_NOTIF_CONFIG_DATA) |
+				 BIT64(VIRTIO_F_RING_RESET) | BIT64(VIRTIO_F_ACCESS_PLATFORM) |
+				 BIT64(VIRTIO_F_ORDER_PLATFORM) | BIT64(VIRTIO_BLK_F_SEG_MAX) |
+				 BIT64(VIRTIO_BLK_F_SIZE_MAX) | BIT64(VIRTIO_BLK_F_BLK_SIZE) | BIT64(VIRTIO_BLK_F_MQ));
+	assert_non_null(device(&b, "vblk1"));
 	bed_close(&b);
 }
 
@@ -281,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_memory_is_zero_or_filled_with_what_does_not_repeat),
 		cmocka_unit_test(test_short_form_names_the_setting_and_its_range),
 		cmocka_unit_test(test_short_form_takes_the_ends_of_ranges_and_bare_switches),
+		cmocka_unit_test(test_short_form_makes_virtio_disks_beside_controllers),
 		cmocka_unit_test(test_file_is_made_only_when_asked_for),
 		cmocka_unit_test(test_tree_is_refused_with_a_reason),
 		cmocka_unit_test(test_tree_takes_all_of_its_binding),

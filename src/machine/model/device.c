@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <outboard/device.h>
 #include <outboard/log.h>
@@ -24,7 +23,7 @@ void model_device_work(struct model_device *dev)
 
 	while (dev->kicked) {
 		dev->kicked = false;
-		while (nvme_model_run(dev->nvme, WORK_BUDGET)) {
+		while (dev->kind->run(dev->model, WORK_BUDGET)) {
 			if (++rounds < WORK_ROUNDS)
 				continue;
 			dev->kicked = true;
@@ -36,8 +35,8 @@ void model_device_work(struct model_device *dev)
 
 void model_device_expire(struct model_device *dev)
 {
-	if (dev->nvme != NULL)
-		nvme_model_event(dev->nvme);
+	if (dev->kind != NULL)
+		dev->kind->event(dev->model);
 }
 
 /* After an access from outside: at once, or on the worker's thread. */
@@ -152,7 +151,7 @@ const struct model_pci_root_ops model_root_ops = {
 
 /* ---- making and finding ---- */
 
-static struct model_device *device_new(struct model_machine *mm, const char *name)
+struct model_device *model_device_new(struct model_machine *mm, const char *name)
 {
 	struct model_device *dev = calloc(1, sizeof(*dev));
 	pthread_mutexattr_t spin_first;
@@ -175,7 +174,7 @@ static struct model_device *device_new(struct model_machine *mm, const char *nam
 int model_device_create_port(struct model_machine *mm, uint8_t devfn, uint16_t slot_number, const char *name,
 			     struct model_device **out)
 {
-	struct model_device *dev = device_new(mm, name);
+	struct model_device *dev = model_device_new(mm, name);
 
 	if (dev == NULL)
 		return -ENOMEM;
@@ -186,39 +185,6 @@ int model_device_create_port(struct model_machine *mm, uint8_t devfn, uint16_t s
 	return 0;
 }
 
-static int backing_create(void *arg, uint64_t len_bytes, struct backing **out)
-{
-	return backing_memory_create(len_bytes, false, out);
-}
-
-int model_device_create_nvme(struct model_machine *mm, struct model_pci_bus *bus, uint8_t devfn, const char *name,
-			     const struct nvme_model_config *wanted, struct model_device **out)
-{
-	struct model_device *dev = device_new(mm, name);
-	struct nvme_model_config config = *wanted;
-	int ret;
-
-	if (dev == NULL)
-		return -ENOMEM;
-	config.backing_create = backing_create;
-	ret = nvme_model_create(&dev->host, &config, &dev->nvme);
-	if (ret != 0)
-		goto free_device;
-	ret = nvme_model_function_init(dev->nvme, &dev->pci, bus, devfn);
-	if (ret != 0)
-		goto destroy_model;
-	list_add_tail(&mm->devices, &dev->link);
-	*out = dev;
-	return 0;
-
-destroy_model:
-	nvme_model_destroy(dev->nvme);
-free_device:
-	pthread_mutex_destroy(&dev->lock);
-	free(dev);
-	return ret;
-}
-
 void model_device_ready(struct model_device *dev, bool present)
 {
 	model_pci_ready(&dev->pci, present);
@@ -227,8 +193,8 @@ void model_device_ready(struct model_device *dev, bool present)
 void model_device_destroy(struct model_device *dev)
 {
 	model_pci_fini(&dev->pci);
-	if (dev->nvme != NULL)
-		nvme_model_destroy(dev->nvme);
+	if (dev->kind != NULL)
+		dev->kind->destroy(dev->model);
 	pthread_mutex_destroy(&dev->lock);
 	list_del(&dev->link);
 	free(dev->grants);
@@ -261,76 +227,6 @@ struct model_device *model_device_of(struct model_machine *mm, struct ob_device 
 		dev = device_of_pci(f);
 	pthread_mutex_unlock(&mm->config_lock);
 	return dev;
-}
-
-/* What cannot be, whatever the system has. */
-static const char *namespace_nonsense(const struct model_namespace_desc *desc)
-{
-	bool memory = !desc->null && desc->file == NULL;
-
-	if (desc->filled && !memory)
-		return "only memory can be filled";
-	if (desc->create && (desc->file == NULL || desc->len_bytes == 0 || desc->read_only))
-		return "to create it takes a file, a size, and that it may be written";
-	if (desc->file == NULL && desc->len_bytes < desc->block_bytes)
-		return "it is smaller than one block";
-	return NULL;
-}
-
-static int namespace_backing(struct model_device *dev, const struct model_namespace_desc *desc, struct backing **out,
-			     char *why, size_t len)
-{
-	bool missing;
-	int ret;
-
-	if (desc->null)
-		return backing_null_create(desc->len_bytes, out);
-	if (desc->file == NULL)
-		return backing_memory_create(desc->len_bytes, desc->filled, out);
-	missing = access(desc->file, F_OK) != 0;
-	ret = backing_file_create(desc->file, desc->len_bytes, desc->read_only, desc->create, out);
-	if (ret == 0 && missing)
-		ob_info(dev->machine->machine.ob, "model: %s: %s is made", dev->name, desc->file);
-	else if (ret == -ENOENT && !desc->create)
-		snprintf(why, len, "%s: there is no such file (the setting create makes it)", desc->file);
-	else if (ret == -EINVAL)
-		snprintf(why, len, "%s: it is no file or disk, is empty, or cannot grow to the size", desc->file);
-	else if (ret != 0)
-		snprintf(why, len, "%s: %s", desc->file, strerror(-ret));
-	return ret;
-}
-
-int model_device_add_namespace(struct model_device *dev, const struct model_namespace_desc *desc, char *why, size_t len)
-{
-	unsigned shift = desc->block_bytes == 4096 ? 12 : 9;
-	const char *nonsense = namespace_nonsense(desc);
-	struct backing *backing, *cache;
-	int ret;
-
-	snprintf(why, len, "%s", nonsense != NULL ? nonsense : "");
-	if (nonsense != NULL)
-		return -EINVAL;
-	ret = namespace_backing(dev, desc, &backing, why, len);
-	if (ret != 0)
-		goto explain;
-	if (desc->lossy_cache) {
-		ret = backing_cache_create(&dev->host, backing, desc->block_bytes, &cache);
-		if (ret != 0)
-			goto destroy_backing;
-		backing = cache;
-	}
-	ret = nvme_model_namespace_add(dev->nvme, desc->nsid, backing, shift, !desc->detached, desc->read_only);
-	if (ret == 0)
-		return 0;
-	if (ret == -EINVAL)
-		snprintf(why, len,
-			 "its id is none that the controller has, or it is smaller than one block or too large");
-destroy_backing:
-	backing_destroy(backing);
-explain:
-	if (why[0] == '\0')
-		snprintf(why, len, "%s", strerror(-ret));
-	return ret;
 }
 
 /* ---- register access ---- */

@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "machine/machine.h"
 #include "model/block/nvme/nvme_model.h"
+#include "model/block/virtio_blk/vblk_model.h"
 #include "model/host.h"
 #include "model/pci/pci_model.h"
 
@@ -35,13 +36,23 @@ struct model_grant {
 
 /* A fault that is to happen to commands: how long they take, or what they end with. */
 struct model_rule {
-	int opcode; /* -1: any I/O command */
+	int opcode; /* -1: any I/O command; of a virtio disk: the request's type */
 	bool admin;
 	uint64_t lba_first, lba_last;
 	uint64_t delay_ns; /* 0: none; MODEL_NEVER: it hangs */
 	uint16_t status;   /* 0: none */
 	unsigned count;    /* left; 0: the rule is used up */
 };
+
+/* What a device is a model of. */
+struct model_kind {
+	const char *name;
+	bool (*run)(void *model, unsigned budget);
+	void (*event)(void *model);
+	void (*destroy)(void *model);
+};
+
+extern const struct model_kind model_kind_nvme, model_kind_vblk;
 
 /* A root port, or a device; both are a function. */
 struct model_device {
@@ -51,7 +62,8 @@ struct model_device {
 	struct list link;
 	char name[MODEL_NAME_LEN];
 	pthread_mutex_t lock;
-	struct nvme_model *nvme; /* NULL: a port */
+	const struct model_kind *kind; /* NULL: a port */
+	void *model;                   /* of this kind */
 	bool threaded;
 	bool kicked;      /* it has work: under lock */
 	uint64_t due_ns;  /* under the machine's worker_lock */
@@ -112,6 +124,17 @@ static inline struct model_machine *model_of(struct machine *m)
 	return (struct model_machine *)(void *)m;
 }
 
+/* The device's model if it is of this kind, or NULL. */
+static inline struct nvme_model *model_nvme(const struct model_device *dev)
+{
+	return dev->kind == &model_kind_nvme ? dev->model : NULL;
+}
+
+static inline struct vblk_model *model_vblk(const struct model_device *dev)
+{
+	return dev->kind == &model_kind_vblk ? dev->model : NULL;
+}
+
 static inline struct model_device *device_of_host(struct model_host *host)
 {
 	return (struct model_device *)(void *)host;
@@ -164,9 +187,8 @@ void model_device_work(struct model_device *dev);
 void model_device_expire(struct model_device *dev);
 int model_device_create_port(struct model_machine *mm, uint8_t devfn, uint16_t slot_number, const char *name,
 			     struct model_device **out);
-/* @config is completed with what the machine knows. The device is not there before model_device_ready(). */
-int model_device_create_nvme(struct model_machine *mm, struct model_pci_bus *bus, uint8_t devfn, const char *name,
-			     const struct nvme_model_config *config, struct model_device **out);
+/* Without a model yet. */
+struct model_device *model_device_new(struct model_machine *mm, const char *name);
 void model_device_ready(struct model_device *dev, bool present);
 void model_device_destroy(struct model_device *dev);
 struct model_device *model_device_find(struct model_machine *mm, const char *name);
@@ -185,34 +207,46 @@ int model_tree(struct model_machine *mm, const char *path, uint64_t deadline_ns)
 /* settings.c */
 #define MODEL_WHY_LEN 256
 
-/* A number of a controller's configuration. */
+/* A number of a device's configuration. */
 struct model_setting {
 	const char *key, *property; /* in the short form, or NULL; in the device tree */
 	size_t offset, size;        /* of the field */
 	uint64_t min, max, step;
 };
 
-extern const struct model_setting model_settings[]; /* the last has no property */
+/* The last of each has no property. */
+extern const struct model_setting model_settings_nvme[], model_settings_vblk[];
 /* By either name; NULL: there is none. */
-const struct model_setting *model_setting_find(const char *key, const char *property);
+const struct model_setting *model_setting_find(const struct model_setting *list, const char *key, const char *property);
 /* Say what it may be. */
 void model_setting_range(const struct model_setting *s, char *why, size_t len);
-/* 0; -EINVAL: out of range. */
-int model_setting_take(const struct model_setting *s, uint64_t value, struct nvme_model_config *config);
+/* Into the configuration that the list is of. 0; -EINVAL: out of range. */
+int model_setting_take(const struct model_setting *s, uint64_t value, void *config);
 /* Do the settings go together? 0, or -EINVAL and why not. */
 int model_settings_agree(const struct nvme_model_config *config, char *why, size_t len);
+int model_settings_agree_vblk(const struct vblk_model_config *config, char *why, size_t len);
 
+/* A feature of virtio's rings by the name that the short form and the tree have for it; 0: there is none. */
+uint64_t model_ring_feature(const char *name);
+
+/* What keeps data: a namespace, or a virtio disk. */
 struct model_namespace_desc {
-	uint32_t nsid;
+	uint32_t nsid;    /* of a namespace */
 	const char *file; /* NULL: memory */
 	uint64_t len_bytes;
 	uint32_t block_bytes;
 	bool null, filled, create, read_only, detached, lossy_cache;
 };
 
-/* 0, or negative errno and why. */
+/* disk.c: devices are not there before model_device_ready(). 0, or negative errno and why. */
+/* @config is completed with what the machine knows. */
+int model_device_create_nvme(struct model_machine *mm, struct model_pci_bus *bus, uint8_t devfn, const char *name,
+			     const struct nvme_model_config *config, struct model_device **out);
 int model_device_add_namespace(struct model_device *dev, const struct model_namespace_desc *desc, char *why,
 			       size_t len);
+int model_device_create_vblk(struct model_machine *mm, struct model_pci_bus *bus, uint8_t devfn, const char *name,
+			     const struct vblk_model_config *config, const struct model_namespace_desc *desc,
+			     struct model_device **out, char *why, size_t len);
 
 /* command.c */
 int model_command(struct machine *m, const char *command, char **reply, uint64_t deadline_ns);

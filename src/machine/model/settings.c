@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A modelled controller's numbers: what the short form and the device tree call them, and what they may be. */
+/* A modelled device's numbers: what the short form and the device tree call them, and what they may be. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -10,8 +10,9 @@
 #include "machine/model/model_machine.h"
 
 #define FIELD(member) offsetof(struct nvme_model_config, member), sizeof(((struct nvme_model_config *)0)->member)
+#define DISK(member)  offsetof(struct vblk_model_config, member), sizeof(((struct vblk_model_config *)0)->member)
 
-const struct model_setting model_settings[] = {
+const struct model_setting model_settings_nvme[] = {
 	{"queues", "queue-pairs", FIELD(queue_pairs_max), 1, NVME_MODEL_QUEUES_MAX, 1},
 	{"entries", "queue-entries", FIELD(queue_entries_max), 2, NVME_QUEUE_MAX, 1},
 	{"msix", "msix-vectors", FIELD(msix_vectors), 0, NVME_MODEL_MSIX_MAX, 1},
@@ -28,9 +29,19 @@ const struct model_setting model_settings[] = {
 	{NULL, NULL, 0, 0, 0, 0, 0},
 };
 
-const struct model_setting *model_setting_find(const char *key, const char *property)
+const struct model_setting model_settings_vblk[] = {
+	{"queues", "queues", DISK(queues), 1, VIRTIO_MODEL_QUEUES_MAX, 1},
+	{"entries", "queue-entries", DISK(queue_size), 1, VIRTIO_QUEUE_SIZE_MAX, 1},
+	{"msix", "msix-vectors", DISK(msix_vectors), 0, VIRTIO_MODEL_MSIX_MAX, 1},
+	{"segments", "segments-max", DISK(seg_max), 1, VBLK_MODEL_SEG_MAX, 1},
+	{NULL, "segment-bytes", DISK(size_max), 0, UINT32_MAX, 1},
+	{NULL, "latency-ns", DISK(latency_ns), 0, UINT64_MAX, 1},
+	{NULL, NULL, 0, 0, 0, 0, 0},
+};
+
+const struct model_setting *model_setting_find(const struct model_setting *list, const char *key, const char *property)
 {
-	for (const struct model_setting *s = model_settings; s->property != NULL; s++)
+	for (const struct model_setting *s = list; s->property != NULL; s++)
 		if ((key != NULL && s->key != NULL && strcmp(s->key, key) == 0) ||
 		    (property != NULL && strcmp(s->property, property) == 0))
 			return s;
@@ -45,7 +56,7 @@ void model_setting_range(const struct model_setting *s, char *why, size_t len)
 		snprintf(why, len, "a number from %" PRIu64 " to %" PRIu64 " is needed", s->min, s->max);
 }
 
-int model_setting_take(const struct model_setting *s, uint64_t value, struct nvme_model_config *config)
+int model_setting_take(const struct model_setting *s, uint64_t value, void *config)
 {
 	uint8_t *field = (uint8_t *)config + s->offset;
 	uint32_t value32 = (uint32_t)value;
@@ -75,4 +86,35 @@ int model_settings_agree(const struct nvme_model_config *c, char *why, size_t le
 	snprintf(why, len, "there is room for the doorbells of %u queue pairs with a stride of %u, not of %u", room,
 		 c->doorbell_stride, c->queue_pairs_max);
 	return -EINVAL;
+}
+
+int model_settings_agree_vblk(const struct vblk_model_config *c, char *why, size_t len)
+{
+	bool packed = (c->ring_features & BIT64(VIRTIO_F_RING_PACKED)) != 0;
+
+	if (packed || IS_POWER_OF_2(c->queue_size))
+		return 0;
+	snprintf(why, len, "split rings have a power of two of entries, not %u", c->queue_size);
+	return -EINVAL;
+}
+
+uint64_t model_ring_feature(const char *name)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} names[] = {
+		{"packed", VIRTIO_F_RING_PACKED},
+		{"indirect", VIRTIO_F_INDIRECT_DESC},
+		{"event-index", VIRTIO_F_EVENT_IDX},
+		{"in-order", VIRTIO_F_IN_ORDER},
+		{"notification-data", VIRTIO_F_NOTIFICATION_DATA},
+		{"notify-config-data", VIRTIO_F_NOTIF_CONFIG_DATA},
+		{"queue-reset", VIRTIO_F_RING_RESET},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i].name, name) == 0)
+			return BIT64(names[i].bit);
+	return 0;
 }

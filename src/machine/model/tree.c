@@ -2,8 +2,8 @@
 /*
  * What devices a model machine has, from a device tree: a .dtb is read with libfdt, a .dts is given to dtc first.
  *
- * The tree has a node compatible with "outboard,pci-host"; below it are "outboard,pcie-root-port" and "outboard,nvme",
- * and below that "outboard,nvme-namespace". docs/MODEL.md has the bindings.
+ * The tree has a node compatible with "outboard,pci-host"; below it are "outboard,pcie-root-port", "outboard,virtio-blk"
+ * and "outboard,nvme", and below that "outboard,nvme-namespace". docs/MODEL.md has the bindings.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ struct tree {
 	struct model_machine *mm;
 	const void *blob;
 	const char *path; /* of the file, for messages */
-	unsigned nvme_count, port_count;
+	unsigned nvme_count, vblk_count, port_count;
 };
 
 /* ---- properties ---- */
@@ -114,7 +114,7 @@ struct property {
 static const struct property host_properties[] = {{NULL, NUMBER, 0}};
 static const struct property port_properties[] = {{"slot-number", NUMBER, 0}, {NULL, NUMBER, 0}};
 
-/* … besides model_settings[] */
+/* … besides model_settings_nvme[] */
 static const struct property nvme_properties[] = {
 	{"serial", TEXT, 20},
 	{"model-name", TEXT, 40},
@@ -139,6 +139,37 @@ static const struct property namespace_properties[] = {
 	{"lossy-cache", SWITCH, 0}, {NULL, NUMBER, 0},
 };
 
+/* … besides model_settings_vblk[] */
+static const struct property vblk_properties[] = {
+	{"serial", TEXT, 20},
+	{"packed", SWITCH, 0},
+	{"in-order", SWITCH, 0},
+	{"notification-data", SWITCH, 0},
+	{"notify-config-data", SWITCH, 0},
+	{"queue-reset", SWITCH, 0},
+	{"no-indirect", SWITCH, 0},
+	{"no-event-index", SWITCH, 0},
+	{"no-flush", SWITCH, 0},
+	{"no-config-wce", SWITCH, 0},
+	{"write-through", SWITCH, 0},
+	{"no-discard", SWITCH, 0},
+	{"no-write-zeroes", SWITCH, 0},
+	{"no-lifetime", SWITCH, 0},
+	{"no-topology", SWITCH, 0},
+	{"threaded", SWITCH, 0},
+	{"absent", SWITCH, 0},
+	{"retain-state", SWITCH, 0},
+	{"size", NUMBER, 0},
+	{"block-size", NUMBER, 0},
+	{"file", TEXT, 4095},
+	{"null", SWITCH, 0},
+	{"filled", SWITCH, 0},
+	{"create", SWITCH, 0},
+	{"read-only", SWITCH, 0},
+	{"lossy-cache", SWITCH, 0},
+	{NULL, NUMBER, 0},
+};
+
 /* What any node may have; dtc wants the last three of a bridge, and they say nothing that the model could follow. */
 static bool is_common(const char *name)
 {
@@ -161,8 +192,9 @@ static int check_property(const struct tree *t, int node, const struct property 
 	return 0;
 }
 
-/* Does the binding have all that the node has? @settings: it has the controller's numbers too. */
-static int check_properties(const struct tree *t, int node, const struct property *list, bool settings)
+/* Does the binding have all that the node has? @settings: numbers that it may have too, or NULL. */
+static int check_properties(const struct tree *t, int node, const struct property *list,
+			    const struct model_setting *settings)
 {
 	int at, ret;
 
@@ -175,7 +207,7 @@ static int check_properties(const struct tree *t, int node, const struct propert
 
 		if (value == NULL)
 			return complain(t, node, "it cannot be read");
-		if (is_common(name) || (settings && model_setting_find(NULL, name) != NULL))
+		if (is_common(name) || (settings != NULL && model_setting_find(settings, NULL, name) != NULL))
 			continue;
 		while (p->name != NULL && strcmp(p->name, name) != 0)
 			p++;
@@ -269,7 +301,8 @@ static int twin_of(const struct tree *t, int node, uint64_t nsid)
 	return child;
 }
 
-static int read_namespace(const struct tree *t, int node, uint32_t nsid_max, struct model_device *dev)
+/* What keeps the data, for namespaces and disks alike. */
+static int read_data(const struct tree *t, int node, struct model_namespace_desc *out)
 {
 	struct model_namespace_desc ns = {
 		.file = text(t, node, "file"),
@@ -280,8 +313,26 @@ static int read_namespace(const struct tree *t, int node, uint32_t nsid_max, str
 		.detached = has(t, node, "detached"),
 		.lossy_cache = has(t, node, "lossy-cache"),
 	};
-	uint64_t nsid = 0, size = ns.file != NULL ? 0 : 64 * OB_MIB, block = 512;
-	int ret = check_properties(t, node, namespace_properties, false), twin;
+	uint64_t size = ns.file != NULL ? 0 : 64 * OB_MIB, block = 512;
+	int ret = number_in(t, node, "size", 512, NVME_MODEL_CAPACITY_MAX, &size);
+
+	if (ret == 0)
+		ret = number_in(t, node, "block-size", 512, 4096, &block);
+	if (ret != 0)
+		return ret;
+	if (block != 512 && block != 4096)
+		return complain(t, node, "block-size: 512 or 4096 is needed");
+	ns.len_bytes = size;
+	ns.block_bytes = (uint32_t)block;
+	*out = ns;
+	return 0;
+}
+
+static int read_namespace(const struct tree *t, int node, uint32_t nsid_max, struct model_device *dev)
+{
+	struct model_namespace_desc ns;
+	uint64_t nsid = 0;
+	int ret = check_properties(t, node, namespace_properties, NULL), twin;
 	char why[MODEL_WHY_LEN];
 
 	if (ret == 0 && !has(t, node, "reg"))
@@ -289,41 +340,46 @@ static int read_namespace(const struct tree *t, int node, uint32_t nsid_max, str
 	if (ret == 0)
 		ret = number_in(t, node, "reg", 1, nsid_max, &nsid);
 	if (ret == 0)
-		ret = number_in(t, node, "size", 512, NVME_MODEL_CAPACITY_MAX, &size);
-	if (ret == 0)
-		ret = number_in(t, node, "block-size", 512, 4096, &block);
+		ret = read_data(t, node, &ns);
 	if (ret != 0)
 		return ret;
-	if (block != 512 && block != 4096)
-		return complain(t, node, "block-size: 512 or 4096 is needed");
 	twin = twin_of(t, node, nsid);
 	if (twin >= 0)
 		return complain(t, node, "reg: namespace %" PRIu64 " is %s already", nsid,
 				fdt_get_name(t->blob, twin, NULL));
 	ns.nsid = (uint32_t)nsid;
-	ns.len_bytes = size;
-	ns.block_bytes = (uint32_t)block;
 	ret = model_device_add_namespace(dev, &ns, why, sizeof(why));
 	return ret == 0 ? 0 : complain(t, node, "%s", why), ret;
+}
+
+/* Numbers of a device's configuration. */
+static int read_settings(const struct tree *t, int node, const struct model_setting *list, void *config)
+{
+	char why[MODEL_WHY_LEN];
+	uint64_t value;
+
+	for (const struct model_setting *s = list; s->property != NULL; s++) {
+		int ret = number(t, node, s->property, &value);
+
+		if (ret == -ENOENT)
+			continue;
+		if (ret != 0)
+			return ret;
+		if (model_setting_take(s, value, config) != 0) {
+			model_setting_range(s, why, sizeof(why));
+			return complain(t, node, "%s: %s", s->property, why);
+		}
+	}
+	return 0;
 }
 
 static int read_config(const struct tree *t, int node, struct nvme_model_config *c)
 {
 	char why[MODEL_WHY_LEN];
-	uint64_t value;
-	int ret;
+	int ret = read_settings(t, node, model_settings_nvme, c);
 
-	for (const struct model_setting *s = model_settings; s->property != NULL; s++) {
-		ret = number(t, node, s->property, &value);
-		if (ret == -ENOENT)
-			continue;
-		if (ret != 0)
-			return ret;
-		if (model_setting_take(s, value, c) != 0) {
-			model_setting_range(s, why, sizeof(why));
-			return complain(t, node, "%s: %s", s->property, why);
-		}
-	}
+	if (ret != 0)
+		return ret;
 	if (model_settings_agree(c, why, sizeof(why)) != 0)
 		return complain(t, node, "%s", why);
 	c->cmb_legacy = has(t, node, "legacy-cmb");
@@ -351,7 +407,7 @@ static int read_nvme(struct tree *t, int node, struct model_pci_bus *bus)
 
 	nvme_model_config_default(&config);
 	snprintf(config.serial, sizeof(config.serial), "OUTBOARD%04u", t->nvme_count + 1);
-	ret = check_properties(t, node, nvme_properties, true);
+	ret = check_properties(t, node, nvme_properties, model_settings_nvme);
 	if (ret == 0)
 		ret = take_function(t, node, bus, &devfn);
 	if (ret == 0)
@@ -377,13 +433,80 @@ static int read_nvme(struct tree *t, int node, struct model_pci_bus *bus)
 	return 0;
 }
 
+static uint64_t ring_features(const struct tree *t, int node, uint64_t features)
+{
+	static const char *const more[] = {"packed", "in-order", "notification-data", "notify-config-data",
+					   "queue-reset"};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(more); i++)
+		if (has(t, node, more[i]))
+			features |= model_ring_feature(more[i]);
+	if (has(t, node, "no-indirect"))
+		features &= ~model_ring_feature("indirect");
+	if (has(t, node, "no-event-index"))
+		features &= ~model_ring_feature("event-index");
+	return features;
+}
+
+static int read_vblk(struct tree *t, int node, struct model_pci_bus *bus)
+{
+	struct vblk_model_config c;
+	struct model_namespace_desc disk;
+	struct model_device *dev;
+	char name[MODEL_NAME_LEN], why[MODEL_WHY_LEN];
+	uint8_t devfn;
+	int ret;
+
+	vblk_model_config_default(&c);
+	snprintf(c.serial, sizeof(c.serial), "OUTBOARDV%04u", t->vblk_count + 1);
+	ret = check_properties(t, node, vblk_properties, model_settings_vblk);
+	if (ret == 0)
+		ret = take_function(t, node, bus, &devfn);
+	if (ret == 0)
+		ret = read_settings(t, node, model_settings_vblk, &c);
+	if (ret == 0)
+		ret = read_data(t, node, &disk);
+	if (ret != 0)
+		return ret;
+	c.ring_features = ring_features(t, node, c.ring_features);
+	c.flush = !has(t, node, "no-flush");
+	c.config_wce = !has(t, node, "no-config-wce");
+	c.writeback = !has(t, node, "write-through");
+	c.discard = !has(t, node, "no-discard");
+	c.write_zeroes = !has(t, node, "no-write-zeroes");
+	c.lifetime = !has(t, node, "no-lifetime");
+	c.topology = !has(t, node, "no-topology");
+	c.retains = has(t, node, "retain-state");
+	c.read_only = disk.read_only;
+	text_copy(t, node, "serial", c.serial, sizeof(c.serial));
+	if (model_settings_agree_vblk(&c, why, sizeof(why)) != 0)
+		return complain(t, node, "%s", why);
+	snprintf(name, sizeof(name), "vblk%u", t->vblk_count++);
+	ret = model_device_create_vblk(t->mm, bus, devfn, name, &c, &disk, &dev, why, sizeof(why));
+	if (ret != 0)
+		return complain(t, node, "%s", why), ret;
+	dev->threaded = has(t, node, "threaded");
+	model_device_ready(dev, !has(t, node, "absent"));
+	return 0;
+}
+
+/* A device on @bus. 1: it is none that there is. */
+static int read_device(struct tree *t, int node, struct model_pci_bus *bus)
+{
+	if (is(t, node, "outboard,nvme"))
+		return read_nvme(t, node, bus);
+	if (is(t, node, "outboard,virtio-blk"))
+		return read_vblk(t, node, bus);
+	return 1;
+}
+
 static int read_port(struct tree *t, int node)
 {
 	uint64_t slot_number = t->port_count + 1;
 	struct model_device *port;
 	char name[MODEL_NAME_LEN];
 	uint8_t devfn;
-	int child, ret = check_properties(t, node, port_properties, false);
+	int child, ret = check_properties(t, node, port_properties, NULL);
 
 	if (ret == 0)
 		ret = take_function(t, node, &t->mm->root.bus, &devfn);
@@ -399,9 +522,9 @@ static int read_port(struct tree *t, int node)
 	{
 		if (is_off(t, child))
 			continue;
-		if (!is(t, child, "outboard,nvme"))
+		ret = read_device(t, child, &port->pci.secondary);
+		if (ret > 0)
 			return complain(t, child, "is no device that can be behind a port");
-		ret = read_nvme(t, child, &port->pci.secondary);
 		if (ret != 0)
 			return ret;
 	}
@@ -416,7 +539,7 @@ static int read_tree(struct tree *t)
 		ob_err(t->mm->machine.ob, "model: %s: no node is compatible with \"outboard,pci-host\"", t->path);
 		return -EINVAL;
 	}
-	ret = check_properties(t, host, host_properties, false);
+	ret = check_properties(t, host, host_properties, NULL);
 	if (ret != 0)
 		return ret;
 	fdt_for_each_subnode(child, t->blob, host)
@@ -425,10 +548,10 @@ static int read_tree(struct tree *t)
 			continue;
 		if (is(t, child, "outboard,pcie-root-port"))
 			ret = read_port(t, child);
-		else if (is(t, child, "outboard,nvme"))
-			ret = read_nvme(t, child, &t->mm->root.bus);
 		else
-			ret = complain(t, child, "is neither outboard,pcie-root-port nor outboard,nvme");
+			ret = read_device(t, child, &t->mm->root.bus);
+		if (ret > 0)
+			ret = complain(t, child, "is neither outboard,pcie-root-port nor a device");
 		if (ret != 0)
 			return ret;
 	}
