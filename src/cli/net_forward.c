@@ -15,7 +15,7 @@ static const char help[] =
 	"\n"
 	"Passes frames on between two interfaces; with one, it sends them back to where they came from.\n"
 	"\n"
-	"  outboard -M 'qemu:q35?virtio-net=socket:/tmp/a&virtio-net=socket:/tmp/b' net forward net0 net1\n"
+	"  outboard -M 'qemu:q35?virtio-net=user&virtio-net=tap:tap0' net forward net0 net1\n"
 	"  outboard -M 'vhost-user:/run/vhost.sock?type=net' net forward --mode polled --time 5\n"
 	"  outboard -M 'vhost-user:/run/a?type=net' net forward --to 'vhost-user:/run/b?type=net'\n"
 	"\n"

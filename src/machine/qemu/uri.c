@@ -5,7 +5,7 @@
  * nvme=FILE[,property=value...] is short for a -blockdev over FILE and a -device nvme on it, virtio-blk=FILE[,...] for
  * one and a -device virtio-blk-pci, or virtio-blk-device where the board has places for virtio. The properties are the
  * device's, but for readonly=on, which is the file's, and queues=N, which is how the URI spells virtio-blk's
- * num-queues=N.
+ * num-queues=N. virtio-net= is in uri_net.c.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -18,6 +18,7 @@
 #include "base/bits.h"
 #include "machine/qemu/ram.h"
 #include "machine/qemu/uri.h"
+#include "machine/qemu/uri_net.h"
 #include "machine/text.h"
 
 struct parser {
@@ -293,17 +294,36 @@ static int add_virtio_blk(struct parser *p, const char *value)
 	return add_disk(p, p->uri->board->virtio_mmio ? &disk_virtio_mmio : &disk_virtio_pci, value);
 }
 
+static int add_netdev(struct parser *p, const char *value)
+{
+	return add_option(p, "netdev", value);
+}
+
+static int add_virtio_net(struct parser *p, const char *value)
+{
+	return qemu_uri_net(p->uri, value, p->why, p->why_bytes);
+}
+
 static const struct {
 	const char *key;
 	int (*set)(struct parser *p, const char *value);
 } keys[] = {
-	{"arg", add_arg},         {"attach", set_attach},
-	{"binary", set_binary},   {"blockdev", add_blockdev},
-	{"device", add_device},   {"drive", add_drive},
-	{"global", add_global},   {"intx", set_intx},
-	{"mem", set_mem},         {"msi", set_msi},
-	{"nvme", add_nvme},       {"object", add_object},
-	{"timeout", set_timeout}, {"virtio-blk", add_virtio_blk},
+	{"arg", add_arg},
+	{"attach", set_attach},
+	{"binary", set_binary},
+	{"blockdev", add_blockdev},
+	{"device", add_device},
+	{"drive", add_drive},
+	{"global", add_global},
+	{"intx", set_intx},
+	{"mem", set_mem},
+	{"msi", set_msi},
+	{"netdev", add_netdev},
+	{"nvme", add_nvme},
+	{"object", add_object},
+	{"timeout", set_timeout},
+	{"virtio-blk", add_virtio_blk},
+	{"virtio-net", add_virtio_net},
 };
 
 static int unknown_key(struct parser *p, const char *key)

@@ -32,6 +32,7 @@ struct qemu_uri {
 	struct strings args; /* for QEMU's command line, in the URI's order */
 	struct qemu_disk *disks;
 	size_t disk_count;
+	size_t net_count; /* of virtio-net= */
 };
 
 /*

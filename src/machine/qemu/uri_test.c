@@ -121,6 +121,38 @@ static void test_uri_virtio_blk_becomes_a_modern_device(void **state)
 	}
 }
 
+static void test_uri_virtio_net_becomes_a_wire_and_a_device(void **state)
+{
+	static const struct {
+		const char *rest, *wire, *device;
+	} cases[] = {
+		{"?virtio-net=user", "user,id=net0", "virtio-net-pci,netdev=net0,id=vnet0,disable-legacy=on,romfile="},
+		{"?virtio-net=tap:tap7,queues=3,mac=52:54:00:00:00:01",
+		 "tap,id=net0,ifname=tap7,script=no,downscript=no,queues=3",
+		 "virtio-net-pci,netdev=net0,id=vnet0,disable-legacy=on,romfile=,mq=on,vectors=8,mac=52:54:00:00:00:"
+		 "01"},
+		{"?virtio-net=dgram:/a:/b,id=x,packed=on",
+		 "dgram,id=net0,local.type=unix,local.path=/a,remote.type=unix,remote.path=/b",
+		 "virtio-net-pci,netdev=net0,disable-legacy=on,romfile=,id=x,packed=on"},
+		{"?virtio-net=listen:/a", "stream,id=net0,server=on,addr.type=unix,addr.path=/a",
+		 "virtio-net-pci,netdev=net0,id=vnet0,disable-legacy=on,romfile="},
+		{"?virtio-net=connect:/a", "stream,id=net0,server=off,addr.type=unix,addr.path=/a",
+		 "virtio-net-pci,netdev=net0,id=vnet0,disable-legacy=on,romfile="},
+		{"virt?virtio-net=hub:7", "hubport,id=net0,hubid=7", "virtio-net-device,netdev=net0,id=vnet0"},
+	};
+	struct qemu_uri uri;
+	char why[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(qemu_uri_parse(cases[i].rest, &uri, why, sizeof(why)), 0);
+		assert_string_equal(uri.args.v[0], "-netdev");
+		assert_string_equal(uri.args.v[1], cases[i].wire);
+		assert_string_equal(uri.args.v[2], "-device");
+		assert_string_equal(uri.args.v[3], cases[i].device);
+		qemu_uri_fini(&uri);
+	}
+}
+
 static void test_uri_readonly_anywhere_is_taken_out(void **state)
 {
 	static const char *const rests[] = {"?nvme=f,readonly=on", "?nvme=f,readonly=on,mdts=5",
@@ -149,7 +181,14 @@ static void test_uri_wrong_is_refused_with_reason(void **state)
 		{"virt2?", "unknown machine 'virt2'; known: q35, virt"},
 		{"q355", "unknown machine 'q355'"},
 		{"q35?disk=x", "unknown key 'disk'; known: arg, attach, binary, blockdev, device, drive, global, intx, "
-			       "mem, msi, nvme, object, timeout, virtio-blk"},
+			       "mem, msi, netdev, nvme, object, timeout, virtio-blk, virtio-net"},
+		{"q35?virtio-net=", "say what it is connected to: user, tap:NAME"},
+		{"q35?virtio-net=tap:", "say what it is connected to"},
+		{"q35?virtio-net=cable:x", "known are user, tap:NAME, dgram:OURS:THEIRS"},
+		{"q35?virtio-net=dgram:x", "is not OURS:THEIRS"},
+		{"q35?virtio-net=hub:many", "known are user"},
+		{"q35?virtio-net=tap:t,queues=0", "queues=0 is not a number of queues"},
+		{"q35?virtio-net=user,queues=2", "only a TAP device has several queues"},
 		{"q35?nvme", "'nvme' has no '=value'"},
 		{"q35?nvme=", "nvme= needs a file"},
 		{"q35?nvme=,id=x", "nvme= needs a file"},
@@ -265,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_uri_all_keys_are_taken_in_order),
 		cmocka_unit_test(test_uri_nvme_becomes_blockdev_and_device),
 		cmocka_unit_test(test_uri_virtio_blk_becomes_a_modern_device),
+		cmocka_unit_test(test_uri_virtio_net_becomes_a_wire_and_a_device),
 		cmocka_unit_test(test_uri_readonly_anywhere_is_taken_out),
 		cmocka_unit_test(test_uri_wrong_is_refused_with_reason),
 		cmocka_unit_test(test_command_line_extra_arguments_come_last),

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio-net=WIRE[,property=value...]: a network device of QEMU's, and what is at the other end of its wire.
+ *
+ *	user                  QEMU's own small network, with a router at 10.0.2.2
+ *	tap:NAME              a TAP device of the kernel
+ *	dgram:OURS:THEIRS     UNIX datagram sockets, one frame each: QEMU's, and the one it sends to
+ *	listen:PATH           a UNIX stream socket, a 32-bit length before each frame; or connect:PATH
+ *	hub:N                 all that say the same number are on one cable
+ *
+ * The properties are the device's, but for queues=N, which is the TAP device's too.
+ */
+#include "machine/qemu/uri_net.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/text.h"
+
+struct net_wish {
+	bool has_id, has_legacy, has_rom;
+	uint64_t queues; /* 0: nothing */
+};
+
+static int refuse(char *why, size_t why_bytes, const char *format, const char *text)
+{
+	snprintf(why, why_bytes, format, text);
+	return -EINVAL;
+}
+
+/* QEMU's options end at a comma; a doubled one is a comma. */
+static char *quote(const char *text)
+{
+	char *out = malloc(2 * strlen(text) + 1), *to = out;
+
+	for (; out != NULL && *text != '\0'; text++) {
+		if (*text == ',')
+			*to++ = ',';
+		*to++ = *text;
+	}
+	if (out != NULL)
+		*to = '\0';
+	return out;
+}
+
+/* ---- the wire ---- */
+
+static int add_dgram(struct qemu_uri *uri, const char *paths, size_t index, char *why, size_t why_bytes)
+{
+	const char *colon = strchr(paths, ':');
+	char *both, *theirs;
+
+	if (colon == NULL || colon == paths || colon[1] == '\0')
+		return refuse(why, why_bytes, "virtio-net=dgram:%s is not OURS:THEIRS, two paths of sockets", paths);
+	both = quote(paths);
+	if (both == NULL)
+		return -ENOMEM;
+	theirs = strchr(both, ':');
+	*theirs++ = '\0';
+	strings_add(&uri->args, "dgram,id=net%zu,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s", index,
+		    both, theirs);
+	free(both);
+	return 0;
+}
+
+static int add_stream(struct qemu_uri *uri, const char *path, bool listen, size_t index)
+{
+	char *quoted = quote(path);
+
+	if (quoted == NULL)
+		return -ENOMEM;
+	strings_add(&uri->args, "stream,id=net%zu,server=%s,addr.type=unix,addr.path=%s", index, listen ? "on" : "off",
+		    quoted);
+	free(quoted);
+	return 0;
+}
+
+static int add_tap(struct qemu_uri *uri, const char *name, const struct net_wish *wish, size_t index)
+{
+	char *quoted = quote(name), queues[24] = "";
+
+	if (quoted == NULL)
+		return -ENOMEM;
+	if (wish->queues > 1)
+		snprintf(queues, sizeof(queues), ",queues=%u", (unsigned)wish->queues);
+	strings_add(&uri->args, "tap,id=net%zu,ifname=%s,script=no,downscript=no%s", index, quoted, queues);
+	free(quoted);
+	return 0;
+}
+
+static int add_wire(struct qemu_uri *uri, const char *wire, const struct net_wish *wish, size_t index, char *why,
+		    size_t why_bytes)
+{
+	const char *value = strchr(wire, ':');
+	size_t len = value != NULL ? (size_t)(value - wire) : strlen(wire);
+	uint64_t hub;
+
+	strings_add(&uri->args, "-netdev");
+	if (strcmp(wire, "user") == 0) {
+		strings_add(&uri->args, "user,id=net%zu", index);
+		return 0;
+	}
+	if (value == NULL || value[1] == '\0')
+		return refuse(why, why_bytes,
+			      "virtio-net=%s: say what it is connected to: user, tap:NAME, dgram:OURS:THEIRS, "
+			      "listen:PATH, connect:PATH, hub:N",
+			      wire);
+	value++;
+	if (len == 5 && strncmp(wire, "dgram", len) == 0)
+		return add_dgram(uri, value, index, why, why_bytes);
+	if (len == 6 && strncmp(wire, "listen", len) == 0)
+		return add_stream(uri, value, true, index);
+	if (len == 7 && strncmp(wire, "connect", len) == 0)
+		return add_stream(uri, value, false, index);
+	if (len == 3 && strncmp(wire, "tap", len) == 0)
+		return add_tap(uri, value, wish, index);
+	if (len == 3 && strncmp(wire, "hub", len) == 0 && machine_text_size(value, &hub) == 0 && hub < 1000) {
+		strings_add(&uri->args, "hubport,id=net%zu,hubid=%u", index, (unsigned)hub);
+		return 0;
+	}
+	return refuse(why, why_bytes,
+		      "virtio-net=%s: known are user, tap:NAME, dgram:OURS:THEIRS, listen:PATH, connect:PATH, hub:N",
+		      wire);
+}
+
+/* ---- the device ---- */
+
+/* Take what is ours out of the properties; note which of our defaults the user sets himself. */
+static int scan_properties(char *properties, struct net_wish *wish, char *why, size_t why_bytes)
+{
+	char *to = properties, *next;
+
+	for (char *property = properties; property != NULL; property = next) {
+		size_t len = strcspn(property, ",");
+
+		next = property[len] == ',' ? property + len + 1 : NULL;
+		property[len] = '\0';
+		wish->has_id = wish->has_id || strncmp(property, "id=", 3) == 0;
+		wish->has_legacy = wish->has_legacy || strncmp(property, "disable-legacy=", 15) == 0;
+		wish->has_rom = wish->has_rom || strncmp(property, "romfile=", 8) == 0;
+		if (strncmp(property, "queues=", 7) == 0) {
+			if (machine_text_size(property + 7, &wish->queues) < 0 || wish->queues < 1 ||
+			    wish->queues > QEMU_QUEUES_MAX)
+				return refuse(why, why_bytes, "%s is not a number of queues", property);
+			continue;
+		}
+		memmove(to, property, len);
+		to += len;
+		if (next != NULL)
+			*to++ = ',';
+	}
+	if (to > properties && to[-1] == ',')
+		to--;
+	*to = '\0';
+	return 0;
+}
+
+static void add_net_device(struct qemu_uri *uri, const struct net_wish *wish, const char *properties, size_t index)
+{
+	bool mmio = uri->board->virtio_mmio;
+	char id[32] = "", queues[64] = "";
+
+	if (!wish->has_id)
+		snprintf(id, sizeof(id), ",id=vnet%zu", index);
+	/* A vector for each queue, one for the control queue and one for the configuration. */
+	if (wish->queues > 1)
+		snprintf(queues, sizeof(queues), ",mq=on,vectors=%u", 2 * (unsigned)wish->queues + 2);
+	strings_add(&uri->args, "-device");
+	/* Firmware that nobody runs needs no file of it. */
+	strings_add(&uri->args, "%s,netdev=net%zu%s%s%s%s%s%s", mmio ? "virtio-net-device" : "virtio-net-pci", index,
+		    id, mmio || wish->has_legacy ? "" : ",disable-legacy=on",
+		    mmio || wish->has_rom ? "" : ",romfile=", queues, properties[0] != '\0' ? "," : "", properties);
+}
+
+int qemu_uri_net(struct qemu_uri *uri, const char *value, char *why, size_t why_bytes)
+{
+	struct net_wish wish = {0};
+	char *wire = strdup(value), *properties;
+	char none[] = "";
+	size_t index = uri->net_count;
+	int ret;
+
+	if (wire == NULL)
+		return -ENOMEM;
+	properties = strchr(wire, ',');
+	if (properties != NULL)
+		*properties++ = '\0';
+	else
+		properties = none;
+	ret = scan_properties(properties, &wish, why, why_bytes);
+	if (ret == 0 && wish.queues > 1 && strncmp(wire, "tap:", 4) != 0)
+		ret = refuse(why, why_bytes, "virtio-net=%s: only a TAP device has several queues", wire);
+	if (ret == 0)
+		ret = add_wire(uri, wire, &wish, index, why, why_bytes);
+	if (ret == 0)
+		add_net_device(uri, &wish, properties, index);
+	uri->net_count++;
+	free(wire);
+	return ret;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* virtio-net= of a "qemu:" URI. */
+#ifndef OB_MACHINE_QEMU_URI_NET_H
+#define OB_MACHINE_QEMU_URI_NET_H
+
+#include "machine/qemu/uri.h"
+
+/*
+ * A -netdev and a -device for @value, into uri->args. On an error @why has one line about it. 0; -EINVAL; -ENOMEM.
+ */
+int qemu_uri_net(struct qemu_uri *uri, const char *value, char *why, size_t why_bytes);
+
+#endif
