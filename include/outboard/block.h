@@ -115,6 +115,12 @@ bool ob_block_online(const struct ob_block *block);
  * Context: any but hard.
  */
 void ob_block_watch(struct ob_block *block, struct ob_cpu *cpu, struct ob_work *work);
+/**
+ * ob_block_watch_size - be told whenever the size has changed: ob_block_limits() has the new one
+ *
+ * Else as ob_block_watch(), of which it is independent. Changes that come close together may be told as one.
+ */
+void ob_block_watch_size(struct ob_block *block, struct ob_cpu *cpu, struct ob_work *work);
 /** ob_block_limits - copied as they are now (a resize changes block_count) */
 void ob_block_limits(const struct ob_block *block, struct ob_block_limits *out);
 /** ob_block_stats - of all channels, those closed too. Any thread; the counts of running channels may lag. */

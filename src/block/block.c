@@ -125,6 +125,14 @@ void ob_block_watch(struct ob_block *block, struct ob_cpu *cpu, struct ob_work *
 	ob_unlock(&block->lock);
 }
 
+void ob_block_watch_size(struct ob_block *block, struct ob_cpu *cpu, struct ob_work *work)
+{
+	ob_lock(&block->lock);
+	block->size_watch_cpu = cpu;
+	block->size_watch = work;
+	ob_unlock(&block->lock);
+}
+
 void ob_block_limits(const struct ob_block *block, struct ob_block_limits *out)
 {
 	struct ob_lock *lock = (struct ob_lock *)&block->lock;
@@ -291,6 +299,8 @@ void ob_block_resize(struct ob_block *block, uint64_t block_count)
 	block_mutex_lock(block);
 	ob_lock(&block->lock);
 	block->limits.block_count = block_count;
+	if (block->size_watch != NULL)
+		ob_cpu_post(block->size_watch_cpu, block->size_watch);
 	ob_unlock(&block->lock);
 	/* The mutex keeps the list as it is. */
 	list_for_each (node, &block->channels) {

@@ -92,6 +92,8 @@ struct ob_block {
 	struct ob_block_limits limits;
 	struct ob_work *watch; /* for watch_cpu, when it is removed; NULL: nobody watches */
 	struct ob_cpu *watch_cpu;
+	struct ob_work *size_watch; /* likewise, when its size has changed */
+	struct ob_cpu *size_watch_cpu;
 	struct list channels; /* block_channel.link */
 	struct ob_block_stats closed;
 	char name[32];

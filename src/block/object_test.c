@@ -302,6 +302,32 @@ static void stay_away(struct ob_work *work)
 		usleep(100);
 }
 
+static void test_watch_of_the_size_tells_of_each_change(void **state)
+{
+	struct ram_world *w = &world;
+	struct ob_work first;
+	struct ob_cpu *cpu;
+
+	ob_work_init(&first, watch_told);
+	ram_world_open(w, 1, NULL);
+	cpu = ob_cpu_get(w->ob, 0);
+	told = 0;
+	ob_block_watch_size(w->block, cpu, &first);
+	for (unsigned i = 1; i <= 3; i++) {
+		resize(w, 100 + i);
+		while (ob_cpu_turn(cpu, 0) != 0)
+			;
+		assert_int_equal(told, i);
+	}
+	resize(w, UINT64_MAX); /* not taken */
+	ob_block_watch_size(w->block, NULL, NULL);
+	resize(w, 8192);
+	while (ob_cpu_turn(cpu, 0) != 0)
+		;
+	assert_int_equal(told, 3);
+	ram_world_close(w);
+}
+
 static void test_resize_does_not_give_up_a_cpu_that_is_away(void **state)
 {
 	struct ram_world *w = &world;
@@ -339,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_next_goes_on_past_removed_blocks),
 		cmocka_unit_test(test_watch_tells_of_the_end_once),
 		cmocka_unit_test(test_resize_reaches_open_channels),
+		cmocka_unit_test(test_watch_of_the_size_tells_of_each_change),
 		cmocka_unit_test(test_resize_does_not_give_up_a_cpu_that_is_away),
 		cmocka_unit_test(test_stats_keep_closed_channels),
 		cmocka_unit_test(test_held_objects_outlive_machine_and_context),
