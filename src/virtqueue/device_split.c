@@ -132,7 +132,6 @@ int virtqueue_split_fetch(struct virtqueue_device *q, uint16_t head, struct virt
 
 int virtqueue_split_push(struct virtqueue_device *q, const struct virtqueue_chain *chain, uint32_t written_bytes)
 {
-	uint64_t elem = (uint64_t)written_bytes << 32 | chain->id;
 	size_t offset = offsetof(struct virtq_used, ring) + sizeof(struct virtq_used_elem) * (q->used_next & mask(q));
 	const struct virtqueue_device_config *c = &q->config;
 	struct virtq_used_elem *e = (void *)(q->map[VIRTQUEUE_DEVICE] + offset), copy;
@@ -141,7 +140,9 @@ int virtqueue_split_push(struct virtqueue_device *q, const struct virtqueue_chai
 	if (OB_UNLIKELY(q->in_flight == 0))
 		return virtqueue_device_break(q, -EPROTO, "a request that ends twice");
 	if (OB_LIKELY(q->mapped)) {
-		ob_le32_pair_store(&e->id, elem);
+		/* Aligned to 4 bytes is all that the driver owes us (§2.7); the index shows both. */
+		ob_le32_store(&e->id, chain->id);
+		ob_le32_store(&e->len, written_bytes);
 	} else {
 		copy = (struct virtq_used_elem){ob_cpu_to_le32(chain->id), ob_cpu_to_le32(written_bytes)};
 		ret = c->memory->write(c->context, q->addr[VIRTQUEUE_DEVICE] + offset, &copy, sizeof(copy));

@@ -14,7 +14,10 @@ static bool has(uint64_t features, unsigned bit)
 	return (features & BIT64(bit)) != 0;
 }
 
-/* Where the driver's and the device's areas begin, and the end; each on a cache line of its own. */
+/*
+ * Where the driver's and the device's areas begin, and the end; each on a cache line of its own. The used ring's entries
+ * follow four bytes of it, and are to be read whole: so it begins at such a place that they are aligned to 8.
+ */
 static void layout(uint64_t features, unsigned size, size_t *driver, size_t *device, size_t *end)
 {
 	bool packed = has(features, VIRTIO_F_RING_PACKED);
@@ -22,7 +25,8 @@ static void layout(uint64_t features, unsigned size, size_t *driver, size_t *dev
 	size_t device_bytes = packed ? sizeof(struct virtq_event) : VIRTQ_USED_BYTES((size_t)size);
 
 	*driver = ALIGN_UP((size_t)16 * size, (size_t)OB_CACHE_LINE);
-	*device = ALIGN_UP(*driver + driver_bytes, (size_t)OB_CACHE_LINE);
+	*device = ALIGN_UP(*driver + driver_bytes, (size_t)OB_CACHE_LINE) +
+		  (packed ? 0 : sizeof(uint64_t) - offsetof(struct virtq_used, ring));
 	*end = ALIGN_UP(*device + device_bytes, (size_t)OB_CACHE_LINE);
 }
 
