@@ -158,6 +158,14 @@ int virtqueue_device_fetch(struct virtqueue_device *q, uint16_t head, struct vir
 	return q->packed ? -EOPNOTSUPP : virtqueue_split_fetch(q, head, pieces, piece_max, out);
 }
 
+int virtqueue_device_fetch_packed(struct virtqueue_device *q, const struct virtq_packed_desc *descs, unsigned count,
+				  struct virtqueue_piece *pieces, unsigned piece_max, struct virtqueue_chain *out)
+{
+	if (q->broken)
+		return -EPROTO;
+	return q->packed ? virtqueue_packed_fetch(q, descs, count, pieces, piece_max, out) : -EOPNOTSUPP;
+}
+
 int virtqueue_device_push(struct virtqueue_device *q, const struct virtqueue_chain *chain, uint32_t written_bytes)
 {
 	if (OB_UNLIKELY(q->broken))

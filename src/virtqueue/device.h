@@ -39,6 +39,8 @@ struct virtqueue_device_config {
 	uint16_t chain_max;            /* pieces of the longest chain that is taken; 0: as many as there are entries */
 };
 
+struct virtq_packed_desc; /* spec/virtio.h */
+
 struct virtqueue_piece {
 	uint64_t addr;
 	uint32_t len_bytes;
@@ -123,6 +125,15 @@ int virtqueue_device_pop(struct virtqueue_device *q, struct virtqueue_piece *pie
  */
 int virtqueue_device_fetch(struct virtqueue_device *q, uint16_t head, struct virtqueue_piece *pieces,
 			   unsigned piece_max, struct virtqueue_chain *out);
+
+/**
+ * virtqueue_device_fetch_packed - the same for packed rings, whose descriptors are written over: from a copy of them
+ * @descs: @count, as the driver had them; private memory
+ *
+ * Return as of pop; -EOPNOTSUPP split.
+ */
+int virtqueue_device_fetch_packed(struct virtqueue_device *q, const struct virtq_packed_desc *descs, unsigned count,
+				  struct virtqueue_piece *pieces, unsigned piece_max, struct virtqueue_chain *out);
 
 /**
  * virtqueue_device_push - done with a request; seen by the driver at virtqueue_device_publish()

@@ -172,6 +172,8 @@ int virtqueue_split_set_base(struct virtqueue_device *q, uint32_t base);
 
 int virtqueue_packed_pop(struct virtqueue_device *q, struct virtqueue_piece *pieces, unsigned piece_max,
 			 struct virtqueue_chain *out);
+int virtqueue_packed_fetch(struct virtqueue_device *q, const struct virtq_packed_desc *descs, unsigned count,
+			   struct virtqueue_piece *pieces, unsigned piece_max, struct virtqueue_chain *out);
 int virtqueue_packed_push(struct virtqueue_device *q, const struct virtqueue_chain *chain, uint32_t written_bytes);
 int virtqueue_packed_publish(struct virtqueue_device *q);
 bool virtqueue_packed_must_signal(struct virtqueue_device *q);

@@ -131,6 +131,35 @@ int virtqueue_packed_pop(struct virtqueue_device *q, struct virtqueue_piece *pie
 	return 1;
 }
 
+int virtqueue_packed_fetch(struct virtqueue_device *q, const struct virtq_packed_desc *descs, unsigned count,
+			   struct virtqueue_piece *pieces, unsigned piece_max, struct virtqueue_chain *out)
+{
+	struct virtqueue_desc desc = {0};
+	int ret = 0;
+
+	if (count == 0 || count > q->size)
+		return virtqueue_device_break(q, -EPROTO, "a request in flight of too many descriptors");
+	*out = (struct virtqueue_chain){.entries = (uint16_t)count};
+	for (unsigned i = 0; ret == 0 && i < count; i++) {
+		uint32_t flags = ob_le16_to_cpu(descs[i].flags);
+
+		desc.addr = ob_le64_to_cpu(descs[i].addr);
+		desc.word = virtqueue_word(ob_le32_to_cpu(descs[i].len), ob_le16_to_cpu(descs[i].id), flags);
+		if (((flags & VIRTQ_DESC_F_NEXT) != 0) != (i + 1 < count))
+			return virtqueue_device_break(q, -EPROTO, "a request in flight of another length");
+		if ((flags & VIRTQ_DESC_F_INDIRECT) == 0)
+			ret = virtqueue_chain_add(q, out, pieces, piece_max, &desc, flags);
+		else if (count == 1)
+			ret = walk_table(q, &desc, pieces, piece_max, out);
+		else
+			ret = virtqueue_device_break(q, -EPROTO, "an indirect table in a chain");
+	}
+	if (ret != 0)
+		return ret;
+	out->id = (uint16_t)FIELD_GET(VIRTQUEUE_WORD_MIDDLE, desc.word);
+	return out->id < q->size ? 1 : virtqueue_device_break(q, -EPROTO, "a buffer id beyond the ring's size");
+}
+
 int virtqueue_packed_push(struct virtqueue_device *q, const struct virtqueue_chain *chain, uint32_t written_bytes)
 {
 	uint32_t flags = q->used_wrap ? VIRTQUEUE_PACKED_MARKS : 0;
