@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio-blk. A request is a header that we read, data, and a status byte that we write last (§5.2.6); how that is spread
+ * over descriptors is the driver's choice (§2.7.4.3), so all three are found by counting bytes.
+ *
+ * What breaks these rules, or lies in memory that is not shared, ends the connection: there is no status byte to say it
+ * with. What is merely wrong (a range beyond the end, an unknown type) ends with a status.
+ */
+#include "serve/vhost_user/blk.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "serve/vhost_user/client.h"
+#include "serve/vhost_user/queue.h"
+#include "spec/virtio.h"
+
+#define HEADER_BYTES sizeof(struct virtio_blk_header)
+
+/* ---- what the disk is ---- */
+
+uint64_t vu_blk_features(const struct ob_block_limits *l, bool read_only, unsigned queues)
+{
+	uint64_t features = BIT64(VIRTIO_BLK_F_SEG_MAX) | BIT64(VIRTIO_BLK_F_BLK_SIZE) | BIT64(VIRTIO_BLK_F_TOPOLOGY);
+
+	if (read_only || l->read_only)
+		features |= BIT64(VIRTIO_BLK_F_RO);
+	if (l->flush && l->volatile_cache)
+		features |= BIT64(VIRTIO_BLK_F_FLUSH) | BIT64(VIRTIO_BLK_F_CONFIG_WCE);
+	if (queues > 1)
+		features |= BIT64(VIRTIO_BLK_F_MQ);
+	if (l->trim)
+		features |= BIT64(VIRTIO_BLK_F_DISCARD);
+	if (l->write_zeroes)
+		features |= BIT64(VIRTIO_BLK_F_WRITE_ZEROES);
+	return features;
+}
+
+/* Blocks to sectors, in 32 bits and still whole blocks. */
+static uint32_t sectors_max(const struct ob_block_limits *l, uint32_t blocks)
+{
+	uint32_t per_block = l->block_bytes / VIRTIO_BLK_SECTOR_BYTES;
+
+	return (uint32_t)MIN((uint64_t)blocks * per_block, (uint64_t)ALIGN_DOWN((uint32_t)INT32_MAX, per_block));
+}
+
+void vu_blk_config(const struct ob_block_limits *l, unsigned queues, bool writeback, struct virtio_blk_config *out)
+{
+	uint32_t per_block = l->block_bytes / VIRTIO_BLK_SECTOR_BYTES;
+	uint32_t segments = MIN((uint32_t)VU_DATA_SEGMENTS, l->request_segment_max);
+
+	memset(out, 0, sizeof(*out));
+	out->capacity = ob_cpu_to_le64(l->block_count * per_block);
+	out->seg_max = ob_cpu_to_le32(segments);
+	out->blk_size = ob_cpu_to_le32(l->block_bytes);
+	out->topology.physical_block_exp = (uint8_t)__builtin_ctz(l->physical_bytes / l->block_bytes);
+	out->topology.min_io_size = ob_cpu_to_le16(
+		(uint16_t)MIN(l->physical_bytes / l->block_bytes, (uint32_t)UINT16_MAX));
+	out->topology.opt_io_size = ob_cpu_to_le32(l->optimal_bytes / l->block_bytes);
+	out->writeback = writeback;
+	out->num_queues = ob_cpu_to_le16((uint16_t)queues);
+	out->discard_sector_alignment = ob_cpu_to_le32(per_block);
+	if (l->trim) {
+		out->max_discard_sectors = ob_cpu_to_le32(sectors_max(l, l->trim_max_blocks));
+		out->max_discard_seg = ob_cpu_to_le32(1);
+	}
+	if (l->write_zeroes) {
+		out->max_write_zeroes_sectors = ob_cpu_to_le32(sectors_max(l, l->zeroes_max_blocks));
+		out->max_write_zeroes_seg = ob_cpu_to_le32(1);
+		out->write_zeroes_may_unmap = l->trim;
+	}
+}
+
+/* ---- memory of a request ---- */
+
+/* What lies between @skip bytes from the front and @skip + @len_bytes of these pieces. Copied once. */
+static int copy_out(const struct vu_memory *m, const struct virtqueue_piece *pieces, unsigned count, uint64_t skip,
+		    void *to, uint64_t len_bytes)
+{
+	uint8_t *at = to;
+
+	for (unsigned i = 0; i < count && len_bytes > 0; i++) {
+		uint64_t address = pieces[i].addr + skip, left = pieces[i].len_bytes, room = 0;
+
+		if (skip >= left) {
+			skip -= left;
+			continue;
+		}
+		left = MIN(left - skip, len_bytes);
+		skip = 0;
+		while (left > 0) {
+			const struct vu_region *r = vu_memory_guest(m, address, &room);
+			uint64_t now = MIN(left, room);
+
+			if (r == NULL)
+				return -EACCES;
+			ob_dma_copy(at, r->base + (address - r->guest_address), now);
+			at += now;
+			address += now;
+			left -= now;
+			len_bytes -= now;
+		}
+	}
+	return len_bytes == 0 ? 0 : -EPROTO;
+}
+
+/*
+ * The same bytes as segments of @r, and the window that has them all. -E2BIG: more segments than there may be; -EACCES:
+ * they are in no region.
+ */
+static int map_data(const struct vu_memory *m, struct vu_request *r, const struct virtqueue_piece *pieces,
+		    unsigned count, uint64_t skip, uint64_t len_bytes)
+{
+	struct ob_block_request *request = &r->request;
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < count && len_bytes > 0; i++) {
+		uint64_t address = pieces[i].addr + skip, left = pieces[i].len_bytes, room = 0;
+
+		if (skip >= left) {
+			skip -= left;
+			continue;
+		}
+		left = MIN(left - skip, len_bytes);
+		skip = 0;
+		len_bytes -= left;
+		while (left > 0) {
+			const struct vu_region *region = vu_memory_guest(m, address, &room);
+			uint64_t now = MIN(left, room);
+
+			if (region == NULL)
+				return -EACCES;
+			if (used == VU_SEGMENTS_MAX)
+				return -E2BIG;
+			if (used == 0)
+				request->window = region->window;
+			else if (request->window != region->window)
+				request->window = NULL;
+			r->segments[used++] = (struct ob_segment){
+				.base = region->base + (address - region->guest_address),
+				.len_bytes = now,
+			};
+			address += now;
+			left -= now;
+		}
+	}
+	request->segments = r->segments;
+	request->segment_count = (uint16_t)used;
+	return 0;
+}
+
+/* ---- requests ---- */
+
+static uint8_t status_of(int error)
+{
+	if (error == 0)
+		return VIRTIO_BLK_S_OK;
+	return error == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
+}
+
+static void request_done(struct ob_block_request *request)
+{
+	vu_queue_end((struct vu_request *)(void *)request, status_of(request->status));
+}
+
+/* Sectors to blocks. -EINVAL: it is not whole blocks, which the driver knows of (blk_size), or far too much. */
+static int set_range(struct vu_queue *q, struct ob_block_request *request, uint64_t sector, uint64_t sectors)
+{
+	uint32_t per_block = q->client->server->limits.block_bytes / VIRTIO_BLK_SECTOR_BYTES;
+
+	if (!IS_ALIGNED(sector | sectors, (uint64_t)per_block) || sectors == 0 || sectors / per_block > UINT32_MAX)
+		return -EINVAL;
+	request->lba = sector / per_block;
+	request->block_count = (uint32_t)(sectors / per_block);
+	return 0;
+}
+
+static void submit(struct vu_queue *q, struct vu_request *r)
+{
+	int ret;
+
+	r->request.done = request_done;
+	if (r->request.segment_count != 0 && r->request.window == NULL)
+		q->copied++;
+	ret = ob_block_submit(q->lane->channel, &r->request);
+	if (ret != 0)
+		vu_queue_end(r, status_of(ret));
+}
+
+/* Without FLUSH, or when the driver has switched the cache off, a write is durable when it ends (§5.2.6.2). */
+static uint8_t write_flags(const struct vu_queue *q)
+{
+	const struct vu_client *c = q->client;
+	bool cached = vu_client_has(c, VIRTIO_BLK_F_FLUSH) && c->writeback;
+
+	return c->server->limits.volatile_cache && !cached ? OB_BLOCK_FUA : 0;
+}
+
+static int start_data(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, bool write,
+		      uint64_t sector)
+{
+	const struct virtqueue_chain *c = &r->chain;
+	uint64_t len_bytes = write ? c->out_bytes - HEADER_BYTES : c->in_bytes - 1u;
+	int ret;
+
+	r->request.op = write ? OB_BLOCK_WRITE : OB_BLOCK_READ;
+	r->request.flags = write ? write_flags(q) : 0;
+	if (!IS_ALIGNED(len_bytes, (uint64_t)VIRTIO_BLK_SECTOR_BYTES))
+		ret = -EINVAL;
+	else if (write && vu_client_is_read_only(q->client))
+		ret = -EROFS;
+	else
+		ret = set_range(q, &r->request, sector, len_bytes / VIRTIO_BLK_SECTOR_BYTES);
+	if (ret == 0)
+		ret = write ? map_data(q->memory, r, pieces, c->out_count, HEADER_BYTES, len_bytes)
+			    : map_data(q->memory, r, pieces + c->out_count, c->in_count, 0, len_bytes);
+	if (ret == -EACCES)
+		return ret;
+	if (ret != 0)
+		vu_queue_end(r, status_of(ret));
+	else
+		submit(q, r);
+	return 0;
+}
+
+/* One range, as max_discard_seg and max_write_zeroes_seg say. */
+static int start_range(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, bool zeroes)
+{
+	struct virtio_blk_range range;
+	uint32_t flags, known = zeroes ? VIRTIO_BLK_RANGE_UNMAP : 0;
+	unsigned feature = zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD;
+	int ret;
+
+	if (r->chain.out_bytes - HEADER_BYTES != sizeof(range) || !vu_client_has(q->client, feature)) {
+		vu_queue_end(r, vu_client_has(q->client, feature) ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_UNSUPP);
+		return 0;
+	}
+	ret = copy_out(q->memory, pieces, r->chain.out_count, HEADER_BYTES, &range, sizeof(range));
+	if (ret != 0)
+		return ret;
+	flags = ob_le32_to_cpu(range.flags);
+	r->request.op = zeroes ? OB_BLOCK_WRITE_ZEROES : OB_BLOCK_TRIM;
+	r->request.flags = write_flags(q);
+	if (zeroes && (flags & VIRTIO_BLK_RANGE_UNMAP) == 0)
+		r->request.flags |= OB_BLOCK_NO_TRIM;
+	if ((flags & ~known) != 0)
+		ret = -EOPNOTSUPP; /* §5.2.6.2: unknown flags, and unmap of a discard */
+	else if (vu_client_is_read_only(q->client))
+		ret = -EROFS;
+	else
+		ret = set_range(q, &r->request, ob_le64_to_cpu(range.sector), ob_le32_to_cpu(range.num_sectors));
+	if (ret != 0)
+		vu_queue_end(r, status_of(ret));
+	else
+		submit(q, r);
+	return 0;
+}
+
+static int get_id(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces)
+{
+	char id[VIRTIO_BLK_ID_BYTES] = "";
+	const char *serial = ob_block_serial(q->client->server->config.block);
+	size_t offset = 0, room = MIN(sizeof(id), (size_t)r->chain.in_bytes - 1);
+	int ret = map_data(q->memory, r, pieces + r->chain.out_count, r->chain.in_count, 0, room);
+
+	if (ret == -EACCES)
+		return ret;
+	memcpy(id, serial, strnlen(serial, sizeof(id)));
+	for (unsigned i = 0; ret == 0 && i < r->request.segment_count; i++) {
+		ob_dma_copy(r->segments[i].base, id + offset, r->segments[i].len_bytes);
+		offset += r->segments[i].len_bytes;
+	}
+	vu_queue_end(r, status_of(ret));
+	return 0;
+}
+
+static uint8_t *find_status(const struct vu_memory *m, const struct virtqueue_piece *last)
+{
+	return vu_memory_pointer(m, last->addr + last->len_bytes - 1, 1);
+}
+
+int vu_blk_start(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, const char **why)
+{
+	const struct virtqueue_chain *c = &r->chain;
+	struct virtio_blk_header header;
+	int ret;
+
+	*why = "a request without a header or without room for its status";
+	if (c->out_bytes < HEADER_BYTES || c->in_bytes == 0)
+		return -EPROTO;
+	*why = "a request that lies in no region";
+	ret = copy_out(q->memory, pieces, c->out_count, 0, &header, sizeof(header));
+	if (ret != 0)
+		return ret;
+	r->status = find_status(q->memory, &pieces[c->out_count + c->in_count - 1]);
+	if (r->status == NULL)
+		return -EACCES;
+	r->request = (struct ob_block_request){0};
+	switch (ob_le32_to_cpu(header.type)) {
+	case VIRTIO_BLK_T_IN:
+		return start_data(q, r, pieces, false, ob_le64_to_cpu(header.sector));
+	case VIRTIO_BLK_T_OUT:
+		return start_data(q, r, pieces, true, ob_le64_to_cpu(header.sector));
+	case VIRTIO_BLK_T_FLUSH:
+		r->request.op = OB_BLOCK_FLUSH;
+		if (q->client->server->limits.volatile_cache)
+			submit(q, r);
+		else
+			vu_queue_end(r, VIRTIO_BLK_S_OK); /* what has ended is durable */
+		return 0;
+	case VIRTIO_BLK_T_GET_ID:
+		return get_id(q, r, pieces);
+	case VIRTIO_BLK_T_DISCARD:
+		return start_range(q, r, pieces, false);
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return start_range(q, r, pieces, true);
+	default:
+		vu_queue_end(r, VIRTIO_BLK_S_UNSUPP);
+		return 0;
+	}
+}
