@@ -23,7 +23,7 @@ _outboard() {
 
 	case $prev in
 	-M | --machine)
-		COMPREPLY=($(compgen -W "model: qemu:q35 qemu:virt vfio:" -- "$cur"))
+		COMPREPLY=($(compgen -W "model: qemu:q35 qemu:virt vfio: vhost-user:" -- "$cur"))
 		__ltrim_colon_completions "$cur"
 		return
 		;;

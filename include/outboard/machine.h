@@ -5,6 +5,7 @@
  *	model:              models inside the process (the default)
  *	qemu:q35?nvme=disk.img
  *	vfio:0000:01:00.0
+ *	vhost-user:/run/disk.sock
  *
  * Opening a machine finds its devices on all buses and binds drivers to them. Code above never asks which kind it is.
  */

@@ -31,6 +31,7 @@ static const char help_options[] =
 	"        model:                       models inside this process\n"
 	"        qemu:q35?nvme=disk.img       a QEMU that is started for its devices\n"
 	"        vfio:0000:01:00.0            a device of this computer that vfio-pci holds\n"
+	"        vhost-user:/tmp/disk.sock    a device that another process serves, e.g. qemu-storage-daemon\n"
 	"      --qemu-arg ARG  one more argument for QEMU; may be repeated\n"
 	"  -v, --verbose       say more; twice: debug\n"
 	"  -q, --quiet         no progress, no warnings\n"

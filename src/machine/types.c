@@ -7,12 +7,10 @@
 #include "machine/model/model_machine.h"
 #include "machine/qemu/qemu.h"
 #include "machine/vfio/vfio.h"
+#include "machine/vhost_user/vhost_user.h"
 
 const struct machine_type *const machine_types[] = {
-	&model_machine_type,
-	&qemu_machine_type,
-	&vfio_machine_type,
-	NULL,
+	&model_machine_type, &qemu_machine_type, &vfio_machine_type, &vhost_user_machine_type, NULL,
 };
 
 const struct machine_type *machine_type_find(const char *uri, const char **rest)

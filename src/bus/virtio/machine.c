@@ -41,7 +41,11 @@ static int judge(struct virtio_device *v, int error)
 
 static int vm_status(struct virtio_device *v, uint8_t *status)
 {
+	struct virtio_carried *c = carried_of(v);
+
 	*status = v->status;
+	if (c->ops->needs_reset != NULL && c->ops->needs_reset(c->m, c->index))
+		*status |= VIRTIO_STATUS_NEEDS_RESET;
 	return 0;
 }
 
