@@ -10,8 +10,6 @@
 
 #include "base/bits.h"
 
-#define VIRTIO_ID_NET 1u
-
 /* ---- feature bits: §5.1.3 ---- */
 
 #define VIRTIO_NET_F_CSUM                0 /* takes frames with a partial checksum */
