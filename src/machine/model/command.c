@@ -186,8 +186,40 @@ static int do_die(struct command *c)
 {
 	if (model_vblk(c->dev) != NULL)
 		virtio_model_fail(vblk_model_virtio(c->dev->model), "asked to die");
+	else if (model_vnet(c->dev) != NULL)
+		virtio_model_fail(&model_vnet(c->dev)->virtio, "asked to die");
 	else
 		nvme_model_fail(c->dev->model, "asked to die");
+	return 0;
+}
+
+static int do_link(struct command *c)
+{
+	bool up = c->count == 1 && strcmp(c->words[0], "up") == 0;
+
+	if (!up && (c->count != 1 || strcmp(c->words[0], "down") != 0))
+		return model_refused(c, "link DEVICE up|down");
+	vnet_model_set_link(model_vnet(c->dev), up);
+	return 0;
+}
+
+static int do_announce(struct command *c)
+{
+	vnet_model_announce(model_vnet(c->dev));
+	return 0;
+}
+
+static int stats_vnet(struct command *c)
+{
+	const struct vnet_model *m = model_vnet(c->dev);
+	const struct vnet_model_stats *s = &m->stats;
+
+	model_say(c,
+		  "sent %" PRIu64 "\nreceived %" PRIu64 "\nfiltered %" PRIu64 "\nsent-bad %" PRIu64
+		  "\nreceived-bad %" PRIu64 "\ncommands %" PRIu64 "\ncommands-refused %" PRIu64 "\ninterrupts %" PRIu64
+		  "\nnotifications %" PRIu64 "\nrefused %" PRIu64 "\n",
+		  s->tx_frames, s->rx_frames, s->rx_filtered, s->tx_bad, s->rx_bad, s->commands, s->commands_refused,
+		  m->virtio.stats.interrupts, m->virtio.stats.notifications, m->virtio.stats.dma_refused);
 	return 0;
 }
 
@@ -209,6 +241,8 @@ static int do_stats(struct command *c)
 
 	if (model_vblk(c->dev) != NULL)
 		return stats_vblk(c);
+	if (model_vnet(c->dev) != NULL)
+		return stats_vnet(c);
 	nvme_model_stats(c->dev->model, &s);
 	model_say(c,
 		  "commands %" PRIu64 "\ncompletions %" PRIu64 "\ninterrupts %" PRIu64 "\ndoorbells %" PRIu64
@@ -223,6 +257,8 @@ enum command_scope {
 	OF_MACHINE,
 	OF_FUNCTION,
 	OF_DEVICE,
+	OF_DISK,
+	OF_NET,
 	OF_NVME
 };
 
@@ -235,17 +271,33 @@ static const struct {
 	{"faults", OF_MACHINE, do_faults},
 	{"plug", OF_FUNCTION, do_plug},
 	{"unplug", OF_FUNCTION, do_unplug},
-	{"resize", OF_DEVICE, do_resize},
+	{"resize", OF_DISK, do_resize},
 	{"attach", OF_NVME, do_attach},
 	{"detach", OF_NVME, do_detach},
-	{"power-cut", OF_DEVICE, do_power_cut},
+	{"power-cut", OF_DISK, do_power_cut},
 	{"temperature", OF_NVME, do_temperature},
 	{"warning", OF_NVME, do_warning},
-	{"latency", OF_DEVICE, do_latency},
+	{"latency", OF_DISK, do_latency},
+	{"link", OF_NET, do_link},
+	{"announce", OF_NET, do_announce},
 	{"die", OF_DEVICE, do_die},
 	{"stats", OF_DEVICE, do_stats},
-	{"fault", OF_DEVICE, model_command_fault},
+	{"fault", OF_DISK, model_command_fault},
 };
+
+/* NULL: the command is one for this device. */
+static const char *unfit(const struct model_device *dev, enum command_scope scope)
+{
+	if (dev->kind == NULL)
+		return "no device with a model";
+	if (scope == OF_NVME && model_nvme(dev) == NULL)
+		return "no NVMe controller";
+	if (scope == OF_NET && model_vnet(dev) == NULL)
+		return "no network device";
+	if (scope == OF_DISK && model_vnet(dev) != NULL)
+		return "no disk";
+	return NULL;
+}
 
 static int run(struct command *c, unsigned verb)
 {
@@ -261,8 +313,8 @@ static int run(struct command *c, unsigned verb)
 		pthread_mutex_unlock(&c->mm->config_lock);
 		return ret;
 	default:
-		if (dev->kind == NULL || (verbs[verb].scope == OF_NVME && model_nvme(dev) == NULL))
-			return model_refused(c, dev->kind == NULL ? "no device with a model" : "no NVMe controller");
+		if (unfit(dev, verbs[verb].scope) != NULL)
+			return model_refused(c, unfit(dev, verbs[verb].scope));
 		pthread_mutex_lock(&dev->lock);
 		ret = verbs[verb].fn(c);
 		model_device_work(dev);

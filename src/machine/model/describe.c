@@ -5,6 +5,7 @@
  *	model:                        an NVMe controller with one namespace of 64 MiB of memory
  *	model:?nvme=1G&block=4096     key=value pairs; "nvme" begins another controller, "ns" another namespace of it
  *	model:?virtio-blk=1G&packed   … and "virtio-blk" a virtio disk
+ *	model:?virtio-net=A&queues=4  … and "virtio-net" a network device, on the cable A
  *	model:machine.dts             a device tree (tree.c)
  *
  * docs/MODEL.md lists the keys.
@@ -47,6 +48,7 @@ struct form {
 enum {
 	FORM_NVME,
 	FORM_VBLK,
+	FORM_VNET,
 	FORMS
 };
 
@@ -57,8 +59,10 @@ struct parser {
 	union {
 		struct nvme_model_config nvme;
 		struct vblk_model_config vblk;
+		struct vnet_model_config vnet;
 	} config;
-	char *serial; /* of config: 21 bytes */
+	const char *cable; /* of a network device */
+	char *serial;      /* of config: 21 bytes; NULL: it has none */
 	uint64_t *latency_ns;
 	struct model_namespace_desc ns[NAMESPACES_MAX];
 	unsigned ns_count;
@@ -156,7 +160,7 @@ static int vblk_switch(struct parser *p, const char *key, bool on)
 static int vblk_create(struct parser *p, struct model_pci_bus *bus, uint8_t devfn, const char *name,
 		       struct model_device **out, char *why, size_t len)
 {
-	int ret = model_settings_agree_vblk(&p->config.vblk, why, len);
+	int ret = model_settings_agree_ring(p->config.vblk.ring_features, p->config.vblk.queue_size, why, len);
 
 	p->config.vblk.read_only = p->ns[0].read_only;
 	if (ret != 0)
@@ -164,9 +168,50 @@ static int vblk_create(struct parser *p, struct model_pci_bus *bus, uint8_t devf
 	return model_device_create_vblk(p->mm, bus, devfn, name, &p->config.vblk, &p->ns[0], out, why, len);
 }
 
+static void vnet_defaults(struct parser *p)
+{
+	struct vnet_model_config *c = &p->config.vnet;
+	const uint8_t mac[6] = {0x02, 0, 0, 0, 0, (uint8_t)(p->counts[FORM_VNET] + 1)}; /* locally administered */
+
+	vnet_model_config_default(c);
+	memcpy(c->mac, mac, sizeof(c->mac));
+	p->serial = NULL;
+	p->latency_ns = NULL;
+}
+
+static int vnet_switch(struct parser *p, const char *key, bool on)
+{
+	struct vnet_model_config *c = &p->config.vnet;
+	uint64_t ring = model_ring_feature(key), net = model_net_feature(key);
+
+	if (ring != 0)
+		c->ring_features = on ? c->ring_features | ring : c->ring_features & ~ring;
+	else if (net != 0)
+		c->without = on ? c->without & ~net : c->without | net;
+	else if (strcmp(key, "retain") == 0)
+		c->retains = on;
+	else
+		return -ENOENT;
+	return 0;
+}
+
+static int vnet_create(struct parser *p, struct model_pci_bus *bus, uint8_t devfn, const char *name,
+		       struct model_device **out, char *why, size_t len)
+{
+	int ret = model_settings_agree_ring(p->config.vnet.ring_features, p->config.vnet.queue_size, why, len);
+
+	if (ret != 0)
+		return ret;
+	ret = model_device_create_vnet(p->mm, bus, devfn, name, &p->config.vnet, p->cable, out);
+	if (ret != 0)
+		snprintf(why, len, "%s", strerror(-ret));
+	return ret;
+}
+
 static const struct form forms[FORMS] = {
 	[FORM_NVME] = {"nvme", "nvme", model_settings_nvme, nvme_defaults, nvme_switch, nvme_create, NAMESPACES_MAX},
 	[FORM_VBLK] = {"virtio-blk", "vblk", model_settings_vblk, vblk_defaults, vblk_switch, vblk_create, 1},
+	[FORM_VNET] = {"virtio-net", "vnet", model_settings_vnet, vnet_defaults, vnet_switch, vnet_create, 0},
 };
 
 /* ---- building ---- */
@@ -245,22 +290,20 @@ static int device_begin(struct parser *p, const struct form *form, const char *v
 	p->ns_count = 0;
 	p->threaded = p->port = p->absent = false;
 	form->defaults(p);
-	return namespace_begin(p, value);
+	p->cable = value;
+	return form->ns_max != 0 ? namespace_begin(p, value) : 0;
 }
 
 /* ---- keys ---- */
 
-static int set_switch(struct parser *p, const char *key, bool on)
+/* Of what keeps its data. */
+static int set_data_switch(struct parser *p, const char *key, bool on)
 {
 	struct model_namespace_desc *ns = &p->ns[p->ns_count - 1];
 
-	if (strcmp(key, "threaded") == 0)
-		p->threaded = on;
-	else if (strcmp(key, "port") == 0)
-		p->port = on;
-	else if (strcmp(key, "absent") == 0)
-		p->absent = on;
-	else if (strcmp(key, "filled") == 0)
+	if (p->form->ns_max == 0)
+		return -ENOENT;
+	if (strcmp(key, "filled") == 0)
 		ns->filled = on;
 	else if (strcmp(key, "create") == 0)
 		ns->create = on;
@@ -269,27 +312,28 @@ static int set_switch(struct parser *p, const char *key, bool on)
 	else if (strcmp(key, "lossy") == 0)
 		ns->lossy_cache = on;
 	else
+		return -ENOENT;
+	return 0;
+}
+
+static int set_switch(struct parser *p, const char *key, bool on)
+{
+	if (strcmp(key, "threaded") == 0)
+		p->threaded = on;
+	else if (strcmp(key, "port") == 0)
+		p->port = on;
+	else if (strcmp(key, "absent") == 0)
+		p->absent = on;
+	else if (set_data_switch(p, key, on) != 0)
 		return p->form->set_switch(p, key, on);
 	return 0;
 }
 
-/* What is neither a number of the device's nor a switch. */
-static int set_other(struct parser *p, const char *key, const char *value)
+static int set_data(struct parser *p, const char *key, const char *value)
 {
 	struct model_namespace_desc *ns = &p->ns[p->ns_count - 1];
 	uint64_t number;
 
-	if (strcmp(key, "serial") == 0) {
-		if (strlen(value) >= SERIAL_BYTES)
-			return refuse(p, key, value, "a text of at most 20 characters is needed");
-		snprintf(p->serial, SERIAL_BYTES, "%s", value);
-		return 0;
-	}
-	if (strcmp(key, "latency") == 0 || (strcmp(key, "ready") == 0 && p->form == &forms[FORM_NVME])) {
-		if (machine_text_time(value, *key == 'l' ? p->latency_ns : &p->config.nvme.ready_ns) == 0)
-			return 0;
-		return refuse(p, key, value, "a time such as 10us is needed");
-	}
 	if (strcmp(key, "size") == 0) {
 		if (machine_text_size(value, &ns->len_bytes) == 0)
 			return 0;
@@ -302,6 +346,30 @@ static int set_other(struct parser *p, const char *key, const char *value)
 		return 0;
 	}
 	return -ENOENT;
+}
+
+/* What is neither a number of the device's nor a switch. */
+static int set_other(struct parser *p, const char *key, const char *value)
+{
+	if (strcmp(key, "mac") == 0 && p->form == &forms[FORM_VNET]) {
+		if (model_parse_mac(value, p->config.vnet.mac) == 0)
+			return 0;
+		return refuse(p, key, value, "an address such as 02:00:00:00:00:01 is needed");
+	}
+	if (p->form->ns_max == 0)
+		return -ENOENT;
+	if (strcmp(key, "serial") == 0) {
+		if (strlen(value) >= SERIAL_BYTES)
+			return refuse(p, key, value, "a text of at most 20 characters is needed");
+		snprintf(p->serial, SERIAL_BYTES, "%s", value);
+		return 0;
+	}
+	if (strcmp(key, "latency") == 0 || (strcmp(key, "ready") == 0 && p->form == &forms[FORM_NVME])) {
+		if (machine_text_time(value, *key == 'l' ? p->latency_ns : &p->config.nvme.ready_ns) == 0)
+			return 0;
+		return refuse(p, key, value, "a time such as 10us is needed");
+	}
+	return set_data(p, key, value);
 }
 
 static int set_number(struct parser *p, const struct model_setting *s, const char *key, const char *value)

@@ -126,6 +126,12 @@ static void test_short_form_names_the_setting_and_its_range(void **state)
 		{"virtio-blk=1M&ready=1ms", "ready=1ms: there is no such setting"},
 		{"virtio-blk=100", "vblk0: it is smaller than one block"},
 		{"nvme=1M&packed", "packed: there is no such setting"},
+		{"virtio-net&queues=65", "queues=65: a number from 1 to 64 is needed"},
+		{"virtio-net&filled", "filled: there is no such setting"},
+		{"virtio-net&serial=A", "serial=A: there is no such setting"},
+		{"virtio-net&mac=01:00:00:00:00:01", "an address such as 02:00:00:00:00:01 is needed"},
+		{"virtio-net&mac=2:0:0:0:0", "an address such as 02:00:00:00:00:01 is needed"},
+		{"virtio-net&entries=3", "vnet0: split rings have a power of two of entries, not 3"},
 	};
 	char uri[128];
 
@@ -170,6 +176,25 @@ static void test_short_form_makes_virtio_disks_beside_controllers(void **state)
 	bed_close(&b);
 }
 
+static void test_short_form_makes_network_devices_on_cables(void **state)
+{
+	const struct vnet_model *first, *second;
+	struct bed b;
+
+	assert_int_equal(bed_open(&b, "model:?virtio-net=a&packed&rss=0&virtio-net=a&queues=4&mtu=9000&mac=02:0:0:0:1:2"
+				      "&virtio-net"),
+			 0);
+	first = model_vnet(device(&b, "vnet0"));
+	second = model_vnet(device(&b, "vnet1"));
+	assert_true((first->virtio.config.features & BIT64(VIRTIO_F_RING_PACKED)) != 0);
+	assert_true((first->virtio.config.features & (BIT64(VIRTIO_NET_F_RSS) | BIT64(VIRTIO_NET_F_MQ))) == 0);
+	assert_true((second->virtio.config.features & BIT64(VIRTIO_NET_F_MQ)) != 0);
+	assert_int_equal(second->config.mac[4], 1);
+	assert_int_equal(second->config.mtu, 9000);
+	assert_int_equal(model_vnet(device(&b, "vnet2"))->config.mac[5], 3);
+	bed_close(&b);
+}
+
 static void test_file_is_made_only_when_asked_for(void **state)
 {
 	char dir[] = "/tmp/outboard-create-XXXXXX", file[64], uri[128];
@@ -202,6 +227,7 @@ static void test_file_is_made_only_when_asked_for(void **state)
 #define NVME      "compatible = \"outboard,nvme\"; " CELLS
 #define NAMESPACE "compatible = \"outboard,nvme-namespace\"; "
 #define VBLK      "compatible = \"outboard,virtio-blk\"; "
+#define VNET      "compatible = \"outboard,virtio-net\"; "
 #define PORT      "compatible = \"outboard,pcie-root-port\"; " CELLS
 
 /* A machine of what is below the host, as a file; its URI. */
@@ -278,6 +304,8 @@ static void test_tree_is_refused_with_a_reason(void **state)
 		 "/pci/disk@1: block-size: 512 or 4096 is needed"},
 		{"disk@1 { reg = <0x800>; segment-bytes = <100>; " VBLK "};",
 		 "/pci/disk@1: its settings do not go together"},
+		{"net@1 { reg = <0x800>; size = <1>; " VNET "};", "/pci/net@1: size: there is no such property"},
+		{"net@1 { reg = <0x800>; mac = \"here\"; " VNET "};", "/pci/net@1: mac: an address such as"},
 		{"port@1 { reg = <0x800>; " PORT "port@0 { reg = <0>; " PORT "}; };",
 		 "/pci/port@1/port@0: is no device that can be behind a port"},
 	};
@@ -340,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_short_form_names_the_setting_and_its_range),
 		cmocka_unit_test(test_short_form_takes_the_ends_of_ranges_and_bare_switches),
 		cmocka_unit_test(test_short_form_makes_virtio_disks_beside_controllers),
+		cmocka_unit_test(test_short_form_makes_network_devices_on_cables),
 		cmocka_unit_test(test_file_is_made_only_when_asked_for),
 		cmocka_unit_test(test_tree_is_refused_with_a_reason),
 		cmocka_unit_test(test_tree_takes_all_of_its_binding),

@@ -116,6 +116,7 @@ static int model_open(struct ob *ob, const char *rest, const struct ob_machine_o
 	mm->machine.ops = &model_ops;
 	mm->machine.ob = ob;
 	list_init(&mm->devices);
+	list_init(&mm->cables);
 	pthread_mutex_init(&mm->config_lock, NULL);
 	pthread_mutex_init(&mm->dma_lock, NULL);
 	pthread_mutex_init(&mm->irq_lock, NULL);
@@ -149,6 +150,7 @@ static int model_open(struct ob *ob, const char *rest, const struct ob_machine_o
 
 const struct machine_type model_machine_type = {
 	.scheme = "model",
-	.help = "model:[?nvme=SIZE|FILE|null…] or model:FILE.dts — devices modelled in this process (docs/MODEL.md)",
+	.help = "model:[?nvme=SIZE|FILE|null…&virtio-net…] or model:FILE.dts — devices modelled in this process "
+		"(docs/MODEL.md)",
 	.open = model_open,
 };

@@ -18,6 +18,7 @@
 #include "model/block/nvme/nvme_model.h"
 #include "model/block/virtio_blk/vblk_model.h"
 #include "model/host.h"
+#include "model/net/virtio_net/vnet_model.h"
 #include "model/pci/pci_model.h"
 
 #define MODEL_MSI_ADDRESS 0xfee00000ull
@@ -52,7 +53,7 @@ struct model_kind {
 	void (*destroy)(void *model);
 };
 
-extern const struct model_kind model_kind_nvme, model_kind_vblk;
+extern const struct model_kind model_kind_nvme, model_kind_vblk, model_kind_vnet;
 
 /* A root port, or a device; both are a function. */
 struct model_device {
@@ -93,6 +94,7 @@ struct model_machine {
 	struct model_pci_root root;
 	struct machine_bus buses[2];
 	struct list devices; /* ports too; fixed once the machine is open */
+	struct list cables;  /* between network devices; fixed, too */
 	pthread_mutex_t config_lock;
 
 	/* dma.c */
@@ -134,6 +136,8 @@ static inline struct vblk_model *model_vblk(const struct model_device *dev)
 {
 	return dev->kind == &model_kind_vblk ? dev->model : NULL;
 }
+
+struct vnet_model *model_vnet(const struct model_device *dev);
 
 static inline struct model_device *device_of_host(struct model_host *host)
 {
@@ -215,7 +219,7 @@ struct model_setting {
 };
 
 /* The last of each has no property. */
-extern const struct model_setting model_settings_nvme[], model_settings_vblk[];
+extern const struct model_setting model_settings_nvme[], model_settings_vblk[], model_settings_vnet[];
 /* By either name; NULL: there is none. */
 const struct model_setting *model_setting_find(const struct model_setting *list, const char *key, const char *property);
 /* Say what it may be. */
@@ -224,7 +228,11 @@ void model_setting_range(const struct model_setting *s, char *why, size_t len);
 int model_setting_take(const struct model_setting *s, uint64_t value, void *config);
 /* Do the settings go together? 0, or -EINVAL and why not. */
 int model_settings_agree(const struct nvme_model_config *config, char *why, size_t len);
-int model_settings_agree_vblk(const struct vblk_model_config *config, char *why, size_t len);
+int model_settings_agree_ring(uint64_t ring_features, unsigned queue_size, char *why, size_t len);
+/* Feature bits of a network device by a name of ours; 0: there is none. */
+uint64_t model_net_feature(const char *name);
+/* "02:00:00:00:00:01"; -EINVAL, also for a group's. */
+int model_parse_mac(const char *text, uint8_t mac[6]);
 
 /* A feature of virtio's rings by the name that the short form and the tree have for it; 0: there is none. */
 uint64_t model_ring_feature(const char *name);
@@ -247,6 +255,10 @@ int model_device_add_namespace(struct model_device *dev, const struct model_name
 int model_device_create_vblk(struct model_machine *mm, struct model_pci_bus *bus, uint8_t devfn, const char *name,
 			     const struct vblk_model_config *config, const struct model_namespace_desc *desc,
 			     struct model_device **out, char *why, size_t len);
+
+/* interface.c: @cable: that it is on; "": one of its own. */
+int model_device_create_vnet(struct model_machine *mm, struct model_pci_bus *bus, uint8_t devfn, const char *name,
+			     const struct vnet_model_config *config, const char *cable, struct model_device **out);
 
 /* command.c */
 int model_command(struct machine *m, const char *command, char **reply, uint64_t deadline_ns);

@@ -10,6 +10,7 @@
 #include "machine/model/model_machine.h"
 
 #define FIELD(member) offsetof(struct nvme_model_config, member), sizeof(((struct nvme_model_config *)0)->member)
+#define NET(member)   offsetof(struct vnet_model_config, member), sizeof(((struct vnet_model_config *)0)->member)
 #define DISK(member)  offsetof(struct vblk_model_config, member), sizeof(((struct vblk_model_config *)0)->member)
 
 const struct model_setting model_settings_nvme[] = {
@@ -36,6 +37,15 @@ const struct model_setting model_settings_vblk[] = {
 	{"segments", "segments-max", DISK(seg_max), 1, VBLK_MODEL_SEG_MAX, 1},
 	{NULL, "segment-bytes", DISK(size_max), 0, UINT32_MAX, 1},
 	{NULL, "latency-ns", DISK(latency_ns), 0, UINT64_MAX, 1},
+	{NULL, NULL, 0, 0, 0, 0, 0},
+};
+
+const struct model_setting model_settings_vnet[] = {
+	{"queues", "queue-pairs", NET(pairs), 1, VNET_MODEL_PAIRS_MAX, 1},
+	{"entries", "queue-entries", NET(queue_size), 2, VIRTIO_QUEUE_SIZE_MAX, 1},
+	{"msix", "msix-vectors", NET(msix_vectors), 0, VIRTIO_MODEL_MSIX_MAX, 1},
+	{"mtu", "mtu", NET(mtu), VIRTIO_NET_MTU_MIN, 65535, 1},
+	{"speed", "speed-mbps", NET(speed_mbps), 0, VIRTIO_NET_SPEED_MAX, 1},
 	{NULL, NULL, 0, 0, 0, 0, 0},
 };
 
@@ -88,14 +98,55 @@ int model_settings_agree(const struct nvme_model_config *c, char *why, size_t le
 	return -EINVAL;
 }
 
-int model_settings_agree_vblk(const struct vblk_model_config *c, char *why, size_t len)
+int model_settings_agree_ring(uint64_t ring_features, unsigned queue_size, char *why, size_t len)
 {
-	bool packed = (c->ring_features & BIT64(VIRTIO_F_RING_PACKED)) != 0;
+	bool packed = (ring_features & BIT64(VIRTIO_F_RING_PACKED)) != 0;
 
-	if (packed || IS_POWER_OF_2(c->queue_size))
+	if (packed || IS_POWER_OF_2(queue_size))
 		return 0;
-	snprintf(why, len, "split rings have a power of two of entries, not %u", c->queue_size);
+	snprintf(why, len, "split rings have a power of two of entries, not %u", queue_size);
 	return -EINVAL;
+}
+
+uint64_t model_net_feature(const char *name)
+{
+	static const struct {
+		const char *name;
+		uint64_t bits;
+	} names[] = {
+		{"checksums", BIT64(VIRTIO_NET_F_CSUM) | BIT64(VIRTIO_NET_F_GUEST_CSUM)},
+		{"segments", BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6) |
+				     BIT64(VIRTIO_NET_F_HOST_ECN) | BIT64(VIRTIO_NET_F_GUEST_TSO4) |
+				     BIT64(VIRTIO_NET_F_GUEST_TSO6) | BIT64(VIRTIO_NET_F_GUEST_ECN)},
+		{"mergeable", BIT64(VIRTIO_NET_F_MRG_RXBUF)},
+		{"status", BIT64(VIRTIO_NET_F_STATUS) | BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE)},
+		{"rss", BIT64(VIRTIO_NET_F_RSS) | BIT64(VIRTIO_NET_F_HASH_REPORT)},
+		{"vlan-filter", BIT64(VIRTIO_NET_F_CTRL_VLAN)},
+		/* Without the queue there is nothing that it would be for. */
+		{"control", BIT64(VIRTIO_NET_F_CTRL_VQ) | BIT64(VIRTIO_NET_F_CTRL_RX) |
+				    BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT64(VIRTIO_NET_F_CTRL_VLAN) |
+				    BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT64(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) |
+				    BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT64(VIRTIO_NET_F_MQ) |
+				    BIT64(VIRTIO_NET_F_RSS) | BIT64(VIRTIO_NET_F_HASH_REPORT)},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i].name, name) == 0)
+			return names[i].bits;
+	return 0;
+}
+
+int model_parse_mac(const char *text, uint8_t mac[6])
+{
+	unsigned v[6];
+	int end = -1;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &end) != 6 || end < 0 ||
+	    text[end] != '\0' || (v[0] & 1) != 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < 6; i++)
+		mac[i] = (uint8_t)v[i];
+	return 0;
 }
 
 uint64_t model_ring_feature(const char *name)

@@ -2,8 +2,8 @@
 /*
  * What devices a model machine has, from a device tree: a .dtb is read with libfdt, a .dts is given to dtc first.
  *
- * The tree has a node compatible with "outboard,pci-host"; below it are "outboard,pcie-root-port", "outboard,virtio-blk"
- * and "outboard,nvme", and below that "outboard,nvme-namespace". docs/MODEL.md has the bindings.
+ * The tree has a node compatible with "outboard,pci-host"; below it are "outboard,pcie-root-port", "outboard,virtio-blk",
+ * "outboard,virtio-net" and "outboard,nvme", and below that "outboard,nvme-namespace". docs/MODEL.md has the bindings.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ struct tree {
 	struct model_machine *mm;
 	const void *blob;
 	const char *path; /* of the file, for messages */
-	unsigned nvme_count, vblk_count, port_count;
+	unsigned nvme_count, vblk_count, vnet_count, port_count;
 };
 
 /* ---- properties ---- */
@@ -167,6 +167,30 @@ static const struct property vblk_properties[] = {
 	{"create", SWITCH, 0},
 	{"read-only", SWITCH, 0},
 	{"lossy-cache", SWITCH, 0},
+	{NULL, NUMBER, 0},
+};
+
+/* … besides model_settings_vnet[] */
+static const struct property vnet_properties[] = {
+	{"cable", TEXT, 31},
+	{"mac", TEXT, 17},
+	{"packed", SWITCH, 0},
+	{"in-order", SWITCH, 0},
+	{"notification-data", SWITCH, 0},
+	{"notify-config-data", SWITCH, 0},
+	{"queue-reset", SWITCH, 0},
+	{"no-indirect", SWITCH, 0},
+	{"no-event-index", SWITCH, 0},
+	{"no-checksums", SWITCH, 0},
+	{"no-segments", SWITCH, 0},
+	{"no-mergeable", SWITCH, 0},
+	{"no-status", SWITCH, 0},
+	{"no-rss", SWITCH, 0},
+	{"no-vlan-filter", SWITCH, 0},
+	{"no-control", SWITCH, 0},
+	{"threaded", SWITCH, 0},
+	{"absent", SWITCH, 0},
+	{"retain-state", SWITCH, 0},
 	{NULL, NUMBER, 0},
 };
 
@@ -479,12 +503,59 @@ static int read_vblk(struct tree *t, int node, struct model_pci_bus *bus)
 	c.retains = has(t, node, "retain-state");
 	c.read_only = disk.read_only;
 	text_copy(t, node, "serial", c.serial, sizeof(c.serial));
-	if (model_settings_agree_vblk(&c, why, sizeof(why)) != 0)
+	if (model_settings_agree_ring(c.ring_features, c.queue_size, why, sizeof(why)) != 0)
 		return complain(t, node, "%s", why);
 	snprintf(name, sizeof(name), "vblk%u", t->vblk_count++);
 	ret = model_device_create_vblk(t->mm, bus, devfn, name, &c, &disk, &dev, why, sizeof(why));
 	if (ret != 0)
 		return complain(t, node, "%s", why), ret;
+	dev->threaded = has(t, node, "threaded");
+	model_device_ready(dev, !has(t, node, "absent"));
+	return 0;
+}
+
+static int read_vnet_config(const struct tree *t, int node, struct vnet_model_config *c)
+{
+	const char *mac = text(t, node, "mac");
+	char why[MODEL_WHY_LEN];
+	int ret = read_settings(t, node, model_settings_vnet, c);
+
+	if (ret != 0)
+		return ret;
+	if (mac != NULL && model_parse_mac(mac, c->mac) != 0)
+		return complain(t, node, "mac: an address such as \"02:00:00:00:00:01\" is needed");
+	for (const struct property *p = vnet_properties; p->name != NULL; p++)
+		if (strncmp(p->name, "no-", 3) == 0 && has(t, node, p->name))
+			c->without |= model_net_feature(p->name + 3);
+	c->ring_features = ring_features(t, node, c->ring_features);
+	c->retains = has(t, node, "retain-state");
+	if (model_settings_agree_ring(c->ring_features, c->queue_size, why, sizeof(why)) != 0)
+		return complain(t, node, "%s", why);
+	return 0;
+}
+
+static int read_vnet(struct tree *t, int node, struct model_pci_bus *bus)
+{
+	const char *cable = text(t, node, "cable");
+	const uint8_t mac[6] = {0x02, 0, 0, 0, 0, (uint8_t)(t->vnet_count + 1)};
+	struct vnet_model_config c;
+	struct model_device *dev;
+	char name[MODEL_NAME_LEN];
+	uint8_t devfn;
+	int ret = check_properties(t, node, vnet_properties, model_settings_vnet);
+
+	vnet_model_config_default(&c);
+	memcpy(c.mac, mac, sizeof(c.mac));
+	if (ret == 0)
+		ret = take_function(t, node, bus, &devfn);
+	if (ret == 0)
+		ret = read_vnet_config(t, node, &c);
+	if (ret != 0)
+		return ret;
+	snprintf(name, sizeof(name), "vnet%u", t->vnet_count++);
+	ret = model_device_create_vnet(t->mm, bus, devfn, name, &c, cable != NULL ? cable : "", &dev);
+	if (ret != 0)
+		return complain(t, node, "%s", strerror(-ret)), ret;
 	dev->threaded = has(t, node, "threaded");
 	model_device_ready(dev, !has(t, node, "absent"));
 	return 0;
@@ -497,6 +568,8 @@ static int read_device(struct tree *t, int node, struct model_pci_bus *bus)
 		return read_nvme(t, node, bus);
 	if (is(t, node, "outboard,virtio-blk"))
 		return read_vblk(t, node, bus);
+	if (is(t, node, "outboard,virtio-net"))
+		return read_vnet(t, node, bus);
 	return 1;
 }
 

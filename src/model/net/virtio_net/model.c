@@ -23,15 +23,13 @@ static uint64_t features(const struct vnet_model_config *c)
 		     BIT64(VIRTIO_NET_F_MRG_RXBUF) | BIT64(VIRTIO_NET_F_STATUS) | BIT64(VIRTIO_NET_F_CTRL_VQ) |
 		     BIT64(VIRTIO_NET_F_CTRL_RX) | BIT64(VIRTIO_NET_F_CTRL_VLAN) | BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA) |
 		     BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR) |
-		     BIT64(VIRTIO_NET_F_HASH_REPORT) | BIT64(VIRTIO_NET_F_RSS) | BIT64(VIRTIO_F_INDIRECT_DESC) |
-		     BIT64(VIRTIO_F_EVENT_IDX) | BIT64(VIRTIO_F_RING_PACKED) | BIT64(VIRTIO_F_IN_ORDER) |
-		     BIT64(VIRTIO_F_RING_RESET);
+		     BIT64(VIRTIO_NET_F_HASH_REPORT) | BIT64(VIRTIO_NET_F_RSS);
 
 	if (c->pairs > 1)
 		f |= BIT64(VIRTIO_NET_F_MQ);
 	if (c->speed_mbps != 0)
 		f |= BIT64(VIRTIO_NET_F_SPEED_DUPLEX);
-	return f & ~c->without;
+	return (f & ~c->without) | c->ring_features;
 }
 
 static void fill_space(struct vnet_model *m)
@@ -116,6 +114,17 @@ static int init(struct vnet_model *m, struct model_host *host)
 	return virtio_model_init(&m->virtio, host, &config, &ops);
 }
 
+void vnet_model_config_default(struct vnet_model_config *config)
+{
+	*config = (struct vnet_model_config){
+		.pairs = 1,
+		.queue_size = QUEUE_SIZE,
+		.mtu = MTU_DEFAULT,
+		.msix_vectors = 2 * VNET_MODEL_PAIRS_MAX + 2,
+		.ring_features = BIT64(VIRTIO_F_INDIRECT_DESC) | BIT64(VIRTIO_F_EVENT_IDX),
+	};
+}
+
 int vnet_model_create(struct model_host *host, const struct vnet_model_config *config, const struct vnet_wire_ops *wire,
 		      void *wire_arg, struct vnet_model **out)
 {
@@ -129,8 +138,6 @@ int vnet_model_create(struct model_host *host, const struct vnet_model_config *c
 		return -ENOMEM;
 	m->virtio.host = host;
 	m->config = *config;
-	m->config.queue_size = config->queue_size != 0 ? config->queue_size : QUEUE_SIZE;
-	m->config.mtu = config->mtu != 0 ? config->mtu : MTU_DEFAULT;
 	m->wire = wire;
 	m->wire_arg = wire_arg;
 	m->held = host->ops->alloc(host, config->pairs * sizeof(*m->held));

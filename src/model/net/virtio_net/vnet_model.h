@@ -39,13 +39,14 @@ struct vnet_wire_ops {
 
 struct vnet_model_config {
 	uint8_t mac[6];
-	uint16_t pairs;        /* 1 to VNET_MODEL_PAIRS_MAX */
-	uint16_t queue_size;   /* 0: 256 */
-	uint16_t mtu;          /* 0: 1500 */
-	uint64_t without;      /* feature bits that it does not offer, of those that it could */
-	uint32_t speed_mbps;   /* 0: it does not say */
-	uint16_t msix_vectors; /* 0: the pin only */
-	bool retains;          /* keeps its state in D3hot */
+	uint16_t pairs; /* 1 to VNET_MODEL_PAIRS_MAX */
+	uint16_t queue_size;
+	uint16_t mtu;
+	uint64_t without;       /* feature bits of §5.1.3 that it does not offer, of those that it could */
+	uint64_t ring_features; /* … and of rings that it does */
+	uint32_t speed_mbps;    /* 0: it does not say */
+	uint16_t msix_vectors;  /* 0: the pin only */
+	bool retains;           /* keeps its state in D3hot */
 };
 
 struct vnet_model_stats {
@@ -98,6 +99,8 @@ struct vnet_model {
 	bool link_up;
 };
 
+/** vnet_model_config_default - all that it can, one pair; the address is the caller's */
+void vnet_model_config_default(struct vnet_model_config *config);
 /** vnet_model_create - @config copied. 0; -EINVAL; -ENOMEM */
 int vnet_model_create(struct model_host *host, const struct vnet_model_config *config, const struct vnet_wire_ops *wire,
 		      void *wire_arg, struct vnet_model **out);
