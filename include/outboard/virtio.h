@@ -202,6 +202,24 @@ struct ob_virtio_used {
 int ob_virtio_queue_add(struct ob_virtio_queue *q, const struct ob_dma_piece *pieces, unsigned out_count,
 			unsigned in_count, uint32_t token);
 
+/* A request of one piece. */
+struct ob_virtio_single {
+	ob_iova iova;
+	uint32_t len_bytes; /* not 0 */
+	uint32_t token;
+};
+
+/**
+ * ob_virtio_queue_add_singles - many requests of one piece each
+ * @singles: @count of them; copied
+ * @rights:  OB_DMA_READ: the device reads them all; OB_DMA_WRITE: it writes them
+ *
+ * As ob_virtio_queue_add() for each, for less.
+ * Return: how many there was room for; 0 when the queue is broken.
+ */
+unsigned ob_virtio_queue_add_singles(struct ob_virtio_queue *q, const struct ob_virtio_single *singles, unsigned count,
+				     enum ob_dma_rights rights);
+
 /** ob_virtio_queue_kick - make known what was added; one notification, if the device wants it */
 void ob_virtio_queue_kick(struct ob_virtio_queue *q);
 
@@ -220,6 +238,15 @@ int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used,
 bool ob_virtio_queue_arm(struct ob_virtio_queue *q);
 /** ob_virtio_queue_disarm - no interrupts, as far as the device heeds that (§2.7.7, §2.8.10). Hard context, too. */
 void ob_virtio_queue_disarm(struct ob_virtio_queue *q);
+
+/** ob_virtio_queue_pending - is there something to take? True also for a queue that broke. Owner CPU. */
+bool ob_virtio_queue_pending(const struct ob_virtio_queue *q);
+/**
+ * ob_virtio_queue_drop - @fn for each request in flight, in no order; none is, afterwards
+ *
+ * For a device that is reset, whose queues are to be destroyed or renewed next. Owner CPU.
+ */
+void ob_virtio_queue_drop(struct ob_virtio_queue *q, void (*fn)(void *arg, uint32_t token), void *arg);
 
 /** ob_virtio_queue_in_flight - requests added and not taken; owner CPU */
 unsigned ob_virtio_queue_in_flight(const struct ob_virtio_queue *q);

@@ -110,6 +110,13 @@ int virtqueue_driver_break(struct virtqueue_driver *q, const char *why);
 /* Write the doorbell. */
 void virtqueue_driver_notify(struct virtqueue_driver *q);
 
+/* ---- driver_single.c; as the public functions of these names ---- */
+
+unsigned virtqueue_driver_add_singles(struct virtqueue_driver *q, const struct ob_virtio_single *singles,
+				      unsigned count, enum ob_dma_rights rights);
+bool virtqueue_driver_pending(const struct virtqueue_driver *q);
+void virtqueue_driver_drop(struct virtqueue_driver *q, void (*fn)(void *arg, uint32_t token), void *arg);
+
 /* ---- driver_split.c, driver_packed.c; as the public functions of these names ---- */
 
 int virtqueue_split_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,

@@ -80,6 +80,36 @@ static void add_one(struct pair *p)
 	p->in_flight++;
 }
 
+/* Requests of one piece, many at once; as many are taken as there is room for. */
+static void add_singles(struct pair *p)
+{
+	struct ob_virtio_single singles[8];
+	bool write = random_percent(&p->random, 50);
+	unsigned count = 0, free_entries = p->rig.driver.free_entries, added;
+
+	for (uint32_t token = (uint32_t)random_below(&p->random, TOKENS); token < TOKENS && count < 8; token++) {
+		struct given *g = &p->given[token];
+		uint32_t len = (uint32_t)random_size(&p->random, 4096);
+
+		if (g->in_flight)
+			continue;
+		memset(g, 0, sizeof(*g));
+		g->pieces[0].iova.addr = ring_rig_buffer(&p->rig, random_below(&p->random, RING_RIG_BUFFER_BYTES));
+		g->pieces[0].len_bytes = len;
+		g->out_count = write ? 0 : 1;
+		g->in_count = write ? 1 : 0;
+		g->in_bytes = write ? len : 0;
+		singles[count++] = (struct ob_virtio_single){g->pieces[0].iova, len, token};
+	}
+	added = virtqueue_driver_add_singles(&p->rig.driver, singles, count, write ? OB_DMA_WRITE : OB_DMA_READ);
+	assert_int_equal(added, MIN(count, free_entries));
+	for (unsigned i = 0; i < added; i++) {
+		p->given[singles[i].token].in_flight = true;
+		p->given[singles[i].token].order = p->next_order++;
+	}
+	p->in_flight += added;
+}
+
 static void kick(struct pair *p)
 {
 	unsigned before = p->rig.kicks;
@@ -169,10 +199,12 @@ static void publish(struct pair *p, bool news)
 static unsigned take_some(struct pair *p, unsigned max)
 {
 	struct ob_virtio_used used[64];
+	bool pending = virtqueue_driver_pending(&p->rig.driver);
 	int n = virtqueue_driver_take(&p->rig.driver, used, max);
 
 	if (n < 0)
 		fail_msg("%s", p->rig.driver.why);
+	assert_int_equal(n > 0, pending);
 	for (int i = 0; i < n; i++) {
 		struct given *g = &p->given[used[i].token];
 
@@ -208,10 +240,14 @@ static void step(struct pair *p)
 {
 	unsigned used = p->used_count;
 
-	switch (random_below(&p->random, 12)) {
+	switch (random_below(&p->random, 13)) {
 	case 0:
+		for (unsigned i = (unsigned)random_size(&p->random, p->rig.config.size); i > 0; i--)
+			add_singles(p);
+		break;
 	case 1:
 	case 2:
+	case 12:
 		for (unsigned i = (unsigned)random_size(&p->random, 2 * p->rig.config.size); i > 0; i--)
 			add_one(p);
 		break;
@@ -251,6 +287,25 @@ static void step(struct pair *p)
 	}
 }
 
+static void dropped(void *arg, uint32_t token)
+{
+	struct pair *p = arg;
+
+	assert_true(p->given[token].in_flight);
+	p->given[token].in_flight = false;
+	p->in_flight--;
+}
+
+/* The device is gone in the middle of it: what is in flight comes back by name, once each. */
+static void drop(struct pair *p)
+{
+	virtqueue_driver_drop(&p->rig.driver, dropped, p);
+	assert_int_equal(p->in_flight, 0);
+	assert_int_equal(p->rig.driver.in_flight, 0);
+	memset(p->given, 0, sizeof(p->given));
+	p->taken_count = p->used_count = 0;
+}
+
 /* All that is under way ends, and the ring is as free as it was. */
 static void drain(struct pair *p)
 {
@@ -280,12 +335,16 @@ static void run_pair(const struct ring_rig_config *config, uint64_t seed, uint64
 	assert_int_equal(ring_rig_open(&p.rig, config), 0);
 	while (p.done < requests)
 		step(&p);
-	drain(&p);
+	if (seed % 2 == 0)
+		drain(&p);
+	else
+		drop(&p);
 	/* As empty as at the beginning, for another life. */
 	virtqueue_driver_rewind(&p.rig.driver);
 	assert_int_equal(ring_rig_device_init(&p.rig), 0);
 	p.next_pop = p.next_order;
 	p.next_take = p.next_order;
+	p.next_kick = p.next_order;
 	p.device_waits = p.driver_waits = false;
 	for (unsigned i = 0; i < 50; i++)
 		step(&p);

@@ -214,6 +214,22 @@ int ob_virtio_queue_add(struct ob_virtio_queue *q, const struct ob_dma_piece *pi
 	return virtqueue_driver_add(&q->ring, pieces, out_count, in_count, token);
 }
 
+unsigned ob_virtio_queue_add_singles(struct ob_virtio_queue *q, const struct ob_virtio_single *singles, unsigned count,
+				     enum ob_dma_rights rights)
+{
+	return virtqueue_driver_add_singles(&q->ring, singles, count, rights);
+}
+
+bool ob_virtio_queue_pending(const struct ob_virtio_queue *q)
+{
+	return virtqueue_driver_pending(&q->ring);
+}
+
+void ob_virtio_queue_drop(struct ob_virtio_queue *q, void (*fn)(void *arg, uint32_t token), void *arg)
+{
+	virtqueue_driver_drop(&q->ring, fn, arg);
+}
+
 void ob_virtio_queue_kick(struct ob_virtio_queue *q)
 {
 	virtqueue_driver_kick(&q->ring);
