@@ -279,9 +279,9 @@ static int ram_set_mtu(struct ob_net *net, unsigned mtu)
 	return answer(net);
 }
 
-static int ram_set_offloads(struct ob_net *net, uint32_t rx_offloads)
+static int ram_set_offloads(struct ob_net *net, uint32_t offloads)
 {
-	((struct ram_net *)ob_net_driver_data(net))->offloads = rx_offloads;
+	((struct ram_net *)ob_net_driver_data(net))->offloads = offloads;
 	return answer(net);
 }
 

@@ -37,7 +37,7 @@ struct ob_net_channel;
 #define OB_NET_CHANNELS_MAX   64u
 #define OB_NET_FRAME_OVERHEAD 18u /* that the MTU does not count: Ethernet header and one VLAN tag */
 
-/* What a device can do for a frame (info.offloads), and what it shall do for those received (ob_net_set_offloads()). */
+/* What a device can do for frames (info.offloads), and what it shall do (ob_net_set_offloads()). */
 #define OB_NET_TX_CSUM 0x0001u /* frames with CSUM_PARTIAL; without it the class makes them, and counts them */
 #define OB_NET_TX_TSO4 0x0002u /* frames with SEGMENT: OB_GSO_TCP4, … */
 #define OB_NET_TX_TSO6 0x0004u
@@ -70,7 +70,7 @@ struct ob_net_info {
 	uint16_t mtu;              /* as it is now; ob_net_set_mtu() */
 	uint16_t mtu_max, mtu_min; /* of the device */
 	uint32_t offloads;         /* OB_NET_TX_*, OB_NET_RX_* that there are */
-	uint32_t offloads_on;      /* … of them on: the TX ones, and what ob_net_set_offloads() said */
+	uint32_t offloads_on;      /* … of them on */
 	uint32_t abilities;        /* OB_NET_CAN_* */
 	unsigned channels_max;
 	unsigned rx_depth_max, tx_depth_max; /* frames, for channels */
@@ -185,8 +185,12 @@ int ob_net_set_vlan(struct ob_net *net, unsigned vid, bool on);
 int ob_net_set_mac(struct ob_net *net, const uint8_t mac[6]);
 /** ob_net_set_mtu - the longest payload to send and to receive; buffers of open channels must do (-EBUSY) */
 int ob_net_set_mtu(struct ob_net *net, unsigned mtu);
-/** ob_net_set_offloads - which of OB_NET_RX_* shall be on; at first none of those that change frames */
-int ob_net_set_offloads(struct ob_net *net, uint32_t rx_offloads);
+/**
+ * ob_net_set_offloads - which of info.offloads shall be on
+ *
+ * At first all of OB_NET_TX_* are, and none of OB_NET_RX_*: frames come as they were on the wire.
+ */
+int ob_net_set_offloads(struct ob_net *net, uint32_t offloads);
 
 struct ob_net_rss {
 	uint32_t types; /* 1 << OB_HASH_…; a frame that fits several is hashed by the most exact; 0: no steering */

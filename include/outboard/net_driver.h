@@ -165,7 +165,7 @@ struct ob_net_ops {
 	int (*set_vlan)(struct ob_net *net, unsigned vid, bool on);
 	int (*set_mac)(struct ob_net *net, const uint8_t mac[6]);
 	int (*set_mtu)(struct ob_net *net, unsigned mtu);
-	int (*set_offloads)(struct ob_net *net, uint32_t rx_offloads);
+	int (*set_offloads)(struct ob_net *net, uint32_t offloads);
 	int (*set_rss)(struct ob_net *net, const struct ob_net_rss *rss);
 };
 

@@ -214,26 +214,24 @@ static int set_offloads(struct net_call *call)
 
 	if (!net_online(net))
 		return -ENODEV;
-	keep_offloads(net, (old & ~OB_NET_RX_ALL) | call->offloads);
+	keep_offloads(net, call->offloads);
 	ret = net->ops->set_offloads(net, call->offloads);
 	if (ret != 0)
 		keep_offloads(net, old);
 	return ret;
 }
 
-int ob_net_set_offloads(struct ob_net *net, uint32_t rx_offloads)
+int ob_net_set_offloads(struct ob_net *net, uint32_t offloads)
 {
 	struct net_call *call;
 	int ret;
 
-	if ((rx_offloads & ~OB_NET_RX_ALL) != 0)
-		return -EINVAL;
-	if (net->ops->set_offloads == NULL || (rx_offloads & ~net->info.offloads) != 0)
+	if (net->ops->set_offloads == NULL || (offloads & ~net->info.offloads) != 0)
 		return -EOPNOTSUPP;
 	ret = call_new(net, set_offloads, &call);
 	if (ret != 0)
 		return ret;
-	call->offloads = rx_offloads;
+	call->offloads = offloads;
 	return run(call);
 }
 
