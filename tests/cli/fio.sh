@@ -40,4 +40,9 @@ want 1 "$run" --rw=read --size=1m --machine=nowhere:
 err_has "no such kind of machine"
 want 1 "$run" --rw=read --size=1m --mode=fast
 want 1 "$run" --rw=randread --bs=100 --size=1m
+want 1 "$run" --rw=randtrim --bs=100 --size=1m
+want 1 "$run" --rw=write --size=1m --filename=nvme0n1:nvme0n2
+err_has "a job has one disk"
+want 1 "$run" --rw=randread --size=1m --io_submit_mode=offload
+err_has "use numjobs="
 finish

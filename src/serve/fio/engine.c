@@ -122,13 +122,24 @@ static int set_size(struct thread_data *td, struct fio_file *f)
 	return 0;
 }
 
+/* A job has one channel, of one disk, and that belongs to the job's own thread. */
+static bool is_one_job(const struct thread_data *td)
+{
+	if (td->files_index > 1)
+		log_err("outboard: a job has one disk, and this one has %u files; make it several jobs\n",
+			td->files_index);
+	if (td->o.io_submit_mode == IO_MODE_OFFLOAD)
+		log_err("outboard: io_submit_mode=offload has other threads submit, which cannot be; use numjobs=\n");
+	return td->files_index <= 1 && td->o.io_submit_mode != IO_MODE_OFFLOAD;
+}
+
 static int engine_setup(struct thread_data *td)
 {
 	const struct engine_options *eo = td->eo;
 	int ret;
 
-	if (!is_this_fio())
-		return 1;
+	if (!is_this_fio() || !is_one_job(td))
+		return complain(td, "cannot be set up", -EINVAL);
 	/* A device has one process. */
 	td->o.use_thread = 1;
 	ret = shared_get(eo->machine);
@@ -178,8 +189,10 @@ static int engine_init(struct thread_data *td)
 	job->ended = calloc(job->depth, sizeof(*job->ended));
 	job->block = disk_of(td, td->files[0]);
 	job->cpu = shared_cpu_take();
+	if (job->cpu == NULL)
+		log_err("outboard: %d jobs at most run at once\n", OB_CPU_MAX - 1);
 	if (job->ended == NULL || job->block == NULL || job->cpu == NULL)
-		return complain(td, "a job", job->block == NULL ? -ENODEV : ret);
+		return complain(td, "a job", job->ended == NULL ? ret : job->block == NULL ? -ENODEV : -EAGAIN);
 	ob_block_limits(job->block, &job->limits);
 	config.cpu = job->cpu;
 	config.depth = job->depth;
@@ -250,6 +263,12 @@ static void engine_io_u_free(struct thread_data *td, struct io_u *io_u)
 
 /* ---- the I/O path ---- */
 
+static enum fio_q_status refuse(struct io_u *io_u)
+{
+	io_u->error = EINVAL;
+	return FIO_Q_COMPLETED;
+}
+
 static enum fio_q_status engine_queue(struct thread_data *td, struct io_u *io_u)
 {
 	struct job *job = td->io_ops_data;
@@ -261,6 +280,11 @@ static enum fio_q_status engine_queue(struct thread_data *td, struct io_u *io_u)
 	request->segment_count = 0;
 	request->lba = io_u->offset >> shift;
 	request->block_count = (uint32_t)(io_u->xfer_buflen >> shift);
+	/* An offset or a length within a block, or more blocks than a request has room for, would be cut off here. */
+	if (!ddir_sync(io_u->ddir) && ((io_u->offset | io_u->xfer_buflen) & (job->limits.block_bytes - 1)) != 0)
+		return refuse(io_u);
+	if (!ddir_sync(io_u->ddir) && io_u->xfer_buflen >> shift != request->block_count)
+		return refuse(io_u);
 	switch (io_u->ddir) {
 	case DDIR_READ:
 	case DDIR_WRITE:
@@ -269,11 +293,6 @@ static enum fio_q_status engine_queue(struct thread_data *td, struct io_u *io_u)
 		request->segments = &unit->segment;
 		request->segment_count = 1;
 		request->window = job->window;
-		/* An offset or a length within a block would be cut off here. */
-		if (((io_u->offset | io_u->xfer_buflen) & (job->limits.block_bytes - 1)) != 0) {
-			io_u->error = EINVAL;
-			return FIO_Q_COMPLETED;
-		}
 		break;
 	case DDIR_TRIM:
 		request->op = OB_BLOCK_TRIM;
@@ -308,7 +327,9 @@ static int engine_getevents(struct thread_data *td, unsigned min, unsigned max, 
 				    : ob_deadline((uint64_t)timeout->tv_sec * OB_NS_PER_S + (uint64_t)timeout->tv_nsec);
 
 	/* What was handed out last is fio's now. */
-	job->first = (job->first + job->taken) % job->depth;
+	job->first += job->taken;
+	if (job->first >= job->depth)
+		job->first -= job->depth;
 	job->count -= job->taken;
 	job->taken = 0;
 	ob_block_kick(job->channel);
@@ -332,7 +353,9 @@ static struct io_u *engine_event(struct thread_data *td, int event)
 {
 	const struct job *job = td->io_ops_data;
 
-	return job->ended[(job->first + (unsigned)event) % job->depth];
+	unsigned at = job->first + (unsigned)event;
+
+	return job->ended[at < job->depth ? at : at - job->depth];
 }
 
 /* A disk needs no opening. */
