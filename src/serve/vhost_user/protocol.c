@@ -36,7 +36,7 @@
 
 static int stop_queue(struct vu_client *c, struct vu_queue *q)
 {
-	if (vu_queue_stop(q) == 0)
+	if (vu_queue_drain(q) == 0)
 		return 0;
 	c->stuck = true;
 	ob_err(c->server->ob, "vhost-user: %s: queue %u does not come to rest; its memory is never freed", c->name,

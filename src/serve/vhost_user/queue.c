@@ -362,7 +362,7 @@ static void stop_on_cpu(void *arg)
 	vu_lane_dirty(q->lane, q);
 }
 
-int vu_queue_stop(struct vu_queue *q)
+int vu_queue_drain(struct vu_queue *q)
 {
 	int ret;
 

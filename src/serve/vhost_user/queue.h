@@ -56,12 +56,12 @@ bool vu_queue_is_complete(const struct vu_queue *q);
  */
 int vu_queue_start(struct vu_queue *q, const struct vu_memory *memory, uint64_t features, char *why, size_t why_bytes);
 /**
- * vu_queue_stop - take no more, and wait until what is in flight has ended
+ * vu_queue_drain - take no more, and wait until what is in flight has ended
  *
  * Then q->base is where it stands. Task on CPU 0.
  * Return: 0; -ETIMEDOUT: it did not end, and memory that it uses must stay for ever.
  */
-int vu_queue_stop(struct vu_queue *q);
+int vu_queue_drain(struct vu_queue *q);
 /** vu_queue_set_call - another descriptor to be signalled, or -1; the old one is closed. Task on CPU 0. 0; -ETIMEDOUT */
 int vu_queue_set_call(struct vu_queue *q, int fd);
 
