@@ -98,27 +98,29 @@ static_assert(sizeof(struct nvme_slot) == 24, "no padding");
 
 struct nvme;
 
-/* The rings of a queue pair. */
+/* The rings of a queue pair. What each request needs is in the first cache line. */
 struct nvme_ring {
-	struct nvme_sqe *sq;       /* device reads */
-	const struct nvme_cqe *cq; /* device writes */
-	uint32_t mask;             /* entries - 1, both rings */
-	uint32_t sq_tail;          /* next entry to fill */
-	uint32_t sq_told;          /* tail that the device knows */
-	uint32_t cq_pos;           /* completions taken, running on: & mask the entry, & (mask + 1) the phase */
-	uint32_t cq_told;          /* of cq_pos */
-	uint32_t cq_lag;           /* completions that may be taken before the device is told; 0: none */
+	struct nvme_sqe *sq;               /* device reads */
+	const struct nvme_cqe *cq;         /* device writes */
+	uint32_t mask;                     /* entries - 1, both rings */
+	uint32_t sq_tail;                  /* next entry to fill */
+	uint32_t sq_told;                  /* tail that the device knows */
+	uint32_t cq_pos;                   /* completions taken, running on: & mask the entry, & (mask + 1) the phase */
+	uint32_t cq_told;                  /* of cq_pos */
+	uint32_t cq_lag;                   /* completions that may be taken before the device is told; 0: none */
+	uint32_t sqid_high;                /* qid << 16, as it stands beside the head in a completion */
+	uint32_t sq_doorbell, cq_doorbell; /* register offsets */
 	uint16_t qid;
-	uint32_t sqid_high;                 /* qid << 16, as it stands beside the head in a completion */
-	uint32_t sq_doorbell, cq_doorbell;  /* register offsets */
+	const struct ob_region *regs;
+	/* once in a batch, or less */
 	ob_le32 *shadow_sq, *shadow_cq;     /* NULL: no doorbell buffers */
 	const ob_le32 *event_sq, *event_cq; /* device writes */
-	const struct ob_region *regs;
-	const struct ob_region *cmb; /* the submission ring is there, sq a copy; NULL: sq is it */
-	uint64_t cmb_offset;         /* … in the region */
-	uint64_t sq_address;         /* for the device */
+	const struct ob_region *cmb;        /* the submission ring is there, sq a copy; NULL: sq is it */
+	uint64_t cmb_offset;                /* … in the region */
+	uint64_t sq_address;                /* for the device */
 	struct ob_dma sq_dma, cq_dma;
 };
+static_assert(offsetof(struct nvme_ring, shadow_sq) == OB_CACHE_LINE, "the hot part is one line");
 
 #define NVME_CMB_PAGES_MAX 1024u
 
@@ -138,30 +140,34 @@ struct nvme_cmb {
 	uint64_t used[NVME_CMB_PAGES_MAX / 64];
 };
 
-/* An I/O queue pair: one channel's. All but the last part belongs to the channel's CPU. */
+/*
+ * An I/O queue pair: one channel's. All but the last part belongs to the channel's CPU. What each request needs is in the
+ * first two cache lines, and in its slot.
+ */
 struct nvme_queue {
-	struct nvme_ring ring;
 	struct nvme_slot *slots; /* depth of them, and more up to a power of two, which are never used */
 	struct nvme_slot *free;  /* stack */
+	uint64_t nsid_high;      /* namespace id << 32, as it stands beside CDW0 */
 	uint32_t tag_mask;
 	uint32_t grant_offset; /* of our grant in a window: no index to scale */
+	struct ob_block_channel *channel;
+	struct ob_cpu *cpu;
+	uint64_t completed; /* answers taken, for the judgement on resets */
+	uint16_t epoch;     /* ticks so far */
+	uint8_t state;      /* enum nvme_queue_state */
+	bool ticking;       /* tick is armed */
 	uint32_t depth;
-	uint64_t nsid_high; /* namespace id << 32, as it stands beside CDW0 */
+	struct nvme_ring ring;
 	unsigned dma_index;
-	uint8_t state; /* enum nvme_queue_state */
-	bool ticking;  /* tick is armed */
 	bool mask_irq; /* hybrid: masked while polling */
 	bool polling;  /* poll is started */
 	bool retrying; /* retry is armed */
 	bool broken;   /* was, when it was frozen: what its ring holds is not to be trusted */
 	bool sgl;      /* the controller takes SGLs */
 	bool deallocate_zeroes;
-	uint16_t epoch; /* ticks so far */
 	uint8_t *lists; /* list_bytes for each tag: PRP list, SGL segment or DSM range; device reads */
 	ob_iova lists_iova;
 	uint32_t list_bytes; /* a power of two, at most a page */
-	struct ob_cpu *cpu;
-	struct ob_block_channel *channel;
 	struct ob_irq *irq;
 	uint64_t tick_ns;
 	uint64_t retry_ns; /* what retry is armed for */
@@ -170,7 +176,6 @@ struct nvme_queue {
 	struct {
 		uint64_t lost_interrupts, strays, nonsense;
 	} count;
-	uint64_t completed; /* answers taken, for the judgement on resets */
 	struct nvme *nvme;
 	struct ob_dma lists_dma;
 	/* CPU 0's */
@@ -187,6 +192,7 @@ struct nvme_queue {
 	struct ob_work death, wake; /* for a CPU that did not answer a call */
 	struct nvme_cqe never;      /* the ring of a queue that was left behind */
 };
+static_assert(offsetof(struct nvme_queue, ring) == OB_CACHE_LINE, "the hot part is one line");
 
 /* ---- admin queue ---- */
 
