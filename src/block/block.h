@@ -117,6 +117,7 @@ struct block_channel {
 	uint64_t blocks[OB_BLOCK_OP_COUNT];  /* done well: stats.bytes, before they are multiplied */
 	uint32_t rights_offset;              /* in struct ob_window: of the device's rights */
 	int room;                            /* for requests of the user: depth less those that have not ended */
+	uint32_t ended;                      /* of the user's requests; a poll counts by the difference */
 	uint8_t block_shift;
 	uint8_t special; /* BLOCK_IN_DRIVER, … */
 	bool gone;       /* closing, because the device was removed */

@@ -291,6 +291,7 @@ static inline void count_end(struct block_channel *c, const struct ob_block_requ
 	unsigned op = request->op;
 
 	stats->ops[op]++;
+	c->ended++;
 	if (OB_LIKELY(status == 0))
 		c->blocks[op] += request->block_count;
 	else
@@ -421,31 +422,21 @@ void ob_block_end(struct ob_block_channel *channel, struct ob_block_request *req
 	hand_out(c, request);
 }
 
-/* Of the user's requests; a poll counts them by the difference. */
-static uint64_t ended_count(const struct block_channel *c)
-{
-	uint64_t sum = 0;
-
-	for (unsigned op = 0; op < OB_BLOCK_OP_COUNT; op++)
-		sum += c->pub.stats.ops[op];
-	return sum;
-}
-
 unsigned ob_block_poll(struct ob_block_channel *channel, unsigned budget)
 {
 	struct block_channel *c = block_channel(channel);
-	uint64_t before = ended_count(c);
+	uint32_t before = c->ended;
 	unsigned ended = 0;
 
 	if (OB_UNLIKELY((c->special & BLOCK_CLOSING) != 0))
 		return 0;
 	if (OB_UNLIKELY(c->ended_first != NULL)) {
 		block_drain(c, budget);
-		ended = (unsigned)(ended_count(c) - before);
+		ended = c->ended - before;
 	}
 	if (OB_LIKELY(ended < budget))
 		channel->ops->poll(channel, budget - ended);
-	return (unsigned)(ended_count(c) - before);
+	return c->ended - before;
 }
 
 unsigned ob_block_reap(struct ob_block_channel *channel, struct ob_block_request **requests, unsigned max)
