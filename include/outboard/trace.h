@@ -33,6 +33,10 @@ struct ob_cpu;
 	X(OB_TRACE_NVME_COMPLETE, "nvme-complete", "queue", "cid", "status") \
 	X(OB_TRACE_NVME_TIMEOUT, "nvme-timeout", "queue", "cid", "")         \
 	X(OB_TRACE_NVME_RESET, "nvme-reset", "controller", "step", "error")  \
+	X(OB_TRACE_VBLK_SUBMIT, "vblk-submit", "queue", "slot", "type")      \
+	X(OB_TRACE_VBLK_COMPLETE, "vblk-complete", "queue", "slot", "bytes") \
+	X(OB_TRACE_VBLK_TIMEOUT, "vblk-timeout", "queue", "slot", "")        \
+	X(OB_TRACE_VBLK_RESET, "vblk-reset", "device", "step", "error")      \
 	X(OB_TRACE_BLOCK_BOUNCE, "block-bounce", "request", "bytes", "")     \
 	X(OB_TRACE_BLOCK_SPLIT, "block-split", "request", "children", "")
 
