@@ -77,7 +77,7 @@ static void test_report_steps_name_source_lines(void **state)
 /* The world ends in the midst of a controller's life. */
 static void test_report_has_the_devices_own_view(void **state)
 {
-	struct sim_config config = {.steps_max = 12000};
+	struct sim_config config = {.steps_max = 13000};
 	const char *view;
 
 	assert_int_equal(sim_init(), 0);
