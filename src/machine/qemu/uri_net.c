@@ -164,8 +164,10 @@ static void add_net_device(struct qemu_uri *uri, const struct net_wish *wish, co
 
 	if (!wish->has_id)
 		snprintf(id, sizeof(id), ",id=vnet%zu", index);
-	/* A vector for each queue, one for the control queue and one for the configuration. */
-	if (wish->queues > 1)
+	/* A vector for each queue, one for the control queue and one for the configuration; PCI has them. */
+	if (wish->queues > 1 && mmio)
+		snprintf(queues, sizeof(queues), ",mq=on");
+	else if (wish->queues > 1)
 		snprintf(queues, sizeof(queues), ",mq=on,vectors=%u", 2 * (unsigned)wish->queues + 2);
 	strings_add(&uri->args, "-device");
 	/* Firmware that nobody runs needs no file of it. */

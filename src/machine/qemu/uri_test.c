@@ -139,6 +139,8 @@ static void test_uri_virtio_net_becomes_a_wire_and_a_device(void **state)
 		{"?virtio-net=connect:/a", "stream,id=net0,server=off,addr.type=unix,addr.path=/a",
 		 "virtio-net-pci,netdev=net0,id=vnet0,disable-legacy=on,romfile="},
 		{"virt?virtio-net=hub:7", "hubport,id=net0,hubid=7", "virtio-net-device,netdev=net0,id=vnet0"},
+		{"virt?virtio-net=tap:t,queues=2", "tap,id=net0,ifname=t,script=no,downscript=no,queues=2",
+		 "virtio-net-device,netdev=net0,id=vnet0,mq=on"},
 	};
 	struct qemu_uri uri;
 	char why[512];
