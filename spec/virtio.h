@@ -217,6 +217,8 @@ static_assert(sizeof(struct virtq_event) == 4, "VIRTIO §2.8.14");
 #define VIRTIO_MMIO_CONFIG_GENERATION   0x0fc /* RO */
 #define VIRTIO_MMIO_CONFIG              0x100 /* RW: the device's configuration, in its fields' widths */
 
-#define VIRTIO_MMIO_MAGIC_VALUE 0x74726976u
+#define VIRTIO_MMIO_MAGIC_VALUE    0x74726976u
+#define VIRTIO_MMIO_VERSION_LEGACY 1u
+#define VIRTIO_MMIO_VERSION_MODERN 2u
 
 #endif

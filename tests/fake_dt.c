@@ -107,12 +107,34 @@ static bool fake_level(struct machine *m, struct machine_intx *out)
 	return line->level;
 }
 
+static int fake_dma_alloc(struct machine *m, size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out)
+{
+	size_t at = fake_dt.memory_used;
+
+	len_bytes = (len_bytes + 4095) & ~(size_t)4095;
+	if (align_bytes > 4096 || len_bytes > sizeof(fake_dt.memory) - at)
+		return -ENOMEM;
+	fake_dt.memory_used += len_bytes;
+	fake_dt.memory_pieces++;
+	memset(fake_dt.memory + at, 0, len_bytes);
+	*out = (struct machine_dma_memory){
+		.base = fake_dt.memory + at, .iova = FAKE_MEMORY + at, .len_bytes = len_bytes};
+	return 0;
+}
+
+static void fake_dma_free(struct machine *m, struct machine_dma_memory *memory)
+{
+	fake_dt.memory_pieces--;
+}
+
 static const struct machine_ops fake_ops = {
 	.close = fake_close,
 	.buses = fake_buses,
 	.flush = fake_flush,
 	.region_open = fake_region_open,
 	.region_close = fake_region_close,
+	.dma_alloc = fake_dma_alloc,
+	.dma_free = fake_dma_free,
 	.line_open = fake_line_open,
 	.intx_close = fake_line_close,
 	.intx_level = fake_level,
@@ -253,6 +275,7 @@ void fake_dt_close(struct ob *ob, struct ob_machine *machine)
 	ob_destroy(ob);
 	assert_int_equal(fake_dt.regions_open, 0);
 	assert_int_equal(fake_dt.lines_open, 0);
+	assert_int_equal(fake_dt.memory_pieces, 0);
 }
 
 unsigned fake_dt_count(struct ob_machine *machine)

@@ -10,8 +10,10 @@
 
 #include "core/machine_core.h"
 
-#define FAKE_DT_BYTES 0x80000
-#define FAKE_LINES    8
+#define FAKE_DT_BYTES     0x80000
+#define FAKE_LINES        8
+#define FAKE_MEMORY       0x123456000ull
+#define FAKE_MEMORY_BYTES 0x40000
 
 struct fake_line {
 	uint64_t controller;
@@ -32,6 +34,9 @@ struct fake_dt {
 	struct fake_line lines[FAKE_LINES];
 	unsigned line_count, lines_open, regions_open;
 	uint64_t region_address, region_bytes; /* of the last that was opened */
+	size_t memory_used;
+	unsigned memory_pieces;
+	_Alignas(4096) uint8_t memory[FAKE_MEMORY_BYTES]; /* for DMA, from FAKE_MEMORY on; given out once */
 };
 
 extern struct fake_dt fake_dt;

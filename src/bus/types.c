@@ -13,5 +13,6 @@ const struct bus_type *const bus_types[] = {
 
 const struct ob_driver *const bus_drivers[] = {
 	&virtio_pci_driver,
+	&virtio_mmio_driver,
 	NULL,
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Virtio over PCI on devices that somebody else wrote: QEMU's entropy source, which has one queue into which it writes.
- * Both ring layouts, all that can be switched of their features, with messages, with the line, and polled.
+ * Virtio over PCI and over MMIO, on devices that somebody else wrote: QEMU's entropy source, which has one queue into
+ * which it writes. Both ring layouts, all that can be switched of their features, with messages, with the line, and
+ * polled.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +22,15 @@
 #define CHAIN_MAX   4u
 #define PIECE_BYTES 96u
 #define WAIT_NS     (10 * OB_NS_PER_S)
+
+/* What carries it. */
+static const struct carrier {
+	const char *uri, *device, *name;
+	bool messages;
+} pci = {"qemu:q35", "virtio-rng-pci,addr=4.0", "0000:00:04.0", true},
+  mmio = {"qemu:virt", "virtio-rng-device", "virtio_mmio@a003e00", false},
+  old_mmio = {"qemu:virt?global=virtio-mmio.force-legacy=true", "virtio-rng-device", "virtio_mmio@a003e00", false};
+static const struct carrier *on = &pci;
 
 /* How the next device is to be driven. */
 static struct {
@@ -148,11 +158,10 @@ static void open_machine(const char *properties, unsigned flags)
 	struct ob_machine_options options = {.args = args, .flags = flags};
 
 	errors[0] = '\0';
-	snprintf(device, sizeof(device), "virtio-rng-pci,id=rng0,addr=4.0%s%s", properties[0] != '\0' ? "," : "",
-		 properties);
+	snprintf(device, sizeof(device), "%s,id=rng0%s%s", on->device, properties[0] != '\0' ? "," : "", properties);
 	assert_int_equal(ob_create(&config, &ob), 0);
 	assert_int_equal(ob_driver_register(ob, &rng_driver), 0);
-	assert_int_equal(ob_machine_open(ob, "qemu:q35", &options, &machine), 0);
+	assert_int_equal(ob_machine_open(ob, on->uri, &options, &machine), 0);
 }
 
 static void close_machine(void)
@@ -273,7 +282,7 @@ static void test_rings_with_all_features_work(void **state)
 			for (unsigned w = 0; w < ARRAY_SIZE(ways); w++) {
 				char properties[128];
 
-				if (f != 0 && w != (f + l) % ARRAY_SIZE(ways))
+				if ((f != 0 && w != (f + l) % ARRAY_SIZE(ways)) || (!on->messages && w == 2))
 					continue;
 				wish.kinds = ways[w].kinds;
 				snprintf(properties, sizeof(properties), "%s%s%s", layouts[l], features[f],
@@ -292,6 +301,14 @@ static void test_rings_with_all_features_work(void **state)
 	}
 }
 
+static struct ob_device *carried(void)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "virtio@%s", on->name);
+	return ob_device_find(machine, name);
+}
+
 static void test_one_message_for_all_works(void **state)
 {
 	wish.kinds = OB_IRQ_MSIX;
@@ -308,9 +325,10 @@ static void test_device_is_named_after_what_carries_it(void **state)
 {
 	wish.kinds = 0;
 	open_machine("", 0);
-	assert_string_equal(ob_device_name(rng.dev), "virtio@0000:00:04.0");
+	assert_ptr_equal(rng.dev, carried());
+	ob_device_put(rng.dev);
 	assert_string_equal(ob_device_bus_name(rng.dev), "virtio");
-	assert_string_equal(ob_device_name(ob_device_parent(rng.dev)), "0000:00:04.0");
+	assert_string_equal(ob_device_name(ob_device_parent(rng.dev)), on->name);
 	assert_int_equal(ob_virtio_id(rng.dev), VIRTIO_ID_RNG);
 	assert_int_equal(ob_virtio_id(ob_device_parent(rng.dev)), 0);
 	close_machine();
@@ -350,7 +368,7 @@ static void test_missing_feature_is_named(void **state)
 	open_machine("", 0);
 	wish.required = 0;
 	assert_null(rng.dev);
-	dev = ob_device_find(machine, "virtio@0000:00:04.0");
+	dev = carried();
 	assert_non_null(dev);
 	assert_int_equal(ob_device_error(dev), -EOPNOTSUPP);
 	assert_non_null(strstr(errors, "it lacks features 5 and 63"));
@@ -444,7 +462,7 @@ static void test_device_comes_and_goes_with_what_carries_it(void **state)
 	wish.kinds = OB_IRQ_ANY;
 	open_machine("", OB_MACHINE_NO_BIND);
 	assert_null(rng.dev);
-	parent = ob_device_find(machine, "0000:00:04.0");
+	parent = ob_device_find(machine, on->name);
 	assert_non_null(parent);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_int_equal(ob_device_bind(parent), 0);
@@ -453,7 +471,7 @@ static void test_device_comes_and_goes_with_what_carries_it(void **state)
 		run_rounds();
 		assert_int_equal(ob_device_unbind(parent), 0);
 		assert_null(rng.dev);
-		assert_null(ob_device_find(machine, "virtio@0000:00:04.0"));
+		assert_null(carried());
 		assert_int_equal(ob_device_state(old), OB_DEVICE_GONE);
 		assert_false(ob_device_is_present(old));
 		ob_device_put(old);
@@ -501,6 +519,61 @@ static void test_killed_qemu_takes_the_device_along(void **state)
 	close_machine();
 }
 
+/* ---- MMIO alone ---- */
+
+static void test_legacy_mmio_is_refused_with_a_reason(void **state)
+{
+	struct ob_device *dev;
+
+	wish.kinds = 0;
+	on = &old_mmio;
+	open_machine("", 0);
+	on = &mmio;
+	assert_null(rng.dev);
+	dev = ob_device_find(machine, on->name);
+	assert_int_equal(ob_device_error(dev), -EOPNOTSUPP);
+	ob_device_put(dev);
+	assert_non_null(strstr(errors, "virtio_mmio@a003e00: it has the legacy interface only (version 1, not 2)"));
+	close_machine();
+}
+
+/* Of its 32 places 31 are empty, and nothing is said of them. */
+static void test_empty_places_are_passed_over(void **state)
+{
+	struct ob_device *dev = NULL;
+	unsigned empty = 0;
+
+	wish.kinds = 0;
+	open_machine("", 0);
+	while ((dev = ob_device_next(machine, dev)) != NULL)
+		if (strncmp(ob_device_name(dev), "virtio_mmio@", 12) == 0)
+			empty += ob_device_state(dev) == OB_DEVICE_FOUND && ob_device_error(dev) == 0;
+	assert_int_equal(empty, 31);
+	assert_string_equal(errors, "");
+	close_machine();
+}
+
+static void test_mmio_resets_no_single_queue(void **state)
+{
+	wish.kinds = 0;
+	open_machine("queue_reset=on", 0);
+	assert_false(ob_virtio_has(rng.dev, VIRTIO_F_RING_RESET));
+	assert_int_equal(ob_virtio_queue_reset(rng.q, ob_deadline(WAIT_NS)), -EOPNOTSUPP);
+	close_machine();
+}
+
+static int use_pci(void **state)
+{
+	on = &pci;
+	return 0;
+}
+
+static int use_mmio(void **state)
+{
+	on = &mmio;
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -517,6 +590,20 @@ int main(void)
 		cmocka_unit_test(test_device_that_vanishes_takes_its_driver_along),
 		cmocka_unit_test(test_killed_qemu_takes_the_device_along),
 	};
+	const struct CMUnitTest mmio_tests[] = {
+		cmocka_unit_test(test_rings_with_all_features_work),
+		cmocka_unit_test(test_device_is_named_after_what_carries_it),
+		cmocka_unit_test(test_missing_feature_is_named),
+		cmocka_unit_test(test_device_works_after_a_reset),
+		cmocka_unit_test(test_device_works_after_suspend_and_resume),
+		cmocka_unit_test(test_device_comes_and_goes_with_what_carries_it),
+		cmocka_unit_test(test_device_that_vanishes_takes_its_driver_along),
+		cmocka_unit_test(test_killed_qemu_takes_the_device_along),
+		cmocka_unit_test(test_legacy_mmio_is_refused_with_a_reason),
+		cmocka_unit_test(test_empty_places_are_passed_over),
+		cmocka_unit_test(test_mmio_resets_no_single_queue),
+	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name("pci", tests, use_pci, NULL) +
+	       cmocka_run_group_tests_name("mmio", mmio_tests, use_mmio, NULL);
 }

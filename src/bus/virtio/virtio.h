@@ -130,7 +130,7 @@ struct ob_virtio_queue {
 
 extern const struct bus_ops virtio_bus_ops;
 extern const struct bus_type virtio_bus_type; /* devices that a machine gives directly: MACHINE_BUS_VIRTIO */
-extern const struct ob_driver virtio_pci_driver;
+extern const struct ob_driver virtio_pci_driver, virtio_mmio_driver;
 
 static inline struct virtio_device *virtio_device_of(const struct ob_device *dev)
 {

@@ -107,12 +107,7 @@ static int vp_config_read(struct virtio_device *v, unsigned offset, unsigned siz
 {
 	struct virtio_pci_window *w = &pci_of(v)->config;
 
-	if (size_bytes == 1)
-		*value = ob_mmio_read8(&w->region, w->offset + offset);
-	else if (size_bytes == 2)
-		*value = ob_mmio_read16(&w->region, w->offset + offset);
-	else
-		*value = ob_mmio_read32(&w->region, w->offset + offset);
+	*value = virtio_carrier_read(&w->region, w->offset + offset, size_bytes);
 	return 0;
 }
 
@@ -120,12 +115,7 @@ static int vp_config_write(struct virtio_device *v, unsigned offset, unsigned si
 {
 	struct virtio_pci_window *w = &pci_of(v)->config;
 
-	if (size_bytes == 1)
-		ob_mmio_write8(&w->region, w->offset + offset, (uint8_t)value);
-	else if (size_bytes == 2)
-		ob_mmio_write16(&w->region, w->offset + offset, (uint16_t)value);
-	else
-		ob_mmio_write32(&w->region, w->offset + offset, value);
+	virtio_carrier_write(&w->region, w->offset + offset, size_bytes, value);
 	return 0;
 }
 
@@ -151,8 +141,8 @@ static int doorbell_find(struct virtio_device *v, struct virtio_queue_setup *s)
 	unsigned width = ob_virtio_has(&v->dev, VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2;
 
 	if (offset + width > p->notify.len_bytes || !IS_ALIGNED(p->notify.offset + offset, width)) {
-		ob_err(ob_device_context(p->dev), "%s: queue %u is notified beyond the notification area",
-		       ob_device_name(p->dev), s->index);
+		ob_err(ob_device_context(p->carrier.dev), "%s: queue %u is notified beyond the notification area",
+		       ob_device_name(p->carrier.dev), s->index);
 		return virtio_device_lost(v, -EIO, "a queue's notification offset makes no sense");
 	}
 	s->doorbell = p->notify.region;
@@ -228,30 +218,9 @@ static int vp_config_vector(struct virtio_device *v, uint16_t vector)
 static int vp_irq_alloc(struct virtio_device *v, unsigned min, unsigned max, unsigned kinds,
 			struct bus_irq_vectors *out)
 {
-	struct ob_device *dev = pci_of(v)->dev;
+	struct ob_device *dev = pci_of(v)->carrier.dev;
 
 	return dev->ops->irq_alloc(dev, min, max, kinds & (OB_IRQ_MSIX | OB_IRQ_INTX), out);
-}
-
-static void vp_irq_release(struct virtio_device *v)
-{
-	struct ob_device *dev = pci_of(v)->dev;
-
-	dev->ops->irq_release(dev);
-}
-
-static void vp_irq_mask(struct virtio_device *v, unsigned vector, bool mask)
-{
-	struct ob_device *dev = pci_of(v)->dev;
-
-	dev->ops->irq_mask(dev, vector, mask);
-}
-
-static bool vp_irq_level(struct virtio_device *v, unsigned vector)
-{
-	struct ob_device *dev = pci_of(v)->dev;
-
-	return dev->ops->irq_level(dev, vector);
 }
 
 static uint32_t vp_irq_take(struct virtio_device *v)
@@ -265,12 +234,12 @@ static uint32_t vp_irq_take(struct virtio_device *v)
 
 static int vp_enable_dma(struct virtio_device *v, bool enable)
 {
-	return ob_device_enable_dma(pci_of(v)->dev, enable);
+	return ob_device_enable_dma(pci_of(v)->carrier.dev, enable);
 }
 
 static bool vp_is_present(struct virtio_device *v)
 {
-	return ob_device_is_present(pci_of(v)->dev);
+	return ob_device_is_present(pci_of(v)->carrier.dev);
 }
 
 static const struct virtio_transport_ops virtio_pci_ops = {
@@ -288,9 +257,9 @@ static const struct virtio_transport_ops virtio_pci_ops = {
 	.queue_reset = vp_queue_reset,
 	.config_vector = vp_config_vector,
 	.irq_alloc = vp_irq_alloc,
-	.irq_release = vp_irq_release,
-	.irq_mask = vp_irq_mask,
-	.irq_level = vp_irq_level,
+	.irq_release = virtio_carrier_irq_release,
+	.irq_mask = virtio_carrier_irq_mask,
+	.irq_level = virtio_carrier_irq_level,
 	.irq_take = vp_irq_take,
 	.enable_dma = vp_enable_dma,
 	.is_present = vp_is_present,
@@ -314,66 +283,17 @@ static int virtio_pci_probe(struct ob_device *dev, const struct ob_match *match)
 {
 	struct ob *ob = ob_device_context(dev);
 	struct virtio_pci *p = hooks_fail(ob, "virtio_pci_alloc") ? NULL : ob_alloc(sizeof(*p));
-	struct virtio_device *v;
-	char name[sizeof(dev->name)];
 	int ret;
 
 	if (p == NULL)
 		return -ENOMEM;
-	p->dev = dev;
+	p->carrier.dev = dev;
 	ret = virtio_pci_windows(p);
-	if (ret != 0)
-		goto free;
-	snprintf(name, sizeof(name), "virtio@%.24s", ob_device_name(dev));
-	v = virtio_device_create(ob_device_machine(dev), dev, name);
-	if (v == NULL) {
-		ret = -ENOMEM;
-		goto free;
-	}
-	v->ops = &virtio_pci_ops;
-	v->transport = p;
-	v->id = virtio_id_of(dev);
-	v->config_len = (uint32_t)MIN(p->config.len_bytes, UINT16_MAX);
-	p->v = v;
-	ob_device_get(&v->dev);
-	ob_device_set_driver_data(dev, p);
-	ret = virtio_device_add(v);
 	if (ret == 0)
-		return 0;
-	ob_device_set_driver_data(dev, NULL);
-	v->ops = NULL;
-	ob_device_put(&v->dev);
-	ob_device_put(&v->dev);
-free:
-	ob_free(p);
+		ret = virtio_carrier_add(&p->carrier, &virtio_pci_ops, virtio_id_of(dev), p->config.len_bytes);
+	if (ret != 0)
+		ob_free(p);
 	return ret;
-}
-
-static void virtio_pci_remove(struct ob_device *dev)
-{
-	struct virtio_pci *p = ob_device_driver_data(dev);
-
-	virtio_device_remove(p->v);
-	ob_device_set_driver_data(dev, NULL);
-	ob_free(p);
-}
-
-static void virtio_pci_shutdown(struct ob_device *dev)
-{
-	struct virtio_pci *p = ob_device_driver_data(dev);
-
-	virtio_device_shutdown(p->v);
-}
-
-/* What it carries was suspended before, and is resumed behind it: there is nothing of ours to keep. */
-static int virtio_pci_suspend(struct ob_device *dev, uint64_t deadline_ns)
-{
-	return 0;
-}
-
-static int virtio_pci_resume(struct ob_device *dev, uint64_t deadline_ns)
-{
-	return 0;
 }
 
 #define ROW(device)   OB_PCI_ID(VIRTIO_PCI_VENDOR, (device))
@@ -394,8 +314,8 @@ const struct ob_driver virtio_pci_driver = {
 	.name = "virtio-pci",
 	.match = virtio_pci_match,
 	.probe = virtio_pci_probe,
-	.remove = virtio_pci_remove,
-	.shutdown = virtio_pci_shutdown,
-	.suspend = virtio_pci_suspend,
-	.resume = virtio_pci_resume,
+	.remove = virtio_carrier_remove,
+	.shutdown = virtio_carrier_shutdown,
+	.suspend = virtio_carrier_suspend,
+	.resume = virtio_carrier_resume,
 };

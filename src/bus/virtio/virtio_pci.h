@@ -3,7 +3,7 @@
 #ifndef OB_BUS_VIRTIO_VIRTIO_PCI_H
 #define OB_BUS_VIRTIO_VIRTIO_PCI_H
 
-#include "bus/virtio/virtio.h"
+#include "bus/virtio/carrier.h"
 
 /* A structure of the device's: a part of a BAR that a capability names. */
 struct virtio_pci_window {
@@ -12,8 +12,7 @@ struct virtio_pci_window {
 };
 
 struct virtio_pci {
-	struct ob_device *dev; /* the function */
-	struct virtio_device *v;
+	struct virtio_carrier carrier;                        /* first; the function */
 	struct virtio_pci_window common, notify, isr, config; /* config: len_bytes 0: there is none */
 	uint32_t notify_multiplier;
 };

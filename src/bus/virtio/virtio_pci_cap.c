@@ -16,13 +16,14 @@
 
 static void cap_read(struct virtio_pci *p, unsigned at, struct virtio_pci_cap *cap)
 {
-	cap->len = (uint8_t)ob_pci_read(p->dev, at + VIRTIO_PCI_CAP_LEN, 1);
-	cap->type = (uint8_t)ob_pci_read(p->dev, at + VIRTIO_PCI_CAP_TYPE, 1);
-	cap->bar = (uint8_t)ob_pci_read(p->dev, at + VIRTIO_PCI_CAP_BAR, 1);
-	cap->offset = ob_pci_read(p->dev, at + VIRTIO_PCI_CAP_OFFSET, 4);
-	cap->length = ob_pci_read(p->dev, at + VIRTIO_PCI_CAP_LENGTH, 4);
-	cap->extra = cap->len >= VIRTIO_PCI_CAP_NOTIFY_BYTES ? ob_pci_read(p->dev, at + VIRTIO_PCI_CAP_MULTIPLIER, 4)
-							     : 0;
+	cap->len = (uint8_t)ob_pci_read(p->carrier.dev, at + VIRTIO_PCI_CAP_LEN, 1);
+	cap->type = (uint8_t)ob_pci_read(p->carrier.dev, at + VIRTIO_PCI_CAP_TYPE, 1);
+	cap->bar = (uint8_t)ob_pci_read(p->carrier.dev, at + VIRTIO_PCI_CAP_BAR, 1);
+	cap->offset = ob_pci_read(p->carrier.dev, at + VIRTIO_PCI_CAP_OFFSET, 4);
+	cap->length = ob_pci_read(p->carrier.dev, at + VIRTIO_PCI_CAP_LENGTH, 4);
+	cap->extra = cap->len >= VIRTIO_PCI_CAP_NOTIFY_BYTES
+			     ? ob_pci_read(p->carrier.dev, at + VIRTIO_PCI_CAP_MULTIPLIER, 4)
+			     : 0;
 }
 
 /* What a type has to be like (§4.1.4.3.1, §4.1.4.4.1, §4.1.4.5.1, §4.1.4.6.1). */
@@ -54,7 +55,8 @@ static bool window_find(struct virtio_pci *p, const struct window_rule *rule, co
 {
 	unsigned at = 0;
 
-	for (unsigned i = 0; i < CAPS_MAX && (at = ob_pci_find_capability(p->dev, PCI_CAP_ID_VENDOR, at)) != 0; i++) {
+	for (unsigned i = 0; i < CAPS_MAX && (at = ob_pci_find_capability(p->carrier.dev, PCI_CAP_ID_VENDOR, at)) != 0;
+	     i++) {
 		cap_read(p, at, cap);
 		if (cap->type != rule->type)
 			continue;
@@ -67,7 +69,7 @@ static bool window_find(struct virtio_pci *p, const struct window_rule *rule, co
 
 static int window_open(struct virtio_pci *p, const struct virtio_pci_cap *cap, struct virtio_pci_window *window)
 {
-	int ret = ob_device_region(p->dev, cap->bar, &window->region);
+	int ret = ob_device_region(p->carrier.dev, cap->bar, &window->region);
 
 	window->offset = cap->offset;
 	window->len_bytes = cap->length;
@@ -79,10 +81,10 @@ static int window_open(struct virtio_pci *p, const struct virtio_pci_cap *cap, s
 int virtio_pci_windows(struct virtio_pci *p)
 {
 	struct virtio_pci_window *windows[] = {&p->common, &p->notify, &p->isr, &p->config};
-	struct ob *ob = ob_device_context(p->dev);
+	struct ob *ob = ob_device_context(p->carrier.dev);
 	struct virtio_pci_cap cap;
 	struct ob_pci_info info;
-	int ret = ob_pci_info(p->dev, &info);
+	int ret = ob_pci_info(p->carrier.dev, &info);
 
 	for (unsigned i = 0; ret == 0 && i < ARRAY_SIZE(rules); i++) {
 		bool seen = false, found = window_find(p, &rules[i], &info, &cap, &seen);
@@ -94,11 +96,11 @@ int virtio_pci_windows(struct virtio_pci *p)
 			ob_err(ob,
 			       "%s: it has the legacy interface only, which is not supported: its owner has to "
 			       "enable the modern one (QEMU: disable-modern=off)",
-			       ob_device_name(p->dev));
+			       ob_device_name(p->carrier.dev));
 			return -EOPNOTSUPP;
 		}
 		if (!found) {
-			ob_err(ob, "%s: its %s %s", ob_device_name(p->dev), rules[i].name,
+			ob_err(ob, "%s: its %s %s", ob_device_name(p->carrier.dev), rules[i].name,
 			       seen ? "does not lie in a BAR of its as it must" : "is missing");
 			return -EIO;
 		}
@@ -109,7 +111,8 @@ int virtio_pci_windows(struct virtio_pci *p)
 	/* 0 or an even power of two (§4.1.4.4.1). */
 	if (ret == 0 && p->notify_multiplier != 0 &&
 	    (!IS_POWER_OF_2(p->notify_multiplier) || p->notify_multiplier == 1)) {
-		ob_err(ob, "%s: its notification multiplier is %u", ob_device_name(p->dev), p->notify_multiplier);
+		ob_err(ob, "%s: its notification multiplier is %u", ob_device_name(p->carrier.dev),
+		       p->notify_multiplier);
 		ret = -EIO;
 	}
 	return ret;
