@@ -16,12 +16,47 @@ static bool in(uint64_t offset, unsigned size_bytes, uint64_t start, uint64_t le
 
 /* ---- the class's configuration ---- */
 
+/* A field as it lies there, little endian, in CPU order; and back. */
+static uint64_t field_load(const uint8_t *at, unsigned size_bytes)
+{
+	ob_le16 v16;
+	ob_le32 v32;
+	ob_le64 v64;
+
+	switch (size_bytes) {
+	case 2:
+		memcpy(&v16, at, sizeof(v16));
+		return ob_le16_to_cpu(v16);
+	case 4:
+		memcpy(&v32, at, sizeof(v32));
+		return ob_le32_to_cpu(v32);
+	case 8:
+		memcpy(&v64, at, sizeof(v64));
+		return ob_le64_to_cpu(v64);
+	default:
+		return *at;
+	}
+}
+
+static void field_store(uint8_t *at, unsigned size_bytes, uint64_t value)
+{
+	const ob_le16 v16 = ob_cpu_to_le16((uint16_t)value);
+	const ob_le32 v32 = ob_cpu_to_le32((uint32_t)value);
+	const ob_le64 v64 = ob_cpu_to_le64(value);
+	const uint8_t v8 = (uint8_t)value;
+
+	memcpy(at,
+	       size_bytes == 2   ? (const void *)&v16
+	       : size_bytes == 4 ? (const void *)&v32
+	       : size_bytes == 8 ? (const void *)&v64
+				 : (const void *)&v8,
+	       size_bytes);
+}
+
 static uint64_t space_read(struct virtio_model *v, unsigned offset, unsigned size_bytes)
 {
-	uint64_t value = 0;
+	uint64_t value = field_load(v->space + offset, size_bytes);
 
-	for (unsigned i = 0; i < size_bytes; i++)
-		value |= (uint64_t)v->space[offset + i] << (8 * i);
 	return v->hooks.config != NULL ? v->hooks.config(v->hooks.arg, offset, size_bytes, value) : value;
 }
 
@@ -34,8 +69,8 @@ static void space_write(struct virtio_model *v, unsigned offset, unsigned size_b
 			host->ops->note(host, "byte %u of the configuration is not to be written", offset + i);
 			return;
 		}
-		v->space[offset + i] = (uint8_t)(value >> (8 * i));
 	}
+	field_store(v->space + offset, size_bytes, value);
 	if (v->ops->configured != NULL)
 		v->ops->configured(v, offset, size_bytes);
 }

@@ -13,19 +13,29 @@ struct command {
 	uint32_t len_bytes;
 };
 
+/* Fields of commands stand at any place. */
 static uint16_t get16(const uint8_t *p)
 {
-	return (uint16_t)(p[0] | p[1] << 8);
+	ob_le16 v;
+
+	memcpy(&v, p, sizeof(v));
+	return ob_le16_to_cpu(v);
 }
 
 static uint32_t get32(const uint8_t *p)
 {
-	return get16(p) | (uint32_t)get16(p + 2) << 16;
+	ob_le32 v;
+
+	memcpy(&v, p, sizeof(v));
+	return ob_le32_to_cpu(v);
 }
 
 static uint64_t get64(const uint8_t *p)
 {
-	return get32(p) | (uint64_t)get32(p + 4) << 32;
+	ob_le64 v;
+
+	memcpy(&v, p, sizeof(v));
+	return ob_le64_to_cpu(v);
 }
 
 /* ---- receive filters ---- */

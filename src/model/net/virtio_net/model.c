@@ -120,6 +120,7 @@ void vnet_model_config_default(struct vnet_model_config *config)
 		.pairs = 1,
 		.queue_size = QUEUE_SIZE,
 		.mtu = MTU_DEFAULT,
+		.frame_max = VNET_MODEL_FRAME_MAX,
 		.msix_vectors = 2 * VNET_MODEL_PAIRS_MAX + 2,
 		.ring_features = BIT64(VIRTIO_F_INDIRECT_DESC) | BIT64(VIRTIO_F_EVENT_IDX),
 	};
@@ -131,7 +132,8 @@ int vnet_model_create(struct model_host *host, const struct vnet_model_config *c
 	struct vnet_model *m;
 	int ret = -ENOMEM;
 
-	if (config->pairs < 1 || config->pairs > VNET_MODEL_PAIRS_MAX || (config->mac[0] & 1) != 0)
+	if (config->pairs < 1 || config->pairs > VNET_MODEL_PAIRS_MAX || (config->mac[0] & 1) != 0 ||
+	    config->frame_max > VNET_MODEL_FRAME_MAX)
 		return -EINVAL;
 	m = host->ops->alloc(host, sizeof(*m));
 	if (m == NULL)
@@ -141,8 +143,8 @@ int vnet_model_create(struct model_host *host, const struct vnet_model_config *c
 	m->wire = wire;
 	m->wire_arg = wire_arg;
 	m->held = host->ops->alloc(host, config->pairs * sizeof(*m->held));
-	m->frame = host->ops->alloc(host, VNET_MODEL_FRAME_MAX);
-	m->segment = host->ops->alloc(host, VNET_MODEL_FRAME_MAX);
+	m->frame = host->ops->alloc(host, m->config.frame_max);
+	m->segment = host->ops->alloc(host, m->config.frame_max);
 	if (m->held != NULL && m->frame != NULL && m->segment != NULL)
 		ret = init(m, host);
 	if (ret != 0) {

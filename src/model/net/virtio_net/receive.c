@@ -177,7 +177,7 @@ static int deliver_any(struct vnet_model *m, const struct vnet_frame *frame, uns
 {
 	struct vnet_frame whole = *frame;
 
-	if (!vnet_wanted(m, frame)) {
+	if (frame->len_bytes > m->config.frame_max || !vnet_wanted(m, frame)) {
 		m->stats.rx_filtered++;
 		return 1;
 	}

@@ -47,8 +47,8 @@ static void transmit_one(struct vnet_model *m, unsigned pair, const struct virtq
 	struct virtio_net_header header;
 	uint64_t len_bytes = chain->out_bytes - MIN(chain->out_bytes, header_bytes);
 
-	frame.len_bytes = (uint32_t)MIN(len_bytes, VNET_MODEL_FRAME_MAX);
-	if (len_bytes < 14 || len_bytes > VNET_MODEL_FRAME_MAX || chain->in_count != 0) {
+	frame.len_bytes = (uint32_t)MIN(len_bytes, m->config.frame_max);
+	if (len_bytes < 14 || len_bytes > m->config.frame_max || chain->in_count != 0) {
 		m->stats.tx_bad++;
 		host->ops->note(host, "a frame of %llu bytes to be sent, with %u pieces to be written",
 				(unsigned long long)len_bytes, chain->in_count);

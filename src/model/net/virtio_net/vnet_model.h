@@ -45,6 +45,7 @@ struct vnet_model_config {
 	uint64_t without;       /* feature bits of §5.1.3 that it does not offer, of those that it could */
 	uint64_t ring_features; /* … and of rings that it does */
 	uint32_t speed_mbps;    /* 0: it does not say */
+	uint32_t frame_max;     /* the longest that it sends; at most VNET_MODEL_FRAME_MAX */
 	uint16_t msix_vectors;  /* 0: the pin only */
 	bool retains;           /* keeps its state in D3hot */
 };
@@ -93,7 +94,7 @@ struct vnet_model {
 	struct vnet_settings settings;
 	struct vnet_held *held; /* by pair */
 	struct vnet_model_stats stats;
-	uint8_t *frame;         /* VNET_MODEL_FRAME_MAX: as it is sent, or received */
+	uint8_t *frame;         /* config.frame_max: as it is sent, or received */
 	uint8_t *segment;       /* … and one segment of it */
 	unsigned segments_done; /* of the wire's next frame */
 	bool link_up;
