@@ -94,7 +94,7 @@ _outboard() {
 		options="$options --replay-check --picture --picture-events --coverage --trace --json"
 		;;
 	serve)
-		options="nbd --unix --port --address --run --device --read-only --cpus --mode --depth"
+		options="nbd vhost-user --unix --port --address --run --device --read-only --cpus --mode --depth --queues"
 		COMPREPLY=($(compgen -W "$options $global" -- "$cur"))
 		return
 		;;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* outboard serve nbd: nbdkit with our plugin, found beside this program or where it was installed. */
+/* outboard serve: what is served how; and nbd: nbdkit with our plugin, found beside this program or where it was installed. */
 #include "cli/serve.h"
 
 #include <errno.h>
@@ -22,36 +22,40 @@
 
 static const char help[] =
 	"usage: outboard serve nbd (--unix PATH | --port N | --run COMMAND) [options] [-- NBDKIT-OPTIONS]\n"
+	"       outboard serve vhost-user --unix PATH [options]\n"
 	"\n"
-	"Serves a disk to NBD clients until it is stopped (Ctrl-C). It runs nbdkit with nbdkit-outboard-plugin(1).\n"
+	"Serves a disk to others until it is stopped (Ctrl-C): to NBD clients, by nbdkit with "
+	"nbdkit-outboard-plugin(1); or\n"
+	"to virtual machines and other vhost-user clients, as many as come, straight from this process.\n"
 	"\n"
 	"  outboard serve nbd --unix /tmp/disk            then: nbdinfo 'nbd+unix:///?socket=/tmp/disk'\n"
 	"  outboard serve nbd --run 'nbdcopy \"$uri\" out.img'\n"
 	"  outboard serve nbd --port 10809 --read-only --device nvme0n1\n"
 	"  outboard serve nbd --port 10809 -- --tls=require --tls-psk=keys.psk\n"
+	"  outboard serve vhost-user --unix /tmp/disk     then: qemu-system-x86_64 -m 1G\n"
+	"        -object memory-backend-memfd,id=m,size=1G,share=on -machine q35,memory-backend=m\n"
+	"        -chardev socket,id=d,path=/tmp/disk,reconnect=1 -device vhost-user-blk-pci,chardev=d\n"
 	"\n"
 	"      --unix PATH       listen on a UNIX socket\n"
+	"      --device NAME     the disk (default: the first)\n"
+	"  -r, --read-only       refuse writes\n"
+	"      --cpus N          CPUs, each with a queue of its own (default 1)\n"
+	"      --mode MODE       interrupt, polled or hybrid (default hybrid)\n"
+	"      --depth N         requests in flight per CPU (default 64)\n"
+	"nbd only:\n"
 	"      --port N          listen on a TCP port\n"
 	"      --address A       of that port (default 127.0.0.1)\n"
 	"      --run COMMAND     run it by the shell while serving, with $uri, $unixsocket, $port; then stop. Its exit "
 	"code\n"
 	"                        is the result.\n"
-	"      --device NAME     the disk (default: the first)\n"
-	"  -r, --read-only       refuse writes\n"
-	"      --cpus N          CPUs, each with a queue of its own (default 1)\n"
-	"      --mode MODE       interrupt, polled or hybrid (default hybrid)\n"
-	"      --depth N         requests in flight per CPU (default 64)\n";
+	"vhost-user only:\n"
+	"      --queues N        that a client may have, spread over the CPUs (default 16)\n";
 
 static const char *const mode_names[] = {"interrupt", "polled", "hybrid", NULL};
 
 enum {
-	ARGS_MAX = 400
-};
-
-struct serve_options {
-	const char *unix_path, *address, *device, *command;
-	unsigned port, cpus, mode, depth;
-	bool port_given, read_only;
+	ARGS_MAX = 400,
+	QUEUES_MAX = 64 /* of one client */
 };
 
 /* The command line under construction; strings that were made for it are freed with it. */
@@ -250,26 +254,39 @@ out:
 	return code;
 }
 
-static int check(struct cli *cli, const struct serve_options *o, const struct arguments *args)
+static int check_nbd(struct cli *cli, const struct serve_options *o, const struct arguments *args)
 {
-	if (!args->count)
-		return cli_usage(cli, "say how: 'outboard serve nbd'");
-	if (strcmp(args->operands[0], "nbd"))
-		return cli_usage(cli, "cannot serve '%s', only nbd", args->operands[0]);
 	if (args->count > 1)
 		return cli_usage(cli, "'%s'? nbdkit's own options follow a '--'", args->operands[1]);
+	if (o->queues_given)
+		return cli_usage(cli, "--queues is for vhost-user");
 	if (o->unix_path && o->port_given)
 		return cli_usage(cli, "--unix and --port exclude each other");
 	if (!o->unix_path && !o->port_given && !o->command)
 		return cli_usage(cli, "say where to listen: --unix PATH or --port N");
-	if (o->unix_path)
-		return check_socket(cli, o->unix_path);
+	return CLI_OK;
+}
+
+static int check_vhost_user(struct cli *cli, const struct serve_options *o, const struct arguments *args)
+{
+	if (args->count > 1 || args->rest_count)
+		return cli_usage(cli, "'%s'?", args->count > 1 ? args->operands[1] : args->rest[0]);
+	if (o->port_given || o->command)
+		return cli_usage(cli, "%s is for nbd", o->command ? "--run" : "--port");
+	if (!o->unix_path)
+		return cli_usage(cli, "say where to listen: --unix PATH");
 	return CLI_OK;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-	struct serve_options o = {.address = "127.0.0.1", .cpus = 1, .depth = 64, .mode = OB_COMPLETION_HYBRID};
+	struct serve_options o = {
+		.address = "127.0.0.1",
+		.cpus = 1,
+		.depth = 64,
+		.queues = 16,
+		.mode = OB_COMPLETION_HYBRID,
+	};
 	const struct option_def table[] = {
 		{.name = "unix", .kind = OPTION_TEXT, .to = &o.unix_path},
 		{.name = "port", .kind = OPTION_NUMBER, .to = &o.port, .min = 1, .max = 65535, .given = &o.port_given},
@@ -280,20 +297,36 @@ static int run(struct cli *cli, int argc, char **argv)
 		{.name = "cpus", .kind = OPTION_NUMBER, .to = &o.cpus, .min = 1, .max = OB_CPU_MAX},
 		{.name = "mode", .kind = OPTION_CHOICE, .to = &o.mode, .choices = mode_names},
 		{.name = "depth", .kind = OPTION_NUMBER, .to = &o.depth, .min = 1, .max = 1024},
+		{.name = "queues",
+		 .kind = OPTION_NUMBER,
+		 .to = &o.queues,
+		 .min = 1,
+		 .max = QUEUES_MAX,
+		 .given = &o.queues_given},
 		{.kind = OPTION_END},
 	};
 	struct arguments args;
+	bool nbd;
 	int code;
 
 	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	code = check(cli, &o, &args);
-	return code ? code : serve(cli, &o, &args);
+	if (!args.count)
+		return cli_usage(cli, "say how: 'outboard serve nbd' or 'outboard serve vhost-user'");
+	nbd = !strcmp(args.operands[0], "nbd");
+	if (!nbd && strcmp(args.operands[0], "vhost-user"))
+		return cli_usage(cli, "cannot serve '%s', only nbd and vhost-user", args.operands[0]);
+	code = nbd ? check_nbd(cli, &o, &args) : check_vhost_user(cli, &o, &args);
+	if (!code && o.unix_path)
+		code = check_socket(cli, o.unix_path);
+	if (code)
+		return code;
+	return nbd ? serve(cli, &o, &args) : serve_vhost_user(cli, &o);
 }
 
 const struct cli_verb cli_serve = {
 	.name = "serve",
-	.summary = "hand a disk to other programs: nbd",
+	.summary = "hand a disk to other programs: nbd, vhost-user",
 	.help = help,
 	.run = run,
 };

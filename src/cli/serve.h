@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* outboard serve nbd: nbdkit's command line (serve.c) apart from watching over it (serve_run.c). */
+/*
+ * outboard serve nbd: nbdkit's command line (serve.c) apart from watching over it (serve_run.c); outboard serve vhost-user
+ * (serve_vhost_user.c).
+ */
 #ifndef OB_CLI_SERVE_H
 #define OB_CLI_SERVE_H
 
 #include <signal.h>
 
 #include "cli/cli.h"
+
+struct serve_options {
+	const char *unix_path, *address, *device, *command;
+	unsigned port, cpus, mode, depth, queues;
+	bool port_given, queues_given, read_only;
+};
 
 struct serve_job {
 	char **nbdkit;           /* NULL-terminated command line; the program is a full path */
@@ -23,5 +32,8 @@ void serve_block_signals(struct serve_job *job);
 
 /** serve_run - start nbdkit, wait until it is ready, run the command or wait for a signal, stop it. An exit code. */
 int serve_run(struct cli *cli, const struct serve_job *job);
+
+/** serve_vhost_user - serve the disk until a signal comes. An exit code. */
+int serve_vhost_user(struct cli *cli, const struct serve_options *options);
 
 #endif

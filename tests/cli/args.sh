@@ -58,7 +58,14 @@ refused 2 "which device" "$OUTBOARD" unbind
 refused 1 "no PCI address" "$OUTBOARD" bind x
 refused 3 "there is no PCI device" "$OUTBOARD" unbind fffe:00:00.0
 refused 2 "say how" "$OUTBOARD" serve
-refused 2 "cannot serve 'foo', only nbd" "$OUTBOARD" serve foo
+refused 2 "cannot serve 'foo', only nbd and vhost-user" "$OUTBOARD" serve foo
+refused 2 "say where to listen" "$OUTBOARD" serve vhost-user
+refused 2 "port is for nbd" "$OUTBOARD" serve vhost-user --port 1
+refused 2 "run is for nbd" "$OUTBOARD" serve vhost-user --run true --unix "$work/s"
+refused 2 "queues is for vhost-user" "$OUTBOARD" serve nbd --queues 1 --unix "$work/s"
+refused 2 "'extra'?" "$OUTBOARD" serve vhost-user extra --unix "$work/s"
+refused 2 "longer than the" "$OUTBOARD" serve vhost-user --unix "$work/$(printf '%0120d' 0)"
+refused 1 "exists and is not a socket" "$OUTBOARD" serve vhost-user --unix /etc/passwd
 refused 2 "say where to listen" "$OUTBOARD" serve nbd
 refused 2 "exclude each other" "$OUTBOARD" serve nbd --unix "$work/s" --port 1
 refused 2 "options follow a '--'" "$OUTBOARD" serve nbd extra --unix "$work/s"

@@ -18,12 +18,12 @@ fail() {
 	bad=1
 }
 
-# $1 signal, $2 when: ready, or at once
+# $1 signal, $2 when: ready, or at once; $3 nbd or vhost-user
 stop_by() {
 	local server code wanted
 	rm -f "$work/out"
 	# A shell's background jobs ignore some signals.
-	env --default-signal=HUP,INT,QUIT,TERM "$outboard" -M model: serve nbd --unix "$work/socket" >"$work/out" 2>"$work/err" &
+	env --default-signal=HUP,INT,QUIT,TERM "$outboard" -M model: serve "$3" --unix "$work/socket" >"$work/out" 2>"$work/err" &
 	server=$!
 	for ((i = 0; i < 300; i++)); do
 		if [ "$2" = ready ]; then [ ! -s "$work/out" ] || break; else [ -z "$(ls "$TMPDIR")" ] || break; fi
@@ -33,14 +33,15 @@ stop_by() {
 	wait $server
 	code=$?
 	wanted=$((128 + $(kill -l "$1")))
-	[ $code = $wanted ] || fail "SIG$1, $2: code $code, not $wanted: $(cat "$work/err")"
+	[ $code = $wanted ] || fail "$3, SIG$1, $2: code $code, not $wanted: $(cat "$work/err")"
 	[ -z "$(ls "$TMPDIR")" ] || fail "SIG$1, $2: it left $(ls "$TMPDIR")"
 	[ ! -e "$work/socket" ] || fail "SIG$1, $2: it left its socket"
 	rm -rf "${TMPDIR:?}"/* "$work/socket"
 }
 
 for signal in HUP INT QUIT TERM; do
-	stop_by $signal ready
-	stop_by $signal "at once"
+	stop_by $signal ready nbd
+	stop_by $signal "at once" nbd
+	stop_by $signal ready vhost-user
 done
 exit $bad

@@ -104,15 +104,23 @@ static bool any_running(const struct vu_client *c)
 /* ---- replies ---- */
 
 /* Whoever does not read what it asked for, until the socket's buffer is full, is not waited for. */
-static int reply(struct vu_client *c, struct vhost_message *m, uint32_t len_bytes)
+static int reply_fd(struct vu_client *c, struct vhost_message *m, uint32_t len_bytes, int fd)
 {
 	int ret;
 
 	vhost_message_make_reply(m, len_bytes);
+	if (fd >= 0)
+		vhost_message_add_fd(m, fd);
 	ret = vhost_send(c->fd, m, 0);
+	m->fd_count = 0; /* it stays ours */
 	if (ret == -ETIMEDOUT)
 		return vu_client_fail(c, "it does not read what it is answered");
 	return ret == 0 ? 0 : vu_client_fail(c, "it cannot be answered: %s", strerror(-ret));
+}
+
+static int reply(struct vu_client *c, struct vhost_message *m, uint32_t len_bytes)
+{
+	return reply_fd(c, m, len_bytes, -1);
 }
 
 static int reply_u64(struct vu_client *c, struct vhost_message *m, uint64_t value)
@@ -452,9 +460,7 @@ static int get_inflight_fd(struct vu_client *c, struct vhost_message *m)
 	if (ret != 0)
 		return vu_client_fail(c, "GET_INFLIGHT_FD: %s", strerror(-ret));
 	/* A front-end of the text's 20 bytes gets as many back. */
-	vhost_message_add_fd(m, fd);
-	ret = reply(c, m, m->header.len_bytes);
-	m->fd_count = 0;
+	ret = reply_fd(c, m, m->header.len_bytes, fd);
 	io_close(&fd);
 	return ret;
 }
