@@ -16,6 +16,7 @@
 #include <outboard/pci.h>
 
 #include "base/bits.h"
+#include "core/machine_core.h"
 
 #define EDU_ID       0x00
 #define EDU_LIVENESS 0x04
@@ -435,6 +436,35 @@ static void test_edu_dma_reaches_imported_memory(void **state)
 	munmap(own, 8192);
 }
 
+/*
+ * Somebody never lets the driver go. The machine is given up with its memory, but the device is not kept: it is quiet, the
+ * kernel has it back, and what the driver still asks of it is answered as by the dead.
+ */
+static void test_edu_that_a_stuck_driver_has_is_let_go(void **state)
+{
+	struct ob_window *window = make_window(4096);
+	struct ob_region slow;
+	uint64_t iova;
+
+	assert_int_equal(ob_window_grant(window, edu.dev, OB_DMA_BOTH), 0);
+	iova = iova_of(window, window->base, OB_DMA_BOTH);
+	dma_from_ram(iova, 16);
+	assert_true(ob_device_get_online(edu.dev));
+	assert_non_null(edu.regs.base);
+	slow = edu.regs;
+	slow.base = NULL;
+	machine_close(machine, ob_deadline(OB_NS_PER_S));
+	assert_true(was_logged("cannot be closed, its memory stays"));
+	assert_int_equal(ob_mmio_read32(&edu.regs, EDU_ID), 0xffffffffu);
+	assert_int_equal(ob_mmio_read32(&slow, EDU_ID), 0xffffffffu);
+	assert_int_equal(*(volatile uint32_t *)(volatile void *)(edu.regs.base + EDU_STATUS), 0xffffffffu);
+	ob_mmio_write32(&edu.regs, EDU_RAISE, 1);
+	/* A process can have it again; it would not while anything of it was mapped. */
+	ob_destroy(ob);
+	assert_int_equal(open_machine(NULL), 0);
+	assert_int_equal(ob_mmio_read32(&edu.regs, EDU_ID) & 0xff, 0xed);
+}
+
 /* Windows may outlive the machine; what they had mapped is gone by then. */
 static void test_edu_window_outlives_the_machine(void **state)
 {
@@ -463,6 +493,7 @@ int main(void)
 		EDU_TEST(test_edu_dma_reaches_a_large_window),
 		EDU_TEST(test_edu_dma_reaches_imported_memory),
 		EDU_TEST(test_edu_window_outlives_the_machine),
+		EDU_TEST(test_edu_that_a_stuck_driver_has_is_let_go),
 		/* From here on the kernel's log has faults, all of them wanted. */
 		EDU_TEST(test_edu_write_to_what_it_may_read_is_blocked),
 		EDU_TEST(test_edu_stray_dma_is_blocked_and_reported),

@@ -81,6 +81,7 @@ void vfio_device_release(struct vfio_device *dev)
 		 * The number stays taken, so that a call under way in another thread meets nobody else's file; what it
 		 * finds there from now on reads nothing. The kernel's own lasts until the last mapping of a BAR is gone.
 		 */
+		vfio_bars_vanish(dev);
 		if (dup3(vm->null_fd, dev->fd, O_CLOEXEC) < 0)
 			ob_err(vm->machine.ob, "vfio: %s: cannot be let go: %s", dev->name, strerror(errno));
 		/* The kernel waits for the group, too, before it gives the device to anybody else. */

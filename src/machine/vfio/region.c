@@ -16,6 +16,7 @@
 #include "spec/pci.h"
 
 #define INFO_MAX_BYTES 4096u
+#define ONES_BYTES     (2 * OB_MIB)
 
 /* ---- what the kernel says of a BAR ---- */
 
@@ -163,6 +164,57 @@ static void bar_put(struct vfio_bar *bar)
 		}
 	}
 	pthread_mutex_unlock(&bar->dev->vm->lock);
+}
+
+/* Pages of all ones in the place of registers: written to, they are this process's own. */
+static int make_ones(void)
+{
+	int fd = memfd_create("outboard-ones", MFD_CLOEXEC);
+	void *map = MAP_FAILED;
+
+	if (fd >= 0 && ftruncate(fd, ONES_BYTES) == 0)
+		map = mmap(NULL, ONES_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	memset(map, 0xff, ONES_BYTES);
+	munmap(map, ONES_BYTES);
+	return fd;
+}
+
+static bool replace(const struct vfio_area *area, int ones_fd)
+{
+	for (uint64_t at = 0; at < area->len_bytes; at += ONES_BYTES)
+		if (mmap(area->map + at, MIN(ONES_BYTES, area->len_bytes - at), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, ones_fd, 0) == MAP_FAILED)
+			return false;
+	return true;
+}
+
+void vfio_bars_vanish(struct vfio_device *dev)
+{
+	int ones_fd = -1;
+	bool done = true;
+
+	pthread_mutex_lock(&dev->vm->lock);
+	for (unsigned i = 0; i < VFIO_BAR_COUNT; i++) {
+		struct vfio_bar *bar = &dev->bar[i];
+
+		for (unsigned k = 0; k < bar->area_count; k++) {
+			if (bar->area[k].map == NULL)
+				continue;
+			if (ones_fd < 0)
+				ones_fd = make_ones();
+			done = ones_fd >= 0 && replace(&bar->area[k], ones_fd) && done;
+		}
+	}
+	pthread_mutex_unlock(&dev->vm->lock);
+	if (ones_fd >= 0)
+		close(ones_fd);
+	if (!done)
+		ob_err(dev->vm->machine.ob, "vfio: %s: its registers stay mapped, and with them it is kept", dev->name);
 }
 
 /* The mapped area that holds all of it; NULL: none does. */

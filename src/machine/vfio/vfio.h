@@ -183,6 +183,11 @@ int vfio_bars_read(struct vfio_device *dev);
 int vfio_region_open(struct machine *m, struct ob_device *dev, enum machine_space space, uint64_t address,
 		     uint64_t len_bytes, struct ob_region *out);
 void vfio_region_close(struct machine *m, struct ob_region *region);
+/*
+ * Registers that are mapped still, by a driver that is stuck, read all ones from now on: the kernel would not have the
+ * device back before the last mapping is gone.
+ */
+void vfio_bars_vanish(struct vfio_device *dev);
 uint64_t vfio_read(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes);
 void vfio_write(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes, uint64_t value);
 int vfio_flush(struct machine *m);
