@@ -91,8 +91,7 @@ static int look(struct virtqueue_device *q)
 	if (index == q->avail_next)
 		return 0;
 	/* All that is neither used nor new is with us, and of all there are no more than the ring has entries. */
-	if (OB_UNLIKELY((uint16_t)(index - q->avail_next) > q->size ||
-			(uint16_t)(index - q->avail_next) + q->in_flight > q->size))
+	if (OB_UNLIKELY((uint16_t)(index - q->avail_next) + q->in_flight > q->size))
 		return virtqueue_device_break(q, -EPROTO, "an avail index that jumps");
 	q->avail_seen = index;
 	/* The index before the entries and descriptors that it shows (§2.7.13.3). */

@@ -207,6 +207,9 @@ int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used
 		/* The index before the entries it shows, and before the memory that they say was written (§2.7.14). */
 		ob_dma_rmb();
 	}
+	/* An event index that was passed long ago would come round again. */
+	if (OB_UNLIKELY(q->event_idx && !q->armed && (uint16_t)(q->used - q->event_told) >= 0x4000))
+		virtqueue_split_disarm(q);
 	if (q->in_order)
 		return take_in_order(q, used, max, seen);
 	while (n < max && q->used != seen) {
@@ -221,9 +224,6 @@ int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used
 		used[n++].token = q->slots[id].token;
 		slot_free(q, id);
 	}
-	/* An event index that was passed long ago would come round again. */
-	if (q->event_idx && !q->armed && (uint16_t)(q->used - q->event_told) >= 0x4000)
-		virtqueue_split_disarm(q);
 	return (int)n;
 }
 

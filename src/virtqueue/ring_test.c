@@ -483,6 +483,32 @@ static void test_notification_tells_what_was_negotiated(void **state)
 	}
 }
 
+/* A driver that polls is left alone, also when the indexes have come round. */
+static void test_driver_that_polls_hears_nothing(void **state)
+{
+	for (unsigned bits = 0; bits < 16; bits++) {
+		struct ring_rig_config config = {.features = features_of(bits), .size = 16, .chain_max = 1};
+		struct virtqueue_piece pieces[16];
+		struct virtqueue_chain chain;
+		struct ob_virtio_used used[4];
+		struct ob_dma_piece piece;
+		struct ring_rig rig;
+
+		assert_int_equal(ring_rig_open(&rig, &config), 0);
+		piece = (struct ob_dma_piece){{ring_rig_buffer(&rig, 0)}, 16};
+		for (unsigned i = 0; i < 140000; i++) {
+			assert_int_equal(virtqueue_driver_add(&rig.driver, &piece, 1, 0, i), 0);
+			virtqueue_driver_kick(&rig.driver);
+			assert_int_equal(virtqueue_device_pop(&rig.device, pieces, 16, &chain), 1);
+			assert_int_equal(virtqueue_device_push(&rig.device, &chain, 0), 0);
+			assert_int_equal(virtqueue_device_publish(&rig.device), 0);
+			assert_false(virtqueue_device_must_signal(&rig.device));
+			assert_int_equal(virtqueue_driver_take(&rig.driver, used, 4), 1);
+		}
+		ring_rig_close(&rig);
+	}
+}
+
 /* A server that comes back goes on where the other stopped (vhost-user: the base). */
 static void test_device_that_returns_at_its_base_goes_on(void **state)
 {
@@ -558,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_full_ring_takes_no_more_and_all_of_it),
 		cmocka_unit_test(test_nothing_is_seen_before_the_kick),
 		cmocka_unit_test(test_notification_tells_what_was_negotiated),
+		cmocka_unit_test(test_driver_that_polls_hears_nothing),
 		cmocka_unit_test(test_device_that_returns_at_its_base_goes_on),
 		cmocka_unit_test(test_requests_in_flight_are_fetched_again),
 	};
