@@ -114,6 +114,19 @@ int ring_rig_open(struct ring_rig *rig, const struct ring_rig_config *config)
 	}
 	d.shadow = rig->shadow;
 	ret = virtqueue_driver_init(&rig->driver, &d);
+	if (ret == 0 && config->frames != 0) {
+		struct ob_virtio_frame frame = {
+			.base = {ring_rig_buffer(rig, 0)},
+			.slots = config->frames,
+			.stride_bytes = 32,
+			.out_offset = 0,
+			.out_bytes = RING_RIG_FRAME_OUT,
+			.in_offset = 20,
+			.in_bytes = RING_RIG_FRAME_IN,
+		};
+
+		ret = virtqueue_driver_frame(&rig->driver, &frame);
+	}
 	return ret != 0 ? ret : ring_rig_device_init(rig);
 }
 

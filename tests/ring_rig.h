@@ -13,6 +13,7 @@ struct ring_rig_config {
 	uint16_t size, chain_max, indirect_from;
 	uint16_t device_chain_max;
 	bool through_ops; /* the device has the memory not mapped */
+	uint32_t frames;  /* slots of framed requests, 0: none */
 };
 
 struct ring_rig {
@@ -29,6 +30,8 @@ struct ring_rig {
 };
 
 #define RING_RIG_BUFFER_BYTES 65536u
+#define RING_RIG_FRAME_OUT    16u /* bytes of a frame's ends */
+#define RING_RIG_FRAME_IN     1u
 
 /* 0; negative errno of either end. */
 int ring_rig_open(struct ring_rig *rig, const struct ring_rig_config *config);

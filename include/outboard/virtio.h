@@ -169,8 +169,22 @@ int ob_virtio_queue_reset(struct ob_virtio_queue *q, uint64_t deadline_ns);
 
 /* What is fixed from creation; any context. */
 unsigned ob_virtio_queue_size(const struct ob_virtio_queue *q); /* ring entries */
-/* Requests of up to @pieces pieces that are sure to find room together. */
+/* Requests of up to @pieces pieces that are sure to find room together; framed ones: of the slots below that number. */
 unsigned ob_virtio_queue_depth(const struct ob_virtio_queue *q, unsigned pieces);
+
+/*
+ * Requests that all look alike: something to be read in front, data in the middle, something to be written at the end, as
+ * those of a disk. The ends are the same for all requests of a slot, so that only what lies between them is told anew.
+ */
+struct ob_virtio_frame {
+	ob_iova base; /* of slot 0 */
+	uint32_t slots, stride_bytes;
+	uint32_t out_offset, out_bytes; /* in the slot's memory: what the device reads first */
+	uint32_t in_offset, in_bytes;   /* … and what it writes last */
+};
+
+/** ob_virtio_queue_frame - prepare framed requests; the queue is empty. 0; -EINVAL */
+int ob_virtio_queue_frame(struct ob_virtio_queue *q, const struct ob_virtio_frame *frame);
 
 struct ob_virtio_queue_stats {
 	uint64_t added, taken;
@@ -219,6 +233,18 @@ struct ob_virtio_single {
  */
 unsigned ob_virtio_queue_add_singles(struct ob_virtio_queue *q, const struct ob_virtio_single *singles, unsigned count,
 				     enum ob_dma_rights rights);
+
+/**
+ * ob_virtio_queue_add_framed - one request of a slot; as ob_virtio_queue_add() with the slot's ends around the data
+ * @slot:  no request of it is in flight; comes back as the token
+ * @data:  of @count pieces, which may be none; chain_max counts the two ends, too
+ * @in:    the device writes the data
+ *
+ * With one piece and a low slot number it costs a third of ob_virtio_queue_add(), so the slot that was free last should be
+ * used first.
+ */
+int ob_virtio_queue_add_framed(struct ob_virtio_queue *q, uint32_t slot, const struct ob_dma_piece *data,
+			       unsigned count, bool in);
 
 /** ob_virtio_queue_kick - make known what was added; one notification, if the device wants it */
 void ob_virtio_queue_kick(struct ob_virtio_queue *q);

@@ -6,8 +6,8 @@
 
 #include "virtqueue/layout.h"
 
-/* A table costs the device a look-up, and us a line of its own; below so many pieces the ring is the better place. */
-#define INDIRECT_FROM 8u
+/* A table costs the device a look-up, and us a line of its own; up to so many pieces the ring is the better place. */
+#define DIRECT_MAX 7u
 
 static bool has(uint64_t features, unsigned bit)
 {
@@ -83,13 +83,14 @@ int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_dri
 	q->device_event = (const void *)((uint8_t *)config->ring + device);
 	q->next = config->shadow;
 	q->slots = (void *)((uint8_t *)config->shadow + next_bytes(q->size));
-	q->indirect_from = UINT16_MAX;
+	q->direct_max = q->chain_max;
 	if (config->tables != NULL) {
 		q->tables = config->tables;
 		q->tables_iova = config->tables_iova.addr;
 		q->table_bytes = table_bytes(q->chain_max);
 		/* A request of one piece gains nothing by a table. */
-		q->indirect_from = config->indirect_from != 0 ? MAX(config->indirect_from, 2) : INDIRECT_FROM;
+		q->direct_max = MIN(q->chain_max,
+				    config->indirect_from != 0 ? MAX(config->indirect_from, 2u) - 1 : DIRECT_MAX);
 		q->direct_low = q->size / 2;
 	}
 	virtqueue_driver_rewind(q);
@@ -103,8 +104,8 @@ void virtqueue_driver_rewind(struct virtqueue_driver *q)
 		q->slots[i].entries = 0;
 	q->broken = false;
 	q->batch = false;
-	q->free_entries = q->size;
-	q->free_head = 0;
+	q->free_entries = (uint16_t)(q->size - q->frame_end);
+	q->free_head = q->frame_end;
 	q->avail = q->told = q->used = 0;
 	q->in_flight = 0;
 	q->order_head = 0;
@@ -128,20 +129,67 @@ void virtqueue_driver_areas(const struct virtqueue_driver *q, ob_iova *desc, ob_
 	*device = (ob_iova){base + device_at};
 }
 
+/* ---- frames ---- */
+
+/*
+ * How many slots have descriptors of their own: three each, of at most three quarters of the ring, and what is left must
+ * hold a chain that does not go that way. Not where descriptors are used in ring order (§2.7.5), or move (§2.8).
+ */
+static unsigned frames_prepared(const struct virtqueue_driver *q, unsigned slots)
+{
+	unsigned rest = MAX(q->size / 4u, q->tables != NULL ? 1u : q->chain_max);
+
+	if (q->packed || q->in_order || q->chain_max < 3)
+		return 0;
+	return MIN(slots, (q->size - MIN(rest, q->size)) / 3);
+}
+
+int virtqueue_driver_frame(struct virtqueue_driver *q, const struct ob_virtio_frame *frame)
+{
+	if (frame->slots == 0 || frame->out_bytes == 0 || frame->in_bytes == 0 || q->in_flight != 0 || q->chain_max < 2)
+		return -EINVAL;
+	q->frame = *frame;
+	q->frame_count = (uint16_t)frames_prepared(q, frame->slots);
+	q->frame_end = (uint16_t)(3 * q->frame_count);
+	if (q->tables != NULL)
+		q->direct_low = (uint16_t)((q->size - q->frame_end) / 2);
+	virtqueue_driver_rewind(q);
+	return 0;
+}
+
+int virtqueue_driver_add_whole(struct virtqueue_driver *q, uint32_t slot, const struct ob_dma_piece *data,
+			       unsigned count, bool in)
+{
+	uint64_t base = q->frame.base.addr + (uint64_t)slot * q->frame.stride_bytes;
+	struct ob_dma_piece pieces[VIRTQUEUE_WHOLE_MAX];
+
+	if (slot >= q->frame.slots || count + 2 > MIN(q->chain_max, ARRAY_SIZE(pieces)))
+		return -EINVAL;
+	pieces[0] = (struct ob_dma_piece){{base + q->frame.out_offset}, q->frame.out_bytes};
+	for (unsigned i = 0; i < count; i++)
+		pieces[1 + i] = data[i];
+	pieces[1 + count] = (struct ob_dma_piece){{base + q->frame.in_offset}, q->frame.in_bytes};
+	return virtqueue_driver_add(q, pieces, in ? 1 : 1 + count, in ? 1 + count : 1, slot);
+}
+
 unsigned virtqueue_driver_depth(const struct virtqueue_driver *q, unsigned pieces)
 {
-	unsigned direct;
+	unsigned direct, rest = (unsigned)q->size - q->frame_end;
 
 	if (pieces == 0 || pieces > q->chain_max)
 		return 0;
 	/* The longest that go into the ring itself; where there are tables, as long as half of it stays free for those. */
-	direct = MIN(pieces, q->indirect_from - 1u);
-	return (q->size - q->direct_low) / direct + q->direct_low;
+	direct = MIN(pieces, q->direct_max);
+	rest = (rest - q->direct_low) / direct + q->direct_low;
+	/* A slot with descriptors of its own needs no other where they suffice, or hold a table's. */
+	return rest + (pieces <= 3 || q->tables != NULL ? q->frame_count : 0u);
 }
 
 int virtqueue_driver_break(struct virtqueue_driver *q, const char *why)
 {
 	q->broken = true;
+	/* Nothing fits any more, so that adding need not ask. */
+	q->free_entries = 0;
 	q->why = why;
 	q->stats.protocol_errors++;
 	return -EPROTO;

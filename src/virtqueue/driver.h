@@ -17,6 +17,9 @@
 
 #include "spec/virtio.h"
 
+/* Pieces of a framed request, its ends included, that does not go the short way. */
+#define VIRTQUEUE_WHOLE_MAX 258u
+
 /* A request in flight. Split: by the index of its head; packed: by its buffer id. */
 struct virtqueue_slot {
 	uint32_t token;
@@ -24,7 +27,7 @@ struct virtqueue_slot {
 	uint16_t entries;   /* of the ring that it takes; 0: no such request */
 	uint16_t last;      /* split: its last descriptor */
 	uint16_t next_free; /* packed: id that is free after this one */
-	uint16_t unused;
+	bool bent;          /* split, framed: its descriptors are not as they were prepared */
 };
 
 struct virtqueue_driver_config {
@@ -52,16 +55,16 @@ struct virtqueue_driver {
 	bool armed;
 	bool batch; /* in order: a batch of used ones is being given out */
 	uint16_t size, mask;
-	uint16_t free_entries;  /* of the ring */
-	uint16_t direct_low;    /* fewer than these beside the request: by a table */
-	uint16_t indirect_from; /* pieces; 0xffff: never */
-	uint16_t free_head;     /* split: descriptor; packed: id */
-	uint16_t avail;         /* split: free running; packed: ring index */
-	uint16_t told;          /* split: avail as the device knows it; packed: entries added since the last kick */
-	uint16_t used;          /* split: free running; packed: ring index */
-	uint16_t used_seen;     /* split: the device's index as last read */
-	uint16_t in_flight;     /* requests */
-	uint16_t order_head;    /* in order: the oldest request */
+	uint16_t free_entries; /* of the ring */
+	uint16_t direct_low;   /* fewer than these beside the request: by a table */
+	uint16_t direct_max;   /* pieces of the longest chain in the ring itself */
+	uint16_t free_head;    /* split: descriptor; packed: id */
+	uint16_t avail;        /* split: free running; packed: ring index */
+	uint16_t told;         /* split: avail as the device knows it; packed: entries added since the last kick */
+	uint16_t used;         /* split: free running; packed: ring index */
+	uint16_t used_seen;    /* split: the device's index as last read */
+	uint16_t in_flight;    /* requests */
+	uint16_t order_head;   /* in order: the oldest request */
 	uint16_t batch_id;
 	uint16_t avail_flags; /* packed: what marks a descriptor available in this round */
 	uint16_t used_flags;  /* packed: what marks one used in this round */
@@ -85,6 +88,9 @@ struct virtqueue_driver {
 	uint32_t table_bytes; /* of one */
 	uint16_t chain_max;
 	bool notify_data;
+	/* Frames: split rings have the descriptors of the first frame_count prepared, three each, from 0 to frame_end. */
+	uint16_t frame_count, frame_end;
+	struct ob_virtio_frame frame;
 	struct ob_virtio_queue_stats stats;
 	struct virtqueue_driver_config config;
 	const char *why; /* it is broken */
@@ -103,6 +109,11 @@ int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_dri
 void virtqueue_driver_rewind(struct virtqueue_driver *q);
 /** virtqueue_driver_areas - where the three areas are (§2.6) */
 void virtqueue_driver_areas(const struct virtqueue_driver *q, ob_iova *desc, ob_iova *driver, ob_iova *device);
+/** virtqueue_driver_frame - framed requests from now on, too; the queue is empty. 0; -EINVAL */
+int virtqueue_driver_frame(struct virtqueue_driver *q, const struct ob_virtio_frame *frame);
+/* A framed request as any other. */
+int virtqueue_driver_add_whole(struct virtqueue_driver *q, uint32_t slot, const struct ob_dma_piece *data,
+			       unsigned count, bool in);
 /** virtqueue_driver_depth - requests of up to @pieces pieces that are sure to find room together */
 unsigned virtqueue_driver_depth(const struct virtqueue_driver *q, unsigned pieces);
 /* The device lied. -EPROTO */
@@ -121,6 +132,8 @@ void virtqueue_driver_drop(struct virtqueue_driver *q, void (*fn)(void *arg, uin
 
 int virtqueue_split_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
 			unsigned in_count, uint32_t token);
+int virtqueue_split_add_framed(struct virtqueue_driver *q, uint32_t slot, const struct ob_dma_piece *data,
+			       unsigned count, bool in);
 void virtqueue_split_kick(struct virtqueue_driver *q);
 int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max);
 bool virtqueue_split_arm(struct virtqueue_driver *q);
@@ -140,6 +153,12 @@ static inline int virtqueue_driver_add(struct virtqueue_driver *q, const struct 
 {
 	return q->packed ? virtqueue_packed_add(q, pieces, out_count, in_count, token)
 			 : virtqueue_split_add(q, pieces, out_count, in_count, token);
+}
+static inline int virtqueue_driver_add_framed(struct virtqueue_driver *q, uint32_t slot,
+					      const struct ob_dma_piece *data, unsigned count, bool in)
+{
+	return OB_LIKELY(slot < q->frame_count) ? virtqueue_split_add_framed(q, slot, data, count, in)
+						: virtqueue_driver_add_whole(q, slot, data, count, in);
 }
 static inline void virtqueue_driver_kick(struct virtqueue_driver *q)
 {

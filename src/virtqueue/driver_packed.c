@@ -24,28 +24,30 @@ void virtqueue_packed_rewind(struct virtqueue_driver *q)
 	virtqueue_packed_disarm(q);
 }
 
-static inline void avail_advance(struct virtqueue_driver *q)
+/* The next place in the ring; past its end the marks are the other way round (§2.8.1). */
+static inline unsigned place_next(const struct virtqueue_driver *q, unsigned index, uint32_t *flags)
 {
-	if (OB_UNLIKELY(++q->avail == q->size)) {
-		q->avail = 0;
-		q->avail_flags ^= VIRTQUEUE_PACKED_MARKS;
-	}
+	if (OB_LIKELY(++index != q->size))
+		return index;
+	*flags ^= VIRTQUEUE_PACKED_MARKS;
+	return 0;
 }
 
 /* The head of a request, whose other descriptors are written. */
 static inline void head_store(struct virtqueue_driver *q, unsigned index, uint64_t word)
 {
-	if (q->held == 0) {
-		q->held_index = (uint16_t)index;
-		q->held_word = word;
-		q->held = 1;
-	} else {
+	if (q->held != 0) {
 		ob_le32_16_16_store(&q->pdesc[index].len, word);
+		return;
 	}
+	q->held_index = (uint16_t)index;
+	q->held_word = word;
+	q->held = 1;
 }
 
-static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned entries, uint32_t in_bytes,
-			     uint32_t token)
+/* @avail, @flags: where the next one goes, and how it is marked. */
+static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned avail, uint32_t flags, unsigned entries,
+			     uint32_t in_bytes, uint32_t token)
 {
 	struct virtqueue_slot *slot = &q->slots[id];
 
@@ -55,73 +57,70 @@ static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned e
 	q->free_head = slot->next_free;
 	q->free_entries = (uint16_t)(q->free_entries - entries);
 	q->told = (uint16_t)(q->told + entries);
+	q->avail = (uint16_t)avail;
+	q->avail_flags = (uint16_t)flags;
 	q->in_flight++;
 	q->stats.added++;
 }
 
 /* By an indirect table (§2.8.7), in which only the write flag means anything. */
-static int add_indirect(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
-			unsigned count, uint32_t token)
+static __attribute__((noinline)) int add_indirect(struct virtqueue_driver *q, const struct ob_dma_piece *pieces,
+						  unsigned out_count, unsigned count, uint32_t token)
 {
-	unsigned id = q->free_head, index = q->avail;
-	struct virtq_packed_desc *table = (struct virtq_packed_desc *)(void *)((uint8_t *)q->tables +
-									       (size_t)id * q->table_bytes);
-	uint32_t in_bytes = 0;
+	unsigned id = q->free_head, head = q->avail, at;
+	uint64_t offset = (uint64_t)id * q->table_bytes;
+	struct virtq_packed_desc *table = (struct virtq_packed_desc *)(void *)((uint8_t *)q->tables + offset);
+	uint32_t flags = q->avail_flags, in_bytes = 0;
 
-	if (q->free_entries == 0)
+	if (q->broken || count - 1 >= q->chain_max)
+		return q->broken ? -EPROTO : -EINVAL;
+	if (q->tables == NULL || q->free_entries == 0)
 		return -EAGAIN;
 	for (unsigned i = 0; i < count; i++) {
-		uint32_t flags = 0;
+		uint32_t len = (uint32_t)pieces[i].len_bytes;
 
-		if (i >= out_count) {
-			flags = VIRTQ_DESC_F_WRITE;
-			in_bytes += (uint32_t)pieces[i].len_bytes;
-		}
 		ob_le64_store(&table[i].addr, pieces[i].iova.addr);
-		ob_le32_16_16_store(&table[i].len, virtqueue_word((uint32_t)pieces[i].len_bytes, 0, flags));
+		ob_le32_16_16_store(&table[i].len, virtqueue_word(len, 0, i < out_count ? 0 : VIRTQ_DESC_F_WRITE));
+		in_bytes += i < out_count ? 0 : len;
 	}
-	ob_le64_store(&q->pdesc[index].addr, q->tables_iova + (uint64_t)id * q->table_bytes);
-	head_store(q, index,
-		   virtqueue_word(count * (uint32_t)sizeof(*table), id, VIRTQ_DESC_F_INDIRECT | q->avail_flags));
-	avail_advance(q);
-	slot_take(q, id, 1, in_bytes, token);
+	ob_le64_store(&q->pdesc[head].addr, q->tables_iova + offset);
+	head_store(q, head, virtqueue_word(count * (uint32_t)sizeof(*table), id, VIRTQ_DESC_F_INDIRECT | flags));
+	at = place_next(q, head, &flags);
+	slot_take(q, id, at, flags, 1, in_bytes, token);
 	return 0;
 }
 
 int virtqueue_packed_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
 			 unsigned in_count, uint32_t token)
 {
-	const struct ob_dma_piece *in = pieces + out_count, *last = in + in_count - 1;
-	unsigned count = out_count + in_count, id = q->free_head, head = q->avail;
+	unsigned count = out_count + in_count, id = q->free_head, head = q->avail, at = head;
+	uint32_t flags = q->avail_flags, in_bytes = 0, write = 0, left = count;
+	struct virtq_packed_desc *ring = q->pdesc;
 	uint64_t head_word = 0;
-	uint32_t in_bytes = 0;
 
-	if (OB_UNLIKELY(q->broken || count - 1 >= q->chain_max))
-		return q->broken ? -EPROTO : -EINVAL;
-	if (count >= q->indirect_from || q->free_entries < count + q->direct_low)
-		return q->tables != NULL ? add_indirect(q, pieces, out_count, count, token) : -EAGAIN;
+	/* A broken queue has no room either. */
+	if (OB_UNLIKELY(count - 1 >= q->direct_max || q->free_entries < count + q->direct_low))
+		return add_indirect(q, pieces, out_count, count, token);
 	for (;; pieces++) {
-		uint32_t flags = q->avail_flags;
+		uint32_t len = (uint32_t)pieces->len_bytes;
 		uint64_t word;
 
-		if (pieces >= in) {
-			flags |= VIRTQ_DESC_F_WRITE;
-			in_bytes += (uint32_t)pieces->len_bytes;
+		if (left-- <= in_count) {
+			write = VIRTQ_DESC_F_WRITE;
+			in_bytes += len;
 		}
-		if (pieces != last)
-			flags |= VIRTQ_DESC_F_NEXT;
-		word = virtqueue_word((uint32_t)pieces->len_bytes, id, flags);
-		ob_le64_store(&q->pdesc[q->avail].addr, pieces->iova.addr);
-		if (q->avail == head)
+		word = virtqueue_word(len, id, flags | write | (left != 0 ? VIRTQ_DESC_F_NEXT : 0));
+		ob_le64_store(&ring[at].addr, pieces->iova.addr);
+		if (at == head)
 			head_word = word;
 		else
-			ob_le32_16_16_store(&q->pdesc[q->avail].len, word);
-		avail_advance(q);
-		if (pieces == last)
+			ob_le32_16_16_store(&ring[at].len, word);
+		at = place_next(q, at, &flags);
+		if (left == 0)
 			break;
 	}
 	head_store(q, head, head_word);
-	slot_take(q, id, count, in_bytes, token);
+	slot_take(q, id, at, flags, count, in_bytes, token);
 	return 0;
 }
 
@@ -170,28 +169,35 @@ static inline bool is_used(const struct virtqueue_driver *q, uint64_t word)
 	return ((word >> 48) & VIRTQUEUE_PACKED_MARKS) == q->used_flags;
 }
 
-/* A used descriptor, checked against the shadow. NULL, or what is wrong with it. */
-static inline const char *word_check(const struct virtqueue_driver *q, uint64_t word, unsigned *id, uint32_t *len)
+/* Why a used descriptor cannot be. */
+static __attribute__((noinline, cold)) const char *word_wrong(const struct virtqueue_driver *q, uint64_t word)
 {
-	const struct virtqueue_slot *slot;
+	unsigned id = (unsigned)(word >> 32 & 0xffff);
 
-	*id = (unsigned)(word >> 32 & 0xffff);
-	*len = (uint32_t)word;
-	if (OB_UNLIKELY(*id >= q->size))
+	if (id >= q->size)
 		return "a used descriptor with an id that was never given";
-	slot = &q->slots[*id];
-	if (OB_UNLIKELY(slot->entries == 0))
+	if (q->slots[id].entries == 0)
 		return "a used descriptor with an id that is not in flight";
-	if (OB_UNLIKELY(*len > slot->in_bytes)) {
-		/* Without the write flag the length means nothing (§2.8.4); many devices never set it. */
-		if (slot->in_bytes != 0 || ((word >> 48) & VIRTQ_DESC_F_WRITE) != 0)
-			return "more was written than there is room for";
-		*len = 0;
-	}
-	return NULL;
+	return "more was written than there is room for";
 }
 
-/* The request of the shadow ends; the next used descriptor is behind its place in the ring. */
+/* The request that a used descriptor names, and the length; NULL: there is none that fits. */
+static inline struct virtqueue_slot *word_slot(const struct virtqueue_driver *q, uint64_t word, uint32_t *len)
+{
+	unsigned id = (unsigned)(word >> 32 & 0xffff);
+	struct virtqueue_slot *slot = &q->slots[id];
+
+	if (OB_UNLIKELY(id >= q->size || slot->entries == 0))
+		return NULL;
+	*len = (uint32_t)word;
+	if (OB_LIKELY((uint32_t)word <= slot->in_bytes))
+		return slot;
+	/* Without the write flag the length means nothing (§2.8.4); but many devices never set it. */
+	*len = 0;
+	return slot->in_bytes != 0 || ((word >> 48) & VIRTQ_DESC_F_WRITE) != 0 ? NULL : slot;
+}
+
+/* In order: the oldest request ends; the next used descriptor is behind its place in the ring. */
 static inline void slot_free(struct virtqueue_driver *q, unsigned id)
 {
 	struct virtqueue_slot *slot = &q->slots[id];
@@ -204,10 +210,6 @@ static inline void slot_free(struct virtqueue_driver *q, unsigned id)
 	q->used = (uint16_t)used;
 	q->free_entries = (uint16_t)(q->free_entries + slot->entries);
 	slot->entries = 0;
-	if (!q->in_order) {
-		slot->next_free = q->free_head;
-		q->free_head = (uint16_t)id;
-	}
 	q->in_flight--;
 	q->stats.taken++;
 }
@@ -222,17 +224,14 @@ static int take_in_order(struct virtqueue_driver *q, struct ob_virtio_used *used
 
 		if (!q->batch) {
 			uint64_t word = ob_le32_16_16_load(&q->pdesc[q->used].len);
-			const char *wrong;
-			unsigned last;
 
 			if (q->in_flight == 0 || !is_used(q, word))
 				break;
-			wrong = word_check(q, word, &last, &q->batch_len);
-			if (wrong != NULL) {
-				virtqueue_driver_break(q, wrong);
+			if (word_slot(q, word, &q->batch_len) == NULL) {
+				virtqueue_driver_break(q, word_wrong(q, word));
 				break;
 			}
-			q->batch_id = (uint16_t)last;
+			q->batch_id = (uint16_t)(word >> 32);
 			q->batch = true;
 		}
 		/* The one that was named is in flight, so the way to it is, too. */
@@ -247,34 +246,60 @@ static int take_in_order(struct virtqueue_driver *q, struct ob_virtio_used *used
 	return n > 0 ? (int)n : q->broken ? -EPROTO : 0;
 }
 
-int virtqueue_packed_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
+/* The counters that it moves are in registers meanwhile. */
+static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
 {
-	unsigned n = 0;
+	unsigned free_head = q->free_head, free_entries = q->free_entries, at = q->used, n = 0, size = q->size;
+	const struct virtq_packed_desc *ring = q->pdesc;
+	uint32_t marks = q->used_flags;
+	const char *wrong = NULL;
 
-	if (OB_UNLIKELY(q->broken))
-		return -EPROTO;
-	if (q->in_order)
-		return take_in_order(q, used, max);
-	while (n < max && q->in_flight != 0) {
-		uint64_t word = ob_le32_16_16_load(&q->pdesc[q->used].len);
-		const char *wrong;
-		unsigned id;
-
-		if (!is_used(q, word))
-			break;
+	if (max > q->in_flight)
+		max = q->in_flight;
+	for (; n < max; n++) {
 		/* Marks, id and length are one load, so that none of them is older than the others. */
-		wrong = word_check(q, word, &id, &used[n].len_bytes);
-		if (OB_UNLIKELY(wrong != NULL)) {
-			virtqueue_driver_break(q, wrong);
+		uint64_t word = ob_le32_16_16_load(&ring[at].len);
+		struct virtqueue_slot *slot;
+
+		if (((word >> 48) & VIRTQUEUE_PACKED_MARKS) != marks)
+			break;
+		slot = word_slot(q, word, &used[n].len_bytes);
+		if (OB_UNLIKELY(slot == NULL)) {
+			wrong = word_wrong(q, word);
 			break;
 		}
-		used[n++].token = q->slots[id].token;
-		slot_free(q, id);
+		used[n].token = slot->token;
+		/* The next used descriptor is behind the request's place in the ring. */
+		at += slot->entries;
+		if (at >= size) {
+			at -= size;
+			marks ^= VIRTQUEUE_PACKED_MARKS;
+		}
+		free_entries += slot->entries;
+		slot->entries = 0;
+		slot->next_free = (uint16_t)free_head;
+		free_head = (unsigned)(word >> 32 & 0xffff);
 	}
+	if (n == 0)
+		return OB_UNLIKELY(wrong != NULL) ? virtqueue_driver_break(q, wrong) : 0;
 	/* The marks before the memory that they say was written (§2.8.22). */
-	if (n > 0)
-		ob_dma_rmb();
-	return n > 0 ? (int)n : q->broken ? -EPROTO : 0;
+	ob_dma_rmb();
+	q->used = (uint16_t)at;
+	q->used_flags = (uint16_t)marks;
+	q->free_head = (uint16_t)free_head;
+	q->free_entries = (uint16_t)free_entries;
+	q->in_flight = (uint16_t)(q->in_flight - n);
+	q->stats.taken += n;
+	if (OB_UNLIKELY(wrong != NULL))
+		virtqueue_driver_break(q, wrong);
+	return (int)n;
+}
+
+int virtqueue_packed_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
+{
+	if (OB_UNLIKELY(q->broken))
+		return -EPROTO;
+	return q->in_order ? take_in_order(q, used, max) : take_any_order(q, used, max);
 }
 
 bool virtqueue_packed_arm(struct virtqueue_driver *q)

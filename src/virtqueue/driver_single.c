@@ -82,6 +82,7 @@ unsigned virtqueue_driver_add_singles(struct virtqueue_driver *q, const struct o
 		return 0;
 	q->free_entries = (uint16_t)(q->free_entries - count);
 	q->in_flight = (uint16_t)(q->in_flight + count);
+	q->stats.added += count;
 	return q->packed ? packed_add(q, singles, count, flags) : split_add(q, singles, count, flags);
 }
 

@@ -11,23 +11,47 @@
 
 #include "virtqueue/layout.h"
 
-void virtqueue_split_rewind(struct virtqueue_driver *q)
-{
-	for (unsigned i = 0; i < q->size; i++)
-		q->next[i] = (uint16_t)((i + 1) & q->mask);
-	q->used_seen = 0;
-	virtqueue_split_disarm(q);
-}
-
 static inline void desc_store(struct virtq_desc *desc, const struct ob_dma_piece *piece, uint32_t flags, uint32_t next)
 {
 	ob_le64_store(&desc->addr, piece->iova.addr);
 	ob_le32_16_16_store(&desc->len, virtqueue_word((uint32_t)piece->len_bytes, flags, next));
 }
 
-/* Its head is in the avail ring from now on; the device does not know yet. */
-static inline void slot_take(struct virtqueue_driver *q, unsigned head, unsigned last, unsigned entries,
-			     uint32_t in_bytes, uint32_t token)
+/* The ends of a slot, and the way past data of one piece: what does not change from request to request. */
+static void frame_prepare(struct virtqueue_driver *q, unsigned frame)
+{
+	uint64_t base = q->frame.base.addr + (uint64_t)frame * q->frame.stride_bytes;
+	struct ob_dma_piece out = {{base + q->frame.out_offset}, q->frame.out_bytes};
+	struct ob_dma_piece in = {{base + q->frame.in_offset}, q->frame.in_bytes};
+	unsigned head = 3 * frame;
+
+	desc_store(&q->desc[head], &out, VIRTQ_DESC_F_NEXT, head + 1);
+	desc_store(&q->desc[head + 2], &in, VIRTQ_DESC_F_WRITE, 0);
+	q->slots[head] = (struct virtqueue_slot){.token = frame, .last = (uint16_t)(head + 2)};
+}
+
+void virtqueue_split_rewind(struct virtqueue_driver *q)
+{
+	for (unsigned i = 0; i < q->size; i++)
+		q->next[i] = (uint16_t)((i + 1) & q->mask);
+	q->used_seen = 0;
+	for (unsigned i = 0; i < q->frame_count; i++)
+		frame_prepare(q, i);
+	virtqueue_split_disarm(q);
+}
+
+/* The device does not know yet. */
+static inline void avail_put(struct virtqueue_driver *q, unsigned head)
+{
+	ob_le16_store(&q->avail_ring->ring[q->avail & q->mask], (uint16_t)head);
+	q->avail++;
+	q->in_flight++;
+	q->stats.added++;
+}
+
+/* A request of descriptors that were free, in the avail ring from now on. @free_head: what is free after it. */
+static inline void slot_take(struct virtqueue_driver *q, unsigned head, unsigned last, unsigned free_head,
+			     unsigned entries, uint32_t in_bytes, uint32_t token)
 {
 	struct virtqueue_slot *slot = &q->slots[head];
 
@@ -35,64 +59,148 @@ static inline void slot_take(struct virtqueue_driver *q, unsigned head, unsigned
 	slot->in_bytes = in_bytes;
 	slot->entries = (uint16_t)entries;
 	slot->last = (uint16_t)last;
+	avail_put(q, head);
 	q->free_entries = (uint16_t)(q->free_entries - entries);
-	q->free_head = q->next[last];
-	q->in_flight++;
-	q->stats.added++;
-	ob_le16_store(&q->avail_ring->ring[q->avail & q->mask], (uint16_t)head);
-	q->avail++;
+	q->free_head = (uint16_t)free_head;
+}
+
+/* All pieces into the table of @head, and its descriptor on that; the bytes that the device may write. */
+static uint32_t table_fill(struct virtqueue_driver *q, unsigned head, const struct ob_dma_piece *pieces,
+			   unsigned out_count, unsigned count)
+{
+	uint64_t offset = (uint64_t)head * q->table_bytes;
+	struct virtq_desc *table = (struct virtq_desc *)(void *)((uint8_t *)q->tables + offset);
+	struct ob_dma_piece whole = {{q->tables_iova + offset}, count * sizeof(*table)};
+	uint32_t in_bytes = 0;
+	unsigned i = 0;
+
+	for (; i < out_count; i++)
+		desc_store(&table[i], &pieces[i], VIRTQ_DESC_F_NEXT, i + 1);
+	for (; i < count; i++) {
+		desc_store(&table[i], &pieces[i], VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_NEXT, i + 1);
+		in_bytes += (uint32_t)pieces[i].len_bytes;
+	}
+	/* Nothing behind the last one. */
+	desc_store(&table[i - 1], &pieces[i - 1], out_count < count ? VIRTQ_DESC_F_WRITE : 0, 0);
+	desc_store(&q->desc[head], &whole, VIRTQ_DESC_F_INDIRECT, 0);
+	return in_bytes;
 }
 
 /* By an indirect table: one entry of the ring, whatever the number of pieces (§2.7.5.3). */
-static int add_indirect(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
-			unsigned count, uint32_t token)
+static __attribute__((noinline)) int add_indirect(struct virtqueue_driver *q, const struct ob_dma_piece *pieces,
+						  unsigned out_count, unsigned count, uint32_t token)
 {
 	unsigned head = q->free_head;
-	struct virtq_desc *table = (struct virtq_desc *)(void *)((uint8_t *)q->tables + (size_t)head * q->table_bytes);
-	struct ob_dma_piece whole = {{q->tables_iova + (uint64_t)head * q->table_bytes}, count * sizeof(*table)};
+
+	if (q->broken || count - 1 >= q->chain_max)
+		return q->broken ? -EPROTO : -EINVAL;
+	if (q->tables == NULL || q->free_entries == 0)
+		return -EAGAIN;
+	slot_take(q, head, head, q->next[head], 1, table_fill(q, head, pieces, out_count, count), token);
+	return 0;
+}
+
+/* A chain in the ring; there is room. */
+static __attribute__((noinline)) int add_chain(struct virtqueue_driver *q, const struct ob_dma_piece *pieces,
+					       unsigned out_count, unsigned count, uint32_t token)
+{
+	const struct ob_dma_piece *in = pieces + out_count, *end = pieces + count;
+	unsigned head = q->free_head, at = head, last = head;
+	struct virtq_desc *ring = q->desc;
+	const uint16_t *next = q->next;
 	uint32_t in_bytes = 0;
 
-	if (q->free_entries == 0)
-		return -EAGAIN;
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t flags = i + 1 < count ? VIRTQ_DESC_F_NEXT : 0;
-
-		if (i >= out_count) {
-			flags |= VIRTQ_DESC_F_WRITE;
-			in_bytes += (uint32_t)pieces[i].len_bytes;
-		}
-		desc_store(&table[i], &pieces[i], flags, i + 1 < count ? i + 1 : 0);
+	for (; pieces != in; pieces++) {
+		last = at;
+		at = next[last];
+		desc_store(&ring[last], pieces, VIRTQ_DESC_F_NEXT, at);
 	}
-	desc_store(&q->desc[head], &whole, VIRTQ_DESC_F_INDIRECT, 0);
-	slot_take(q, head, head, 1, in_bytes, token);
+	for (; pieces != end; pieces++) {
+		last = at;
+		at = next[last];
+		desc_store(&ring[last], pieces, VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_NEXT, at);
+		in_bytes += (uint32_t)pieces->len_bytes;
+	}
+	/* Nothing behind the last one. */
+	ob_le32_16_16_store(&ring[last].len,
+			    virtqueue_word((uint32_t)end[-1].len_bytes, in != end ? VIRTQ_DESC_F_WRITE : 0, 0));
+	slot_take(q, head, last, at, count, in_bytes, token);
 	return 0;
 }
 
 int virtqueue_split_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
 			unsigned in_count, uint32_t token)
 {
-	const struct ob_dma_piece *in = pieces + out_count, *last = in + in_count - 1;
-	unsigned count = out_count + in_count, head = q->free_head, at = head;
-	uint32_t in_bytes = 0, flags = 0;
+	unsigned count = out_count + in_count, head = q->free_head;
 
-	if (OB_UNLIKELY(q->broken || count - 1 >= q->chain_max))
-		return q->broken ? -EPROTO : -EINVAL;
-	if (count >= q->indirect_from || q->free_entries < count + q->direct_low)
-		return q->tables != NULL ? add_indirect(q, pieces, out_count, count, token) : -EAGAIN;
-	for (;; pieces++) {
-		unsigned next = q->next[at];
+	/* A broken queue has no room either. */
+	if (OB_UNLIKELY(count - 1 >= q->direct_max || q->free_entries < count + q->direct_low))
+		return add_indirect(q, pieces, out_count, count, token);
+	if (count != 1)
+		return add_chain(q, pieces, out_count, count, token);
+	desc_store(&q->desc[head], pieces, in_count != 0 ? VIRTQ_DESC_F_WRITE : 0, 0);
+	slot_take(q, head, head, q->next[head], 1, in_count != 0 ? (uint32_t)pieces->len_bytes : 0, token);
+	return 0;
+}
 
-		if (pieces >= in) {
-			flags = VIRTQ_DESC_F_WRITE;
-			in_bytes += (uint32_t)pieces->len_bytes;
-		}
-		if (pieces == last)
-			break;
-		desc_store(&q->desc[at], pieces, flags | VIRTQ_DESC_F_NEXT, next);
-		at = next;
+/* Not one piece of data, or after such a request; or there is none of its descriptors to be had. */
+static __attribute__((noinline)) int framed_slow(struct virtqueue_driver *q, uint32_t frame,
+						 const struct ob_dma_piece *data, unsigned count, bool in)
+{
+	unsigned head = 3 * frame;
+	struct virtqueue_slot *slot = &q->slots[head];
+	struct ob_dma_piece whole[VIRTQUEUE_WHOLE_MAX];
+	uint64_t base = q->frame.base.addr + (uint64_t)frame * q->frame.stride_bytes;
+
+	if (q->broken)
+		return -EPROTO;
+	if (slot->entries != 0 || count + 2 > MIN(q->chain_max, ARRAY_SIZE(whole)))
+		return -EINVAL;
+	if (count == 1) {
+		frame_prepare(q, frame);
+		return virtqueue_split_add_framed(q, frame, data, count, in);
 	}
-	desc_store(&q->desc[at], pieces, flags, 0);
-	slot_take(q, head, at, count, in_bytes, token);
+	if (count != 0 && q->tables == NULL)
+		return virtqueue_driver_add_whole(q, frame, data, count, in);
+	slot->bent = true;
+	if (count == 0) {
+		/* From one end to the other. */
+		whole[0] = (struct ob_dma_piece){{base + q->frame.out_offset}, q->frame.out_bytes};
+		whole[1] = (struct ob_dma_piece){{base + q->frame.in_offset}, q->frame.in_bytes};
+		desc_store(&q->desc[head], &whole[0], VIRTQ_DESC_F_NEXT, head + 2);
+		desc_store(&q->desc[head + 2], &whole[1], VIRTQ_DESC_F_WRITE, 0);
+		slot->in_bytes = q->frame.in_bytes;
+	} else {
+		whole[0] = (struct ob_dma_piece){{base + q->frame.out_offset}, q->frame.out_bytes};
+		for (unsigned i = 0; i < count; i++)
+			whole[1 + i] = data[i];
+		whole[1 + count] = (struct ob_dma_piece){{base + q->frame.in_offset}, q->frame.in_bytes};
+		slot->in_bytes = table_fill(q, head, whole, in ? 1 : 1 + count, count + 2);
+	}
+	slot->entries = 3;
+	avail_put(q, head);
+	return 0;
+}
+
+int virtqueue_split_add_framed(struct virtqueue_driver *q, uint32_t frame, const struct ob_dma_piece *data,
+			       unsigned count, bool in)
+{
+	unsigned head = 3 * frame;
+	struct virtqueue_slot *slot = &q->slots[head];
+	uint32_t len, flags = VIRTQ_DESC_F_NEXT, in_bytes = q->frame.in_bytes;
+
+	if (OB_UNLIKELY(count != 1 || slot->entries != 0 || slot->bent || q->broken))
+		return framed_slow(q, frame, data, count, in);
+	len = (uint32_t)data->len_bytes;
+	if (in) {
+		flags = VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
+		in_bytes += len;
+	}
+	ob_le64_store(&q->desc[head + 1].addr, data->iova.addr);
+	ob_le32_16_16_store(&q->desc[head + 1].len, virtqueue_word(len, flags, head + 2));
+	slot->in_bytes = in_bytes;
+	slot->entries = 3;
+	avail_put(q, head);
 	return 0;
 }
 
@@ -125,15 +233,11 @@ void virtqueue_split_kick(struct virtqueue_driver *q)
 
 /* ---- what comes back ---- */
 
-/* A request of the shadow ends; its descriptors are free. */
+/* In order: the oldest request ends; its descriptors are free, and next behind those that are. */
 static inline void slot_free(struct virtqueue_driver *q, unsigned head)
 {
 	struct virtqueue_slot *slot = &q->slots[head];
 
-	if (!q->in_order) {
-		q->next[slot->last] = q->free_head;
-		q->free_head = (uint16_t)head;
-	}
 	q->free_entries = (uint16_t)(q->free_entries + slot->entries);
 	slot->entries = 0;
 	q->in_flight--;
@@ -141,20 +245,29 @@ static inline void slot_free(struct virtqueue_driver *q, unsigned head)
 	q->used++;
 }
 
-/* What the device says of the entry at @used, checked against the shadow. NULL, or what is wrong with it. */
-static inline const char *elem_read(const struct virtqueue_driver *q, uint32_t *id, uint32_t *len)
+/* Why an entry that the device wrote cannot be, with the id in its low half and the length in its high one. */
+static __attribute__((noinline, cold)) const char *elem_wrong(const struct virtqueue_driver *q, uint64_t elem)
 {
-	uint64_t elem = ob_le32_pair_load(&q->used_ring->ring[q->used & q->mask].id);
+	uint32_t id = (uint32_t)elem;
 
-	*id = (uint32_t)elem;
-	*len = (uint32_t)(elem >> 32);
-	if (OB_UNLIKELY(*id >= q->size))
+	if (id >= q->size)
 		return "an id in the used ring that is no descriptor";
-	if (OB_UNLIKELY(q->slots[*id].entries == 0))
+	if (q->slots[id].entries == 0)
 		return "an id in the used ring that is not in flight";
-	if (OB_UNLIKELY(*len > q->slots[*id].in_bytes))
-		return "more was written than there is room for";
-	return NULL;
+	return "more was written than there is room for";
+}
+
+/* The request that an entry names; NULL: there is none that fits. */
+static inline struct virtqueue_slot *elem_slot(const struct virtqueue_driver *q, uint64_t elem)
+{
+	struct virtqueue_slot *slot;
+
+	if (OB_UNLIKELY((uint32_t)elem >= q->size))
+		return NULL;
+	slot = &q->slots[(uint32_t)elem];
+	if (OB_UNLIKELY(slot->entries == 0 || (uint32_t)(elem >> 32) > slot->in_bytes))
+		return NULL;
+	return slot;
 }
 
 /* One entry may stand for all requests up to the one that it names; those before it were used whole (§2.7.9). */
@@ -165,16 +278,16 @@ static int take_in_order(struct virtqueue_driver *q, struct ob_virtio_used *used
 	while (n < max && q->used != seen) {
 		struct virtqueue_slot *slot = &q->slots[q->order_head];
 		unsigned head = q->order_head;
-		uint32_t id;
 
 		if (!q->batch) {
-			const char *wrong = elem_read(q, &id, &q->batch_len);
+			uint64_t elem = ob_le32_pair_load(&q->used_ring->ring[q->used & q->mask].id);
 
-			if (wrong != NULL) {
-				virtqueue_driver_break(q, wrong);
+			if (elem_slot(q, elem) == NULL) {
+				virtqueue_driver_break(q, elem_wrong(q, elem));
 				break;
 			}
-			q->batch_id = (uint16_t)id;
+			q->batch_id = (uint16_t)elem;
+			q->batch_len = (uint32_t)(elem >> 32);
 			q->batch = true;
 		}
 		q->batch = q->batch_id != head;
@@ -189,10 +302,46 @@ static int take_in_order(struct virtqueue_driver *q, struct ob_virtio_used *used
 	return n > 0 ? (int)n : q->broken ? -EPROTO : 0;
 }
 
+/* The counters that it moves are in registers meanwhile. */
+static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max, uint16_t seen)
+{
+	unsigned free_head = q->free_head, free_entries = q->free_entries, n = 0, frame_end = q->frame_end, entries;
+	const struct virtq_used_elem *ring = q->used_ring->ring;
+	uint16_t at = q->used, *next = q->next;
+	const char *wrong = NULL;
+
+	for (; n < max && at != seen; at++, n++) {
+		uint64_t elem = ob_le32_pair_load(&ring[at & q->mask].id);
+		struct virtqueue_slot *slot = elem_slot(q, elem);
+
+		if (OB_UNLIKELY(slot == NULL)) {
+			wrong = elem_wrong(q, elem);
+			break;
+		}
+		used[n].token = slot->token;
+		used[n].len_bytes = (uint32_t)(elem >> 32);
+		entries = slot->entries;
+		slot->entries = 0;
+		/* Those of a frame stay with it. */
+		if ((uint32_t)elem < frame_end)
+			continue;
+		free_entries += entries;
+		next[slot->last] = (uint16_t)free_head;
+		free_head = (uint32_t)elem;
+	}
+	q->free_head = (uint16_t)free_head;
+	q->free_entries = (uint16_t)free_entries;
+	q->used = at;
+	q->in_flight = (uint16_t)(q->in_flight - n);
+	q->stats.taken += n;
+	if (OB_UNLIKELY(wrong != NULL))
+		virtqueue_driver_break(q, wrong);
+	return OB_UNLIKELY(wrong != NULL && n == 0) ? -EPROTO : (int)n;
+}
+
 int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
 {
 	uint16_t seen = q->used_seen;
-	unsigned n = 0;
 
 	if (OB_UNLIKELY(q->broken))
 		return -EPROTO;
@@ -210,21 +359,7 @@ int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used
 	/* An event index that was passed long ago would come round again. */
 	if (OB_UNLIKELY(q->event_idx && !q->armed && (uint16_t)(q->used - q->event_told) >= 0x4000))
 		virtqueue_split_disarm(q);
-	if (q->in_order)
-		return take_in_order(q, used, max, seen);
-	while (n < max && q->used != seen) {
-		const char *wrong;
-		uint32_t id;
-
-		wrong = elem_read(q, &id, &used[n].len_bytes);
-		if (OB_UNLIKELY(wrong != NULL)) {
-			virtqueue_driver_break(q, wrong);
-			return n > 0 ? (int)n : -EPROTO;
-		}
-		used[n++].token = q->slots[id].token;
-		slot_free(q, id);
-	}
-	return (int)n;
+	return q->in_order ? take_in_order(q, used, max, seen) : take_any_order(q, used, max, seen);
 }
 
 static void event_store(struct virtqueue_driver *q, uint16_t event)

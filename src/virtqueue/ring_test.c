@@ -47,12 +47,21 @@ static bool has(const struct pair *p, unsigned bit)
 	return (p->rig.config.features & BIT64(bit)) != 0;
 }
 
+/* So many find room, whatever they look like: what the slots have of their own not counted. */
+static unsigned promised(const struct pair *p)
+{
+	unsigned most = p->rig.config.chain_max;
+
+	return virtqueue_driver_depth(&p->rig.driver, most) -
+	       (most <= 3 || has(p, VIRTIO_F_INDIRECT_DESC) ? p->rig.driver.frame_count : 0u);
+}
+
 static void add_one(struct pair *p)
 {
 	unsigned most = p->rig.config.chain_max;
 	unsigned count = (unsigned)random_range(&p->random, 1, most),
 		 out = (unsigned)random_below(&p->random, count + 1);
-	uint32_t token = (uint32_t)random_below(&p->random, TOKENS);
+	uint32_t token = (uint32_t)random_range(&p->random, p->rig.config.frames, TOKENS - 1);
 	struct given *g = &p->given[token];
 	int ret;
 
@@ -71,7 +80,44 @@ static void add_one(struct pair *p)
 	ret = virtqueue_driver_add(&p->rig.driver, g->pieces, out, count - out, token);
 	if (ret == -EAGAIN) {
 		/* Only when it could not have been promised. */
-		assert_true(p->in_flight >= virtqueue_driver_depth(&p->rig.driver, most));
+		assert_true(p->in_flight >= promised(p));
+		return;
+	}
+	assert_int_equal(ret, 0);
+	g->in_flight = true;
+	g->order = p->next_order++;
+	p->in_flight++;
+}
+
+/* One of a slot, with its ends around it; slots are the lowest tokens. */
+static void add_framed(struct pair *p)
+{
+	unsigned most = p->rig.config.chain_max - 2, count = (unsigned)random_below(&p->random, most + 1);
+	uint32_t slot = (uint32_t)random_below(&p->random, p->rig.config.frames);
+	struct given *g = &p->given[slot];
+	bool in = random_percent(&p->random, 50);
+	int ret;
+
+	if (g->in_flight)
+		return;
+	if (random_percent(&p->random, 60) && most > 0)
+		count = 1;
+	memset(g, 0, sizeof(*g));
+	g->out_count = in ? 1 : 1 + count;
+	g->in_count = in ? 1 + count : 1;
+	g->pieces[0] = (struct ob_dma_piece){{ring_rig_buffer(&p->rig, 32 * slot)}, RING_RIG_FRAME_OUT};
+	g->pieces[1 + count] = (struct ob_dma_piece){{ring_rig_buffer(&p->rig, 32 * slot + 20)}, RING_RIG_FRAME_IN};
+	g->in_bytes = RING_RIG_FRAME_IN;
+	for (unsigned i = 1; i <= count; i++) {
+		uint32_t len = (uint32_t)random_size(&p->random, 4096);
+
+		g->pieces[i].iova.addr = ring_rig_buffer(&p->rig, random_below(&p->random, RING_RIG_BUFFER_BYTES));
+		g->pieces[i].len_bytes = len;
+		g->in_bytes += in ? len : 0;
+	}
+	ret = virtqueue_driver_add_framed(&p->rig.driver, slot, &g->pieces[1], count, in);
+	if (ret == -EAGAIN) {
+		assert_true(p->in_flight >= promised(p));
 		return;
 	}
 	assert_int_equal(ret, 0);
@@ -87,7 +133,8 @@ static void add_singles(struct pair *p)
 	bool write = random_percent(&p->random, 50);
 	unsigned count = 0, free_entries = p->rig.driver.free_entries, added;
 
-	for (uint32_t token = (uint32_t)random_below(&p->random, TOKENS); token < TOKENS && count < 8; token++) {
+	for (uint32_t token = (uint32_t)random_range(&p->random, p->rig.config.frames, TOKENS - 1);
+	     token < TOKENS && count < 8; token++) {
 		struct given *g = &p->given[token];
 		uint32_t len = (uint32_t)random_size(&p->random, 4096);
 
@@ -249,7 +296,10 @@ static void step(struct pair *p)
 	case 2:
 	case 12:
 		for (unsigned i = (unsigned)random_size(&p->random, 2 * p->rig.config.size); i > 0; i--)
-			add_one(p);
+			if (p->rig.config.frames != 0 && random_percent(&p->random, 70))
+				add_framed(p);
+			else
+				add_one(p);
 		break;
 	case 3:
 	case 4:
@@ -321,7 +371,7 @@ static void drain(struct pair *p)
 		publish(p, p->used_count != used);
 		take_some(p, 64);
 	}
-	assert_int_equal(p->rig.driver.free_entries, p->rig.config.size);
+	assert_int_equal(p->rig.driver.free_entries, p->rig.config.size - p->rig.driver.frame_end);
 	assert_int_equal(p->rig.device.in_flight, 0);
 	assert_int_equal(p->next_pop, p->next_order);
 }
@@ -383,6 +433,50 @@ static void test_every_combination_of_features_carries_requests(void **state)
 			for (config.indirect_from = 0; config.indirect_from <= 4; config.indirect_from += 2)
 				run_pair(&config, ++count, 400);
 		}
+	}
+}
+
+static void test_framed_requests_go_between_others(void **state)
+{
+	static const uint16_t sizes[] = {2, 4, 8, 16, 64, 256};
+	unsigned count = 0;
+
+	for (unsigned bits = 0; bits < 16; bits++) {
+		for (unsigned s = 0; s < ARRAY_SIZE(sizes); s++) {
+			struct ring_rig_config config = {.features = features_of(bits), .size = sizes[s]};
+
+			for (config.chain_max = 2; config.chain_max <= MIN(config.size, CHAIN_MAX);
+			     config.chain_max += 3) {
+				config.frames = 1 + ++count % 100;
+				config.indirect_from = count % 3 == 0 ? 2 : 0;
+				run_pair(&config, 5000 + count, 600);
+			}
+		}
+	}
+}
+
+static void test_framed_requests_that_cannot_be_are_refused(void **state)
+{
+	struct ring_rig_config config = {.features = features_of(2), .size = 16, .chain_max = 4, .frames = 8};
+	struct ob_dma_piece data[3];
+	struct ring_rig rig;
+
+	for (unsigned bits = 0; bits < 2; bits++) {
+		config.features = features_of(bits);
+		assert_int_equal(ring_rig_open(&rig, &config), 0);
+		assert_int_equal(rig.driver.frame_count, bits == 0 ? 4 : 0);
+		for (unsigned i = 0; i < 3; i++)
+			data[i] = (struct ob_dma_piece){{ring_rig_buffer(&rig, 4096)}, 512};
+		assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 8, data, 1, true), -EINVAL);
+		assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 0, data, 3, true), -EINVAL);
+		assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 7, data, 3, true), -EINVAL);
+		assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 0, data, 1, true), 0);
+		if (bits == 0)
+			assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 0, data, 1, true), -EINVAL);
+		virtqueue_driver_break(&rig.driver, "the test says so");
+		assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 1, data, 1, true), -EPROTO);
+		assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 7, data, 1, true), -EPROTO);
+		ring_rig_close(&rig);
 	}
 }
 
@@ -580,6 +674,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_combination_of_features_carries_requests),
+		cmocka_unit_test(test_framed_requests_go_between_others),
+		cmocka_unit_test(test_framed_requests_that_cannot_be_are_refused),
 		cmocka_unit_test(test_long_runs_wrap_the_indexes),
 		cmocka_unit_test(test_full_ring_takes_no_more_and_all_of_it),
 		cmocka_unit_test(test_nothing_is_seen_before_the_kick),

@@ -185,6 +185,11 @@ unsigned ob_virtio_queue_depth(const struct ob_virtio_queue *q, unsigned pieces)
 	return virtqueue_driver_depth(&q->ring, pieces);
 }
 
+int ob_virtio_queue_frame(struct ob_virtio_queue *q, const struct ob_virtio_frame *frame)
+{
+	return virtqueue_driver_frame(&q->ring, frame);
+}
+
 void ob_virtio_queue_stats(const struct ob_virtio_queue *q, struct ob_virtio_queue_stats *out)
 {
 	const struct ob_virtio_queue_stats *s = &q->ring.stats;
@@ -228,6 +233,12 @@ bool ob_virtio_queue_pending(const struct ob_virtio_queue *q)
 void ob_virtio_queue_drop(struct ob_virtio_queue *q, void (*fn)(void *arg, uint32_t token), void *arg)
 {
 	virtqueue_driver_drop(&q->ring, fn, arg);
+}
+
+int ob_virtio_queue_add_framed(struct ob_virtio_queue *q, uint32_t slot, const struct ob_dma_piece *data,
+			       unsigned count, bool in)
+{
+	return virtqueue_driver_add_framed(&q->ring, slot, data, count, in);
 }
 
 void ob_virtio_queue_kick(struct ob_virtio_queue *q)
