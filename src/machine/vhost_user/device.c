@@ -277,7 +277,8 @@ static int reset(struct machine *m, unsigned device, uint64_t deadline_ns)
 	struct vu_machine *vm = vu_of(m);
 	int ret = vu_queues_stop(vm, deadline_ns);
 
-	if (ret == -ETIMEDOUT)
+	/* It works on: nothing may be taken from it. One that hangs is dead by now. */
+	if (ret == -ETIMEDOUT && !m->dead)
 		return ret;
 	pthread_mutex_lock(&vm->lock);
 	vm->started = vm->has_accepted = false;
@@ -416,7 +417,8 @@ static int queue_stop(struct machine *m, unsigned device, unsigned queue, uint64
 	if (queue >= vm->queue_count)
 		return -EINVAL;
 	ret = vu_queue_stop(vm, queue, deadline_ns);
-	if (ret == -ETIMEDOUT)
+	/* It works on: nothing may be taken from it. One that hangs is dead by now. */
+	if (ret == -ETIMEDOUT && !m->dead)
 		return ret;
 	pthread_mutex_lock(&vm->lock);
 	vm->queue[queue].set_up = vm->queue[queue].served = false;

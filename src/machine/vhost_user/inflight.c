@@ -48,7 +48,7 @@ static int get(struct vu_machine *vm)
 	struct vu_inflight *table = &vm->inflight;
 	struct vhost_message m, *reply;
 	struct stat st;
-	int ret, fd;
+	int ret;
 
 	vhost_message_init(&m, VHOST_USER_GET_INFLIGHT_FD, false);
 	measure(vm, &m.payload.inflight);
@@ -57,11 +57,8 @@ static int get(struct vu_machine *vm)
 	if (ret != 0 || reply->payload.inflight.len_bytes == 0)
 		return ret;
 	table->desc = reply->payload.inflight;
-	fd = vhost_message_take_fd(reply, 0);
-	if (fd < 0)
-		return nonsense(vm, "comes without a descriptor");
-	table->fd = fd;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || table->desc.len_bytes > (uint64_t)st.st_size ||
+	table->fd = vhost_message_take_fd(reply, 0);
+	if (fstat(table->fd, &st) != 0 || !S_ISREG(st.st_mode) || table->desc.len_bytes > (uint64_t)st.st_size ||
 	    table->desc.file_offset > (uint64_t)st.st_size - table->desc.len_bytes)
 		return nonsense(vm, "is not as long as it says");
 	/* Some leave these out of the answer. */
@@ -112,8 +109,7 @@ static int packed_base(struct vu_machine *vm, unsigned index, uint32_t *base)
 	    region.old_used_index >= q->config.size || region.used_wrap > 1 || region.old_used_wrap > 1)
 		return nonsense(vm, "makes no sense");
 	available = region.old_used_wrap ? VIRTQ_PACKED_F_AVAIL : VIRTQ_PACKED_F_USED;
-	if (region.used_index != region.old_used_index &&
-	    (ob_le16_load(&ring[region.old_used_index].flags) & mask) != available)
+	if ((ob_le16_load(&ring[region.old_used_index].flags) & mask) != available)
 		position = region.used_index | FIELD_PREP(VHOST_USER_BASE_PACKED_WRAP, (uint32_t)region.used_wrap);
 	else
 		position = region.old_used_index |

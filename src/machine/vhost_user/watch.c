@@ -125,45 +125,6 @@ static void call_all(struct vu_machine *vm)
 			io_event_fire(vm->queue[i].call_fd);
 }
 
-static void welcome(struct vu_machine *vm, struct vu_link *link)
-{
-	char why[VU_WHY_MAX];
-	uint64_t away_ns = ob_now_ns() - vm->lost_ns;
-	bool anew;
-	int ret;
-
-	pthread_mutex_lock(&vm->lock);
-	if (vm->state != VU_LOST) {
-		pthread_mutex_unlock(&vm->lock);
-		vu_link_close(link);
-		return;
-	}
-	if (vu_device_check(vm, link, why, sizeof(why)) != 0) {
-		vu_die(vm, "%s", why);
-		pthread_mutex_unlock(&vm->lock);
-		vu_link_close(link);
-		return;
-	}
-	vm->link = *link;
-	vm->state = VU_UP;
-	vu_memory_forget(vm);
-	for (unsigned i = 0; i < vm->queue_count; i++)
-		vm->queue[i].told = false;
-	anew = must_begin_anew(vm, link);
-	ret = restore(vm, anew);
-	if (ret != 0)
-		vu_link_failed(vm, ret);
-	else
-		call_all(vm);
-	pthread_mutex_unlock(&vm->lock);
-	if (ret != 0)
-		return;
-	vu_device_signal(vm);
-	ob_warn(vm->machine.ob, "vhost-user: %s: the back-end is back after %llu ms%s", vm->uri.path,
-		(unsigned long long)(away_ns / OB_NS_PER_MS),
-		anew ? "; it knows nothing of requests in flight, so they are issued again" : "");
-}
-
 static bool is_state(struct vu_machine *vm, enum vu_state state)
 {
 	bool is;
@@ -172,6 +133,46 @@ static bool is_state(struct vu_machine *vm, enum vu_state state)
 	is = vm->state == state;
 	pthread_mutex_unlock(&vm->lock);
 	return is;
+}
+
+/* It is there, and speaks the protocol. 0: that was it, one way or the other; -EAGAIN it has gone again. */
+static int welcome(struct vu_machine *vm, struct vu_link *link)
+{
+	char why[VU_WHY_MAX];
+	uint64_t away_ns = ob_now_ns() - vm->lost_ns;
+	bool anew = false;
+	int ret;
+
+	pthread_mutex_lock(&vm->lock);
+	ret = vm->state == VU_LOST ? vu_device_check(vm, link, why, sizeof(why)) : -ENODEV;
+	if (ret == -EPROTO)
+		vu_die(vm, "%s", why);
+	if (ret != 0) {
+		pthread_mutex_unlock(&vm->lock);
+		vu_link_close(link);
+		return 0;
+	}
+	vm->link = *link;
+	vm->state = VU_UP;
+	vu_memory_forget(vm);
+	for (unsigned i = 0; i < vm->queue_count; i++)
+		vm->queue[i].told = false;
+	anew = must_begin_anew(vm, link);
+	ret = restore(vm, anew);
+	if (ret == -EREMOTEIO)
+		vu_die(vm, "%s", vm->link.why);
+	else if (ret != 0)
+		vu_link_failed(vm, ret);
+	else
+		call_all(vm);
+	pthread_mutex_unlock(&vm->lock);
+	if (ret != 0)
+		return is_state(vm, VU_LOST) ? -EAGAIN : 0;
+	vu_device_signal(vm);
+	ob_warn(vm->machine.ob, "vhost-user: %s: the back-end is back after %llu ms%s", vm->uri.path,
+		(unsigned long long)(away_ns / OB_NS_PER_MS),
+		anew ? "; it knows nothing of requests in flight, so they are issued again" : "");
+	return 0;
 }
 
 static bool is_stopping(const struct vu_machine *vm)
@@ -200,8 +201,11 @@ static int try_return(struct vu_machine *vm, uint64_t deadline_ns, const char *l
 	int ret = vu_link_open(&link, &vm->uri, deadline_ns);
 
 	if (ret == 0) {
-		welcome(vm, &link);
-		return 0;
+		if (welcome(vm, &link) == 0)
+			return 0;
+		ret = -ENODEV;
+		snprintf(link.why, sizeof(link.why), "it came, and went again");
+		hang_up(vm);
 	}
 	if (may_come_yet(ret) && ob_now_ns() < deadline_ns)
 		return -EAGAIN;
@@ -215,6 +219,7 @@ static int try_return(struct vu_machine *vm, uint64_t deadline_ns, const char *l
 	return 0;
 }
 
+/* One that comes and goes without ever being of use has no more time than one that stays away. */
 static void await_return(struct vu_machine *vm)
 {
 	uint64_t deadline_ns = vm->lost_ns + vm->uri.reconnect_ns, pause_ns = RETRY_NS;
@@ -225,9 +230,10 @@ static void await_return(struct vu_machine *vm)
 	ob_warn(vm->machine.ob, "vhost-user: %s: %s; it has %llu ms to come back", vm->uri.path, lost,
 		(unsigned long long)(vm->uri.reconnect_ns / OB_NS_PER_MS));
 	while (!is_stopping(vm) && try_return(vm, deadline_ns, lost) == -EAGAIN) {
-		/* Woken early it is to stop. */
-		(void)io_wait(vm->wake_fd, POLLIN, ob_deadline(pause_ns));
+		/* An attempt that failed wakes us, too; but what comes after this is to stop. */
 		(void)io_event_take(vm->wake_fd);
+		if (!is_stopping(vm))
+			(void)io_wait(vm->wake_fd, POLLIN, ob_deadline(pause_ns));
 		pause_ns = MIN(2 * pause_ns, RETRY_MAX_NS);
 	}
 }
