@@ -7,6 +7,7 @@
 
 #include <outboard/dt.h>
 #include <outboard/pci.h>
+#include <outboard/virtio.h>
 
 #include "cli/options.h"
 #include "cli/output.h"
@@ -122,6 +123,19 @@ fail:
 
 /* ---- text ---- */
 
+/* VIRTIO 1.2 §5, of those that are met. */
+static const char *virtio_name(uint32_t id)
+{
+	static const char *const names[] = {
+		[1] = "network", [2] = "block",     [3] = "console",      [4] = "entropy source",
+		[5] = "balloon", [8] = "SCSI host", [9] = "9P",           [16] = "GPU",
+		[18] = "input",  [19] = "socket",   [20] = "crypto",      [23] = "IOMMU",
+		[24] = "memory", [25] = "sound",    [26] = "file system", [27] = "pmem",
+	};
+
+	return id < sizeof(names) / sizeof(names[0]) && names[id] ? names[id] : "device";
+}
+
 static void print_kind(const struct ob_device *dev)
 {
 	struct ob_pci_info pci;
@@ -131,6 +145,8 @@ static void print_kind(const struct ob_device *dev)
 		printf("  %s [%04x:%04x]", ob_pci_class_name(pci.class_code), pci.vendor, pci.device);
 	else if (!ob_dt_info(dev, &dt))
 		printf("  %s", dt.compatible[0]);
+	else if (ob_virtio_id(dev))
+		printf("  virtio %s [%u]", virtio_name(ob_virtio_id(dev)), ob_virtio_id(dev));
 	else
 		printf("  %s", ob_device_bus_name(dev));
 }
@@ -307,10 +323,11 @@ static json_t *json_device(struct cli *cli, struct ob_device *dev)
 		if (ob_block_device(b) == dev)
 			json_array_append_new(blocks, json_string(ob_block_name(b)));
 	}
-	return json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:i, s:o, s:o, s:o}", "name", ob_device_name(dev), "bus",
+	return json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:i, s:o, s:o, s:o, s:o}", "name", ob_device_name(dev), "bus",
 			 ob_device_bus_name(dev), "parent", parent ? ob_device_name(parent) : NULL, "state",
 			 state_name(ob_device_state(dev)), "driver", driver, "error", ob_device_error(dev), "pci",
-			 json_pci(dev), "dt", json_dt(dev), "block", blocks);
+			 json_pci(dev), "dt", json_dt(dev), "virtio",
+			 ob_virtio_id(dev) ? json_integer(ob_virtio_id(dev)) : json_null(), "block", blocks);
 }
 
 /* ---- the verb ---- */
