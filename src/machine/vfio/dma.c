@@ -38,6 +38,8 @@ int vfio_dma_add_range(struct vfio_domain *domain, uint64_t first, uint64_t last
 {
 	uint64_t page = page_bytes(), end;
 
+	if (first > UINT64_MAX - page)
+		return 0;
 	first = ALIGN_UP(MAX(first, IOVA_FIRST), page);
 	/* The last page of 64 bits would end at 0. */
 	end = MIN(last, UINT64_MAX - page) + 1;

@@ -23,6 +23,7 @@ static int group_find(const struct vfio_device *dev)
 static int cannot_open(const struct vfio_device *dev, const char *path, int error)
 {
 	struct ob *ob = dev->vm->machine.ob;
+	char who[VFIO_HOLDER_LEN];
 
 	switch (error) {
 	case -EACCES:
@@ -31,7 +32,8 @@ static int cannot_open(const struct vfio_device *dev, const char *path, int erro
 		       dev->name);
 		break;
 	case -EBUSY:
-		ob_err(ob, "vfio: %s: another program uses its IOMMU group %d", dev->name, dev->group);
+		vfio_name_holder(path, who);
+		ob_err(ob, "vfio: %s: another program uses its IOMMU group %d%s", dev->name, dev->group, who);
 		break;
 	case -ENOENT:
 		ob_err(ob, "vfio: %s: there is no %s; 'modprobe vfio-pci' and 'outboard bind %s' make it", dev->name,

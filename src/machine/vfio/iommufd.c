@@ -35,13 +35,15 @@ static int iommufd_find(const struct vfio_device *dev)
 static int cannot(const struct vfio_device *dev, const char *what, int error)
 {
 	struct ob *ob = dev->vm->machine.ob;
+	char who[VFIO_HOLDER_LEN];
 
+	vfio_name_holder(what, who);
 	if (error == -EACCES || error == -EPERM)
 		ob_err(ob, "vfio: %s: no permission for %s; 'outboard bind --user NAME %s' gives it", dev->name, what,
 		       dev->name);
 	else if (error == -EBUSY)
-		ob_err(ob, "vfio: %s: another program uses it, or another device of its IOMMU group %d", dev->name,
-		       dev->group);
+		ob_err(ob, "vfio: %s: another program uses it, or another device of its IOMMU group %d%s", dev->name,
+		       dev->group, who);
 	else
 		ob_err(ob, "vfio: %s: %s: %s", dev->name, what, strerror(-error));
 	return error;

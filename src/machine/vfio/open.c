@@ -14,6 +14,7 @@
 #include <outboard/log.h>
 
 #include "base/bits.h"
+#include "host/host.h"
 #include "host/sysfs.h"
 #include "machine/vfio/vfio.h"
 #include "spec/pci.h"
@@ -69,6 +70,17 @@ static int find(struct vfio_device *dev)
 	}
 	find_cdev(dev);
 	return 0;
+}
+
+void vfio_name_holder(const char *path, char *out)
+{
+	char who[HOST_TEXT_LEN];
+	struct host here;
+
+	out[0] = '\0';
+	host_init(&here, "");
+	if (host_holder(&here, path, who) > 0)
+		snprintf(out, VFIO_HOLDER_LEN, ": %s", who);
 }
 
 /* ---- open ---- */

@@ -170,6 +170,10 @@ int vfio_config_write(struct machine *m, uint16_t bdf, unsigned offset, unsigned
 /* The function itself answers a read, not the kernel in its place. */
 bool vfio_device_answers(struct vfio_device *dev);
 
+/* open.c: ": process 12 (outboard) has /dev/vfio/7 open", as far as this user may know; else empty. */
+#define VFIO_HOLDER_LEN 280
+void vfio_name_holder(const char *path, char *out);
+
 /* errand.c */
 /* @fn in another thread, one at a time; a task of CPU 0. What @fn returns; -ETIMEDOUT: it goes on alone; -ENOMEM. */
 int vfio_errand_run(struct vfio_device *dev, int (*fn)(struct vfio_device *dev), uint64_t deadline_ns);
