@@ -116,13 +116,13 @@ int ring_rig_open(struct ring_rig *rig, const struct ring_rig_config *config)
 	ret = virtqueue_driver_init(&rig->driver, &d);
 	if (ret == 0 && config->frames != 0) {
 		struct ob_virtio_frame frame = {
-			.base = {ring_rig_buffer(rig, 0)},
 			.slots = config->frames,
-			.stride_bytes = 32,
-			.out_offset = 0,
+			.out = {ring_rig_buffer(rig, 0)},
 			.out_bytes = RING_RIG_FRAME_OUT,
-			.in_offset = 20,
+			.out_stride_bytes = 32,
+			.in = {ring_rig_buffer(rig, 40000)},
 			.in_bytes = RING_RIG_FRAME_IN,
+			.in_stride_bytes = RING_RIG_FRAME_IN,
 		};
 
 		ret = virtqueue_driver_frame(&rig->driver, &frame);

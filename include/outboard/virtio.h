@@ -177,13 +177,20 @@ unsigned ob_virtio_queue_depth(const struct ob_virtio_queue *q, unsigned pieces)
  * those of a disk. The ends are the same for all requests of a slot, so that only what lies between them is told anew.
  */
 struct ob_virtio_frame {
-	ob_iova base; /* of slot 0 */
-	uint32_t slots, stride_bytes;
-	uint32_t out_offset, out_bytes; /* in the slot's memory: what the device reads first */
-	uint32_t in_offset, in_bytes;   /* … and what it writes last */
+	uint32_t slots;
+	uint32_t out_bytes, out_stride_bytes; /* what the device reads first, and from slot to slot */
+	uint32_t in_bytes, in_stride_bytes;   /* what it writes last */
+	ob_iova out, in;                      /* of slot 0 */
 };
 
-/** ob_virtio_queue_frame - prepare framed requests; the queue is empty. 0; -EINVAL */
+/**
+ * ob_virtio_queue_frame - framed requests from now on, too
+ * @frame: copied; with 0 slots: none any more, so that their memory may go
+ *
+ * Where the ring is a split one and the queue is empty, descriptors are set aside for low slots; otherwise framed requests
+ * are as others. Task on CPU 0, while nobody else uses the queue.
+ * Return: 0; -EINVAL.
+ */
 int ob_virtio_queue_frame(struct ob_virtio_queue *q, const struct ob_virtio_frame *frame);
 
 struct ob_virtio_queue_stats {

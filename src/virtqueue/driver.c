@@ -104,8 +104,8 @@ void virtqueue_driver_rewind(struct virtqueue_driver *q)
 		q->slots[i].entries = 0;
 	q->broken = false;
 	q->batch = false;
-	q->free_entries = (uint16_t)(q->size - q->frame_end);
-	q->free_head = q->frame_end;
+	q->free_entries = q->size;
+	q->free_head = 0;
 	q->avail = q->told = q->used = 0;
 	q->in_flight = 0;
 	q->order_head = 0;
@@ -146,29 +146,45 @@ static unsigned frames_prepared(const struct virtqueue_driver *q, unsigned slots
 
 int virtqueue_driver_frame(struct virtqueue_driver *q, const struct ob_virtio_frame *frame)
 {
-	if (frame->slots == 0 || frame->out_bytes == 0 || frame->in_bytes == 0 || q->in_flight != 0 || q->chain_max < 2)
+	unsigned count;
+
+	if (frame->slots != 0 && (frame->out_bytes == 0 || frame->in_bytes == 0 || q->chain_max < 2))
 		return -EINVAL;
 	q->frame = *frame;
-	q->frame_count = (uint16_t)frames_prepared(q, frame->slots);
-	q->frame_end = (uint16_t)(3 * q->frame_count);
+	count = frames_prepared(q, frame->slots);
+	/* Descriptors that are in flight cannot be given another task. */
+	if (q->in_flight != 0 && (count != 0 || q->frame_count != 0)) {
+		q->frame_count = 0;
+		return 0;
+	}
+	q->frame_count = (uint16_t)count;
+	q->frame_end = (uint16_t)(3 * count);
 	if (q->tables != NULL)
 		q->direct_low = (uint16_t)((q->size - q->frame_end) / 2);
-	virtqueue_driver_rewind(q);
+	if (!q->packed && !q->in_order && !q->broken)
+		virtqueue_split_partition(q);
 	return 0;
+}
+
+void virtqueue_frame_ends(const struct virtqueue_driver *q, uint32_t slot, struct ob_dma_piece *out,
+			  struct ob_dma_piece *in)
+{
+	const struct ob_virtio_frame *f = &q->frame;
+
+	*out = (struct ob_dma_piece){{f->out.addr + (uint64_t)slot * f->out_stride_bytes}, f->out_bytes};
+	*in = (struct ob_dma_piece){{f->in.addr + (uint64_t)slot * f->in_stride_bytes}, f->in_bytes};
 }
 
 int virtqueue_driver_add_whole(struct virtqueue_driver *q, uint32_t slot, const struct ob_dma_piece *data,
 			       unsigned count, bool in)
 {
-	uint64_t base = q->frame.base.addr + (uint64_t)slot * q->frame.stride_bytes;
 	struct ob_dma_piece pieces[VIRTQUEUE_WHOLE_MAX];
 
 	if (slot >= q->frame.slots || count + 2 > MIN(q->chain_max, ARRAY_SIZE(pieces)))
 		return -EINVAL;
-	pieces[0] = (struct ob_dma_piece){{base + q->frame.out_offset}, q->frame.out_bytes};
+	virtqueue_frame_ends(q, slot, &pieces[0], &pieces[1 + count]);
 	for (unsigned i = 0; i < count; i++)
 		pieces[1 + i] = data[i];
-	pieces[1 + count] = (struct ob_dma_piece){{base + q->frame.in_offset}, q->frame.in_bytes};
 	return virtqueue_driver_add(q, pieces, in ? 1 : 1 + count, in ? 1 + count : 1, slot);
 }
 

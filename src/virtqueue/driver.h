@@ -109,8 +109,11 @@ int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_dri
 void virtqueue_driver_rewind(struct virtqueue_driver *q);
 /** virtqueue_driver_areas - where the three areas are (§2.6) */
 void virtqueue_driver_areas(const struct virtqueue_driver *q, ob_iova *desc, ob_iova *driver, ob_iova *device);
-/** virtqueue_driver_frame - framed requests from now on, too; the queue is empty. 0; -EINVAL */
+/** virtqueue_driver_frame - ob_virtio_queue_frame() */
 int virtqueue_driver_frame(struct virtqueue_driver *q, const struct ob_virtio_frame *frame);
+/* The ends of a slot's requests. */
+void virtqueue_frame_ends(const struct virtqueue_driver *q, uint32_t slot, struct ob_dma_piece *out,
+			  struct ob_dma_piece *in);
 /* A framed request as any other. */
 int virtqueue_driver_add_whole(struct virtqueue_driver *q, uint32_t slot, const struct ob_dma_piece *data,
 			       unsigned count, bool in);
@@ -139,6 +142,8 @@ int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used
 bool virtqueue_split_arm(struct virtqueue_driver *q);
 void virtqueue_split_disarm(struct virtqueue_driver *q);
 void virtqueue_split_rewind(struct virtqueue_driver *q);
+/* All descriptors are free: which are frames', and which for others. */
+void virtqueue_split_partition(struct virtqueue_driver *q);
 
 int virtqueue_packed_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
 			 unsigned in_count, uint32_t token);

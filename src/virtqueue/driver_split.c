@@ -20,23 +20,29 @@ static inline void desc_store(struct virtq_desc *desc, const struct ob_dma_piece
 /* The ends of a slot, and the way past data of one piece: what does not change from request to request. */
 static void frame_prepare(struct virtqueue_driver *q, unsigned frame)
 {
-	uint64_t base = q->frame.base.addr + (uint64_t)frame * q->frame.stride_bytes;
-	struct ob_dma_piece out = {{base + q->frame.out_offset}, q->frame.out_bytes};
-	struct ob_dma_piece in = {{base + q->frame.in_offset}, q->frame.in_bytes};
+	struct ob_dma_piece out, in;
 	unsigned head = 3 * frame;
 
+	virtqueue_frame_ends(q, frame, &out, &in);
 	desc_store(&q->desc[head], &out, VIRTQ_DESC_F_NEXT, head + 1);
 	desc_store(&q->desc[head + 2], &in, VIRTQ_DESC_F_WRITE, 0);
 	q->slots[head] = (struct virtqueue_slot){.token = frame, .last = (uint16_t)(head + 2)};
 }
 
-void virtqueue_split_rewind(struct virtqueue_driver *q)
+void virtqueue_split_partition(struct virtqueue_driver *q)
 {
 	for (unsigned i = 0; i < q->size; i++)
 		q->next[i] = (uint16_t)((i + 1) & q->mask);
-	q->used_seen = 0;
 	for (unsigned i = 0; i < q->frame_count; i++)
 		frame_prepare(q, i);
+	q->free_head = q->frame_end;
+	q->free_entries = (uint16_t)(q->size - q->frame_end);
+}
+
+void virtqueue_split_rewind(struct virtqueue_driver *q)
+{
+	virtqueue_split_partition(q);
+	q->used_seen = 0;
 	virtqueue_split_disarm(q);
 }
 
@@ -150,7 +156,6 @@ static __attribute__((noinline)) int framed_slow(struct virtqueue_driver *q, uin
 	unsigned head = 3 * frame;
 	struct virtqueue_slot *slot = &q->slots[head];
 	struct ob_dma_piece whole[VIRTQUEUE_WHOLE_MAX];
-	uint64_t base = q->frame.base.addr + (uint64_t)frame * q->frame.stride_bytes;
 
 	if (q->broken)
 		return -EPROTO;
@@ -163,18 +168,15 @@ static __attribute__((noinline)) int framed_slow(struct virtqueue_driver *q, uin
 	if (count != 0 && q->tables == NULL)
 		return virtqueue_driver_add_whole(q, frame, data, count, in);
 	slot->bent = true;
+	virtqueue_frame_ends(q, frame, &whole[0], &whole[1 + count]);
 	if (count == 0) {
 		/* From one end to the other. */
-		whole[0] = (struct ob_dma_piece){{base + q->frame.out_offset}, q->frame.out_bytes};
-		whole[1] = (struct ob_dma_piece){{base + q->frame.in_offset}, q->frame.in_bytes};
 		desc_store(&q->desc[head], &whole[0], VIRTQ_DESC_F_NEXT, head + 2);
 		desc_store(&q->desc[head + 2], &whole[1], VIRTQ_DESC_F_WRITE, 0);
 		slot->in_bytes = q->frame.in_bytes;
 	} else {
-		whole[0] = (struct ob_dma_piece){{base + q->frame.out_offset}, q->frame.out_bytes};
 		for (unsigned i = 0; i < count; i++)
 			whole[1 + i] = data[i];
-		whole[1 + count] = (struct ob_dma_piece){{base + q->frame.in_offset}, q->frame.in_bytes};
 		slot->in_bytes = table_fill(q, head, whole, in ? 1 : 1 + count, count + 2);
 	}
 	slot->entries = 3;

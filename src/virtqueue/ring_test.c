@@ -106,7 +106,7 @@ static void add_framed(struct pair *p)
 	g->out_count = in ? 1 : 1 + count;
 	g->in_count = in ? 1 + count : 1;
 	g->pieces[0] = (struct ob_dma_piece){{ring_rig_buffer(&p->rig, 32 * slot)}, RING_RIG_FRAME_OUT};
-	g->pieces[1 + count] = (struct ob_dma_piece){{ring_rig_buffer(&p->rig, 32 * slot + 20)}, RING_RIG_FRAME_IN};
+	g->pieces[1 + count] = (struct ob_dma_piece){{ring_rig_buffer(&p->rig, 40000 + slot)}, RING_RIG_FRAME_IN};
 	g->in_bytes = RING_RIG_FRAME_IN;
 	for (unsigned i = 1; i <= count; i++) {
 		uint32_t len = (uint32_t)random_size(&p->random, 4096);
@@ -480,6 +480,57 @@ static void test_framed_requests_that_cannot_be_are_refused(void **state)
 	}
 }
 
+/* Slots may get descriptors of their own, others, or none, while the device goes on. */
+static void test_frames_change_on_a_ring_that_works(void **state)
+{
+	struct ring_rig_config config = {.features = features_of(0), .size = 16, .chain_max = 4, .frames = 8};
+	struct virtqueue_piece pieces[16];
+	struct virtqueue_chain chain;
+	struct ob_virtio_used used[4];
+	struct ob_virtio_frame frame;
+	struct ob_dma_piece data;
+	struct ring_rig rig;
+
+	assert_int_equal(ring_rig_open(&rig, &config), 0);
+	frame = rig.driver.frame;
+	data = (struct ob_dma_piece){{ring_rig_buffer(&rig, 4096)}, 512};
+	for (unsigned i = 0; i < 50; i++) {
+		static const unsigned prepared[] = {4, 2, 1};
+
+		frame.slots = i % 3 == 0 ? 8 : 3 - i % 3;
+		frame.out.addr += 32;
+		assert_int_equal(virtqueue_driver_frame(&rig.driver, &frame), 0);
+		assert_int_equal(rig.driver.frame_count, prepared[i % 3]);
+		for (unsigned n = 0; n < 3; n++) {
+			bool framed = n < 2;
+
+			if (framed)
+				assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 0, &data, 1, n == 1), 0);
+			else
+				assert_int_equal(virtqueue_driver_add(&rig.driver, &data, 1, 0, 99), 0);
+			virtqueue_driver_kick(&rig.driver);
+			assert_int_equal(virtqueue_device_pop(&rig.device, pieces, 16, &chain), 1);
+			assert_int_equal(chain.out_count, n == 0 ? 2 : 1);
+			assert_int_equal(pieces[0].addr, framed ? frame.out.addr : data.iova.addr);
+			assert_int_equal(virtqueue_device_push(&rig.device, &chain, chain.in_bytes), 0);
+			assert_int_equal(virtqueue_device_publish(&rig.device), 0);
+			/* Not under a request: then slots have none, and all goes on. */
+			if (n == 1) {
+				assert_int_equal(virtqueue_driver_frame(&rig.driver, &frame), 0);
+				assert_int_equal(rig.driver.frame_count, 0);
+			}
+			assert_int_equal(virtqueue_driver_take(&rig.driver, used, 4), 1);
+			assert_int_equal(used[0].token, framed ? 0 : 99);
+			assert_int_equal(used[0].len_bytes, chain.in_bytes);
+		}
+	}
+	frame.slots = 0;
+	assert_int_equal(virtqueue_driver_frame(&rig.driver, &frame), 0);
+	assert_int_equal(rig.driver.free_entries, 16);
+	assert_int_equal(virtqueue_driver_add_framed(&rig.driver, 0, &data, 1, true), -EINVAL);
+	ring_rig_close(&rig);
+}
+
 /* The 16-bit indexes come round. */
 static void test_long_runs_wrap_the_indexes(void **state)
 {
@@ -676,6 +727,7 @@ int main(void)
 		cmocka_unit_test(test_every_combination_of_features_carries_requests),
 		cmocka_unit_test(test_framed_requests_go_between_others),
 		cmocka_unit_test(test_framed_requests_that_cannot_be_are_refused),
+		cmocka_unit_test(test_frames_change_on_a_ring_that_works),
 		cmocka_unit_test(test_long_runs_wrap_the_indexes),
 		cmocka_unit_test(test_full_ring_takes_no_more_and_all_of_it),
 		cmocka_unit_test(test_nothing_is_seen_before_the_kick),
