@@ -91,10 +91,33 @@ int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_dri
 		/* A request of one piece gains nothing by a table. */
 		q->direct_max = MIN(q->chain_max,
 				    config->indirect_from != 0 ? MAX(config->indirect_from, 2u) - 1 : DIRECT_MAX);
-		q->direct_low = q->size / 2;
 	}
 	virtqueue_driver_rewind(q);
 	return 0;
+}
+
+/* ---- frames ---- */
+
+/*
+ * How many slots have descriptors of their own: three each, of at most three quarters of the ring, and what is left must
+ * hold a chain that does not go that way. Not where descriptors are used in ring order (§2.7.5), or move (§2.8).
+ */
+static unsigned frames_prepared(const struct virtqueue_driver *q, unsigned slots)
+{
+	unsigned rest = MAX(q->size / 4u, q->tables != NULL ? 1u : q->chain_max);
+
+	if (q->packed || q->in_order || q->chain_max < 3)
+		return 0;
+	return MIN(slots, (q->size - MIN(rest, q->size)) / 3);
+}
+
+/* All descriptors are free: set some aside. What is left goes further when it holds tables only. */
+static void frames_place(struct virtqueue_driver *q)
+{
+	q->frame_count = (uint16_t)frames_prepared(q, q->frame.slots);
+	q->frame_end = (uint16_t)(3 * q->frame_count);
+	if (q->tables != NULL)
+		q->direct_low = (uint16_t)(q->frame_end != 0 ? q->size - q->frame_end : q->size / 2);
 }
 
 void virtqueue_driver_rewind(struct virtqueue_driver *q)
@@ -110,6 +133,7 @@ void virtqueue_driver_rewind(struct virtqueue_driver *q)
 	q->in_flight = 0;
 	q->order_head = 0;
 	q->why = NULL;
+	frames_place(q);
 	if (q->packed)
 		virtqueue_packed_rewind(q);
 	else
@@ -129,38 +153,17 @@ void virtqueue_driver_areas(const struct virtqueue_driver *q, ob_iova *desc, ob_
 	*device = (ob_iova){base + device_at};
 }
 
-/* ---- frames ---- */
-
-/*
- * How many slots have descriptors of their own: three each, of at most three quarters of the ring, and what is left must
- * hold a chain that does not go that way. Not where descriptors are used in ring order (§2.7.5), or move (§2.8).
- */
-static unsigned frames_prepared(const struct virtqueue_driver *q, unsigned slots)
-{
-	unsigned rest = MAX(q->size / 4u, q->tables != NULL ? 1u : q->chain_max);
-
-	if (q->packed || q->in_order || q->chain_max < 3)
-		return 0;
-	return MIN(slots, (q->size - MIN(rest, q->size)) / 3);
-}
-
 int virtqueue_driver_frame(struct virtqueue_driver *q, const struct ob_virtio_frame *frame)
 {
-	unsigned count;
-
 	if (frame->slots != 0 && (frame->out_bytes == 0 || frame->in_bytes == 0 || q->chain_max < 2))
 		return -EINVAL;
 	q->frame = *frame;
-	count = frames_prepared(q, frame->slots);
-	/* Descriptors that are in flight cannot be given another task. */
-	if (q->in_flight != 0 && (count != 0 || q->frame_count != 0)) {
+	if (q->in_flight != 0) {
+		/* Descriptors that are in flight cannot be given another task. */
 		q->frame_count = 0;
 		return 0;
 	}
-	q->frame_count = (uint16_t)count;
-	q->frame_end = (uint16_t)(3 * count);
-	if (q->tables != NULL)
-		q->direct_low = (uint16_t)((q->size - q->frame_end) / 2);
+	frames_place(q);
 	if (!q->packed && !q->in_order && !q->broken)
 		virtqueue_split_partition(q);
 	return 0;

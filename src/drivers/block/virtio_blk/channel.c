@@ -58,6 +58,22 @@ static void queue_interrupt(void *arg)
 
 /* ---- memory ---- */
 
+/* Header and status of each slot are told to the queue once; it may hold fewer requests for that. */
+static int queue_frame(struct vblk_queue *q, uint32_t depth)
+{
+	struct ob_virtio_frame frame = {
+		.slots = depth,
+		.out = {q->lines_iova.addr + offsetof(struct vblk_line, header)},
+		.out_bytes = sizeof(struct virtio_blk_header),
+		.out_stride_bytes = sizeof(struct vblk_line),
+		.in = q->status_iova,
+		.in_bytes = 1,
+		.in_stride_bytes = 1,
+	};
+
+	return ob_virtio_queue_frame(q->vq, &frame);
+}
+
 static int queue_alloc(struct vblk *v, struct vblk_queue *q, struct ob_block_channel *channel)
 {
 	uint32_t depth = MIN(channel->depth != 0 ? channel->depth : DEPTH_DEFAULT, VBLK_DEPTH_MAX);
@@ -70,15 +86,16 @@ static int queue_alloc(struct vblk *v, struct vblk_queue *q, struct ob_block_cha
 	if (q->slots == NULL)
 		return -ENOMEM;
 	ret = ob_dma_alloc(v->dev, lines_bytes + depth, OB_CACHE_LINE, &q->dma);
-	if (ret != 0) {
-		ob_free(q->slots);
-		q->slots = NULL;
-		return ret;
-	}
+	if (ret != 0)
+		goto free_slots;
 	q->lines = q->dma.base;
 	q->lines_iova = q->dma.iova;
 	q->status = (uint8_t *)q->dma.base + lines_bytes;
 	q->status_iova.addr = q->dma.iova.addr + lines_bytes;
+	ret = queue_frame(q, depth);
+	if (ret != 0)
+		goto free_memory;
+	depth = MIN(depth, ob_virtio_queue_depth(q->vq, SIMPLE_PIECES));
 	q->free = NULL;
 	for (unsigned i = depth; i > 0; i--) {
 		q->slots[i - 1].next = q->free;
@@ -98,10 +115,20 @@ static int queue_alloc(struct vblk *v, struct vblk_queue *q, struct ob_block_cha
 	q->closing = q->silent = false;
 	vblk_queue_init_works(q);
 	return 0;
+
+free_memory:
+	ob_dma_free(v->dev, &q->dma);
+free_slots:
+	ob_free(q->slots);
+	q->slots = NULL;
+	return ret;
 }
 
 void vblk_queue_clear(struct vblk *v, struct vblk_queue *q)
 {
+	static const struct ob_virtio_frame none;
+
+	ob_virtio_queue_frame(q->vq, &none);
 	ob_dma_free(v->dev, &q->dma);
 	ob_free(q->slots);
 	q->slots = q->free = NULL;

@@ -25,18 +25,6 @@ static inline unsigned slot_index(const struct vblk_queue *q, const struct vblk_
 	return (unsigned)(slot - q->slots);
 }
 
-static inline struct ob_dma_piece header_piece(const struct vblk_queue *q, unsigned index)
-{
-	uint64_t offset = index * sizeof(struct vblk_line) + offsetof(struct vblk_line, header);
-
-	return (struct ob_dma_piece){{q->lines_iova.addr + offset}, sizeof(struct virtio_blk_header)};
-}
-
-static inline struct ob_dma_piece status_piece(const struct vblk_queue *q, unsigned index)
-{
-	return (struct ob_dma_piece){{q->status_iova.addr + index}, 1};
-}
-
 /* Type and priority in one store: the latter is zero. */
 static inline void header_store(struct vblk_line *line, uint32_t type, uint64_t sector)
 {
@@ -91,44 +79,37 @@ static int issue(struct vblk_queue *q, unsigned index)
 {
 	const struct ob_block_request *request = q->slots[index].request;
 	struct vblk_line *line = &q->lines[index];
-	struct ob_dma_piece pieces[VBLK_CHAIN_MAX];
-	unsigned out = 1, count = 1;
-	uint64_t sector = 0;
+	struct ob_dma_piece data[VBLK_SEGMENTS_MAX];
 	uint32_t in_bytes = 1;
-	int ret;
+	uint64_t sector = 0;
+	int count = 0;
 
-	pieces[0] = header_piece(q, index);
 	switch (request->op) {
 	case OB_BLOCK_READ:
 	case OB_BLOCK_WRITE:
-		ret = data_pieces(q, request, &pieces[1], VBLK_SEGMENTS_MAX);
-		if (ret < 0)
-			return ret;
-		count += (unsigned)ret;
+		count = data_pieces(q, request, data, VBLK_SEGMENTS_MAX);
+		if (count < 0)
+			return count;
 		sector = request->lba << q->sector_shift;
-		if (request->op == OB_BLOCK_WRITE)
-			out = count;
-		else
+		if (request->op == OB_BLOCK_READ)
 			in_bytes += request->block_count << (q->sector_shift + VIRTIO_BLK_SECTOR_SHIFT);
 		break;
 	case OB_BLOCK_WRITE_ZEROES:
 	case OB_BLOCK_TRIM:
 		range_store(q, line, request);
-		pieces[count++] = (struct ob_dma_piece){
-			{pieces[0].iova.addr + offsetof(struct vblk_line, range)},
+		data[count++] = (struct ob_dma_piece){
+			{q->lines_iova.addr + index * sizeof(*line) + offsetof(struct vblk_line, range)},
 			sizeof(line->range),
 		};
-		out = count;
 		break;
 	case OB_BLOCK_FLUSH:
 		break;
 	default:
 		return -EOPNOTSUPP;
 	}
-	pieces[count++] = status_piece(q, index);
 	header_store(line, types[request->op], sector);
 	q->slots[index].in_bytes = in_bytes;
-	return ob_virtio_queue_add(q->vq, pieces, out, count - out, index);
+	return ob_virtio_queue_add_framed(q->vq, index, data, (unsigned)count, request->op == OB_BLOCK_READ);
 }
 
 /* ---- down ---- */
@@ -194,9 +175,8 @@ int vblk_io_submit(struct ob_block_channel *channel, struct ob_block_request *re
 	const struct ob_segment *s = request->segments;
 	const struct ob_window *window = request->window;
 	struct vblk_slot *slot = q->free;
-	struct ob_dma_piece pieces[3];
+	struct ob_dma_piece data;
 	unsigned index, write;
-	uint64_t addr;
 	int ret;
 
 	/* Simple: read or write of one segment. */
@@ -204,15 +184,13 @@ int vblk_io_submit(struct ob_block_channel *channel, struct ob_block_request *re
 			request->op > OB_BLOCK_WRITE || request->flags != 0))
 		return submit_slow(q, request);
 	/* The block class has found the segment inside the window, and the window granted with these rights. */
-	addr = *(const uint64_t *)(const void *)((const uint8_t *)window + q->grant_offset) +
-	       (uint64_t)((const uint8_t *)s->base - window->base);
+	data.iova.addr = *(const uint64_t *)(const void *)((const uint8_t *)window + q->grant_offset) +
+			 (uint64_t)((const uint8_t *)s->base - window->base);
+	data.len_bytes = s->len_bytes;
 	index = slot_index(q, slot);
 	write = request->op;
-	pieces[0] = header_piece(q, index);
-	pieces[1] = (struct ob_dma_piece){{addr}, s->len_bytes};
-	pieces[2] = status_piece(q, index);
 	header_store(&q->lines[index], write, request->lba << q->sector_shift);
-	ret = ob_virtio_queue_add(q->vq, pieces, 1 + write, 2 - write, index);
+	ret = ob_virtio_queue_add_framed(q->vq, index, &data, 1, write == 0);
 	if (OB_UNLIKELY(ret != 0))
 		return ret == -EAGAIN ? ret : submit_slow(q, request);
 	slot_take(q, slot, request, 0);

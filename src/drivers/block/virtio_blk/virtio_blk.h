@@ -23,7 +23,6 @@
 
 #define VBLK_TRANSFER_MAX (1u << 20)
 #define VBLK_SEGMENTS_MAX 64u
-#define VBLK_CHAIN_MAX    (VBLK_SEGMENTS_MAX + 2) /* header and status */
 #define VBLK_QUEUES_MAX   64u
 #define VBLK_RING_MAX     1024u
 #define VBLK_DEPTH_MAX    1024u
