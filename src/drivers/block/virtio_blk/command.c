@@ -66,7 +66,10 @@ void vblk_command_cancel(struct vblk *v, int error)
 	ob_event_signal(&c->event);
 }
 
-/* Whoever has a live queue takes its answers; of one that is at rest we do. */
+/*
+ * Whoever has a live queue takes its answers; of one that is at rest we do. There is nothing else in it: nobody has it, or
+ * the device has just been reset.
+ */
 static bool is_ours(const struct vblk_queue *q)
 {
 	return OB_READ_ONCE(q->state) != VBLK_QUEUE_LIVE;
@@ -77,14 +80,15 @@ static int wait_for_answer(struct vblk *v, uint64_t deadline_ns)
 	struct vblk_command *c = &v->command;
 	struct vblk_queue *q = v->queues[0];
 	uint64_t pause_ns = PAUSE_MIN_NS;
+	struct ob_virtio_used used;
 
 	while (!__atomic_load_n(&c->ended, __ATOMIC_ACQUIRE)) {
 		if (vblk_is_gone(v))
 			return -ENODEV;
 		if (ob_now_ns() >= deadline_ns)
 			return -ETIMEDOUT;
-		if (is_ours(q))
-			vblk_queue_take(q, 1);
+		if (is_ours(q) && ob_virtio_queue_take(q->vq, &used, 1) == 1)
+			vblk_command_ended(v, used.len_bytes);
 		if (ob_virtio_queue_is_broken(q->vq))
 			return -EIO;
 		if (ob_event_wait(&c->event, MIN(deadline_ns, ob_deadline(pause_ns))) == 0)

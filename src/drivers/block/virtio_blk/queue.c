@@ -278,6 +278,7 @@ static VBLK_SLOW void end_slow(struct vblk_queue *q, const struct ob_virtio_used
 	int error;
 
 	if (used->token == VBLK_TOKEN_COMMAND) {
+		q->completed--; /* it is none of the user's */
 		vblk_command_ended(q->vblk, used->len_bytes);
 		return;
 	}
