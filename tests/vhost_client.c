@@ -88,6 +88,16 @@ void vhost_client_close(struct vhost_client *c)
 	vhost_client_turn(c, 100);
 }
 
+void vhost_client_reconnect(struct vhost_client *c, struct vu_server *server)
+{
+	int pair[2];
+
+	io_close(&c->fd);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	assert_int_equal(vu_server_add(server, pair[1]), 0);
+	c->fd = pair[0];
+}
+
 void vhost_client_turn(struct vhost_client *c, unsigned turns)
 {
 	while (turns-- > 0)

@@ -48,6 +48,8 @@ struct vhost_client {
 /* Connected, and nothing said yet. @server: NULL: @fd is the socket. */
 void vhost_client_open(struct vhost_client *c, struct ob *ob, struct vu_server *server, int fd);
 void vhost_client_close(struct vhost_client *c);
+/* The same client, with its memory and its queues' ends, on a new connection; nothing said yet. */
+void vhost_client_reconnect(struct vhost_client *c, struct vu_server *server);
 
 /* Send; 0 or what vhost_send() says: the server may have gone. */
 int vhost_client_send(struct vhost_client *c, const struct vhost_message *m);

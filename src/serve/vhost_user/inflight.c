@@ -71,14 +71,14 @@ static void split_mend(struct vhost_user_split_region *r, uint16_t size, uint16_
 	OB_WRITE_ONCE(r->used_index, used);
 }
 
-static int split_start(struct vu_inflight *f, struct virtqueue_device *ring)
+static int split_start(struct vu_inflight *f, struct virtqueue_device *ring, uint32_t base)
 {
 	struct vhost_user_split_region *r = f->split;
-	uint16_t used = ring->used_next;
+	uint16_t used = ob_le16_load(&((const struct virtq_used *)(const void *)ring->map[VIRTQUEUE_DEVICE])->idx);
 
 	if (OB_READ_ONCE(r->version) == 0) {
 		split_clear(r, f->size, used);
-		return 0;
+		return virtqueue_device_set_base(ring, base);
 	}
 	if (OB_READ_ONCE(r->version) != VHOST_USER_INFLIGHT_VERSION || OB_READ_ONCE(r->entry_count) != f->size)
 		return -EPROTO;
@@ -93,33 +93,58 @@ static int split_start(struct vu_inflight *f, struct virtqueue_device *ring)
 
 /* ---- packed ---- */
 
+/*
+ * Where used descriptors go next and where they went before the batch that is on its way, in one store: nobody finds half of
+ * it. A batch may be as long as the ring, so that only the wrap counters differ.
+ */
+union packed_used {
+	struct {
+		uint16_t index, old_index;
+		uint8_t wrap, old_wrap, padding[2];
+	};
+	uint64_t all;
+};
+static_assert(offsetof(struct vhost_user_packed_region, used_index) % sizeof(uint64_t) == 0 &&
+		      offsetof(struct vhost_user_packed_region, old_used_wrap) ==
+			      offsetof(struct vhost_user_packed_region, used_index) + 5,
+	      "QueueRegionPacked");
+
+static void used_store(struct vhost_user_packed_region *r, uint16_t index, bool wrap, uint16_t old_index, bool old_wrap)
+{
+	const union packed_used used = {.index = index, .old_index = old_index, .wrap = wrap, .old_wrap = old_wrap};
+
+	OB_WRITE_ONCE(*(uint64_t *)(void *)&r->used_index, used.all);
+}
+
+static union packed_used used_load(const struct vhost_user_packed_region *r)
+{
+	return (union packed_used){.all = OB_READ_ONCE(*(const uint64_t *)(const void *)&r->used_index)};
+}
+
 static void packed_clear(struct vhost_user_packed_region *r, uint16_t size, const struct virtqueue_device *ring)
 {
 	memset(r, 0, sizeof(*r) + size * sizeof(r->entry[0]));
 	r->entry_count = size;
-	r->used_index = r->old_used_index = ring->used_next;
-	r->used_wrap = r->old_used_wrap = ring->used_wrap;
+	used_store(r, ring->used_next, ring->used_wrap, ring->used_next, ring->used_wrap);
 }
 
 /* Whether the batch that was on its way when the server before us ended has reached the driver; as the text has it. */
 static void packed_mend(struct vhost_user_packed_region *r, const struct virtqueue_device *ring)
 {
-	uint16_t old = OB_READ_ONCE(r->old_used_index);
 	const struct virtq_packed_desc *desc = (const void *)ring->map[VIRTQUEUE_DESC];
-	bool wrap = OB_READ_ONCE(r->old_used_wrap) != 0;
-	uint16_t marks, available = wrap ? VIRTQ_PACKED_F_AVAIL : VIRTQ_PACKED_F_USED;
+	union packed_used used = used_load(r);
+	uint16_t marks, available = used.old_wrap != 0 ? VIRTQ_PACKED_F_AVAIL : VIRTQ_PACKED_F_USED;
 
-	if (old < ring->size && OB_READ_ONCE(r->used_index) != old) {
-		marks = ob_le16_load(&desc[old].flags) & (VIRTQ_PACKED_F_AVAIL | VIRTQ_PACKED_F_USED);
+	if (used.old_index < ring->size && (used.index != used.old_index || used.wrap != used.old_wrap)) {
+		marks = ob_le16_load(&desc[used.old_index].flags) & (VIRTQ_PACKED_F_AVAIL | VIRTQ_PACKED_F_USED);
 		if (marks != available) {
 			OB_WRITE_ONCE(r->old_free_head, OB_READ_ONCE(r->free_head));
-			OB_WRITE_ONCE(r->old_used_index, OB_READ_ONCE(r->used_index));
-			OB_WRITE_ONCE(r->old_used_wrap, OB_READ_ONCE(r->used_wrap));
+			used.old_index = used.index;
+			used.old_wrap = used.wrap;
 		}
 	}
 	OB_WRITE_ONCE(r->free_head, OB_READ_ONCE(r->old_free_head));
-	OB_WRITE_ONCE(r->used_index, OB_READ_ONCE(r->old_used_index));
-	OB_WRITE_ONCE(r->used_wrap, OB_READ_ONCE(r->old_used_wrap));
+	used_store(r, used.old_index, used.old_wrap != 0, used.old_index, used.old_wrap != 0);
 }
 
 /*
@@ -175,13 +200,16 @@ static void packed_link(struct vu_inflight *f)
 	OB_WRITE_ONCE(f->packed->old_free_head, head);
 }
 
-static int packed_start(struct vu_inflight *f, struct virtqueue_device *ring)
+static int packed_start(struct vu_inflight *f, struct virtqueue_device *ring, uint32_t base)
 {
 	struct vhost_user_packed_region *r = f->packed;
 	bool fresh = OB_READ_ONCE(r->version) == 0;
 	unsigned used, wrap, entries = 0;
 	uint32_t avail, avail_wrap;
+	int ret = fresh ? virtqueue_device_set_base(ring, base) : 0;
 
+	if (ret != 0)
+		return ret;
 	if (fresh)
 		packed_clear(r, f->size, ring);
 	else if (OB_READ_ONCE(r->version) != VHOST_USER_INFLIGHT_VERSION || OB_READ_ONCE(r->entry_count) != f->size)
@@ -202,8 +230,8 @@ static int packed_start(struct vu_inflight *f, struct virtqueue_device *ring)
 		found(f, (uint16_t)i, OB_READ_ONCE(r->entry[i].counter));
 	}
 	packed_link(f);
-	used = f->used_index = OB_READ_ONCE(r->used_index);
-	wrap = f->used_wrap = OB_READ_ONCE(r->used_wrap) != 0;
+	used = f->used_index = used_load(r).index;
+	wrap = f->used_wrap = used_load(r).wrap != 0;
 	OB_WRITE_ONCE(r->version, VHOST_USER_INFLIGHT_VERSION);
 	if (fresh)
 		return 0;
@@ -232,14 +260,14 @@ void vu_inflight_stop(struct vu_inflight *f)
 }
 
 int vu_inflight_start(struct vu_inflight *f, void *region, uint64_t features, uint16_t size,
-		      struct virtqueue_device *ring)
+		      struct virtqueue_device *ring, uint32_t base)
 {
 	bool packed = is_packed(features);
 	int ret;
 
 	*f = (struct vu_inflight){.size = size};
 	if (region == NULL)
-		return 0;
+		return virtqueue_device_set_base(ring, base);
 	f->resumed = ob_alloc(size * sizeof(*f->resumed));
 	f->batch = ob_alloc(3u * size * sizeof(*f->batch));
 	f->descs = packed ? ob_alloc(size * sizeof(*f->descs)) : NULL;
@@ -254,7 +282,7 @@ int vu_inflight_start(struct vu_inflight *f, void *region, uint64_t features, ui
 		f->packed = region;
 	else
 		f->split = region;
-	ret = packed ? packed_start(f, ring) : split_start(f, ring);
+	ret = packed ? packed_start(f, ring, base) : split_start(f, ring, base);
 	if (ret != 0) {
 		vu_inflight_stop(f);
 		return ret;
@@ -359,6 +387,8 @@ bool vu_inflight_push(struct vu_inflight *f, uint16_t slot, const struct virtque
 static void packed_begin(struct vu_inflight *f, const struct virtqueue_device *ring)
 {
 	struct vhost_user_packed_region *r = f->packed;
+	uint16_t old_index = f->used_index;
+	bool old_wrap = f->used_wrap;
 
 	for (unsigned i = 0; i < f->batch_count; i++) {
 		uint16_t slot = f->batch[i], last = f->last[slot];
@@ -374,8 +404,7 @@ static void packed_begin(struct vu_inflight *f, const struct virtqueue_device *r
 		f->used_wrap = !f->used_wrap;
 	}
 	/* Last: it is the sign that a batch is on its way. */
-	OB_WRITE_ONCE(r->used_wrap, f->used_wrap);
-	OB_WRITE_ONCE(r->used_index, f->used_index);
+	used_store(r, f->used_index, f->used_wrap, old_index, old_wrap);
 }
 
 void vu_inflight_begin(struct vu_inflight *f, const struct virtqueue_device *ring)
@@ -408,6 +437,5 @@ void vu_inflight_end(struct vu_inflight *f, const struct virtqueue_device *ring)
 		return;
 	}
 	OB_WRITE_ONCE(r->old_free_head, f->free_head);
-	OB_WRITE_ONCE(r->old_used_wrap, f->used_wrap);
-	OB_WRITE_ONCE(r->old_used_index, f->used_index);
+	used_store(r, f->used_index, f->used_wrap, f->used_index, f->used_wrap);
 }

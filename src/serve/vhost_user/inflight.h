@@ -42,12 +42,13 @@ uint64_t vu_inflight_stride(uint64_t features, uint16_t size);
  * vu_inflight_start - begin to track, or go on where a server before us ended
  * @region: of the queue, vu_inflight_stride() of it; NULL: nothing is tracked
  * @size:   of the table, in entries; the queue has no more
- * @ring:   initialised; its base is set to where the table and the used ring agree
+ * @ring:   initialised, and mapped; its base is set: to where the table and the used ring agree, or to @base
+ * @base:   as the client says; a front-end whose back-end died does not know any
  *
- * Task. Return: 0; -ENOMEM; -EPROTO the table makes no sense.
+ * Task. Return: 0; -ENOMEM; -EPROTO, -EINVAL the table or the base makes no sense.
  */
 int vu_inflight_start(struct vu_inflight *f, void *region, uint64_t features, uint16_t size,
-		      struct virtqueue_device *ring);
+		      struct virtqueue_device *ring, uint32_t base);
 /** vu_inflight_stop - nothing is in flight */
 void vu_inflight_stop(struct vu_inflight *f);
 
@@ -61,6 +62,17 @@ void vu_inflight_take(struct vu_inflight *f, const struct virtqueue_device *ring
 		      uint16_t *slot);
 /** vu_inflight_push - it ended. false: more ended since the last publish than the queue can have. */
 bool vu_inflight_push(struct vu_inflight *f, uint16_t slot, const struct virtqueue_chain *chain);
+/**
+ * vu_inflight_is_single - what is pushed is to be published before the next push
+ *
+ * Of a batch in a packed ring all but the first entry are in the ring before the publish. Whoever ends between leaves them
+ * there, for the driver to see when the next server publishes what comes before them.
+ */
+static inline bool vu_inflight_is_single(const struct vu_inflight *f)
+{
+	return f->packed != NULL;
+}
+
 /** vu_inflight_begin, vu_inflight_end - around the ring's publish */
 void vu_inflight_begin(struct vu_inflight *f, const struct virtqueue_device *ring);
 void vu_inflight_end(struct vu_inflight *f, const struct virtqueue_device *ring);

@@ -159,22 +159,33 @@ static void queue_kicked(struct ob_fd *fd)
 
 /* ---- what ended: the lane's CPU ---- */
 
-void vu_queue_flush(struct vu_queue *q)
+static void show(struct vu_queue *q)
 {
 	int ret;
 
-	if (!q->broken) {
-		vu_inflight_begin(&q->inflight, &q->ring);
-		ret = virtqueue_device_publish(&q->ring);
-		vu_inflight_end(&q->inflight, &q->ring);
-		if (ret != 0)
-			queue_fail(q, ring_why(q));
-		else if (virtqueue_device_must_signal(&q->ring) && q->call_fd >= 0) {
-			q->signals++;
-			if (vu_call(q->lane, q->call_fd) != 0)
-				queue_fail(q, "what it is to be signalled by takes no signal");
-		}
-	}
+	if (q->broken)
+		return;
+	vu_inflight_begin(&q->inflight, &q->ring);
+	ret = virtqueue_device_publish(&q->ring);
+	vu_inflight_end(&q->inflight, &q->ring);
+	if (ret != 0)
+		queue_fail(q, ring_why(q));
+}
+
+static void signal_client(struct vu_queue *q)
+{
+	if (q->call_fd < 0 || q->broken)
+		return;
+	q->signals++;
+	if (vu_call(q->lane, q->call_fd) != 0)
+		queue_fail(q, "what it is to be signalled by takes no signal");
+}
+
+void vu_queue_flush(struct vu_queue *q)
+{
+	show(q);
+	if (!q->broken && virtqueue_device_must_signal(&q->ring))
+		signal_client(q);
 	is_hurt(q);
 	if (q->stopping && q->in_flight == 0)
 		ob_event_signal(&q->drained);
@@ -191,6 +202,8 @@ void vu_queue_end(struct vu_request *r, uint8_t status)
 	ret = q->broken ? 0 : virtqueue_device_push(&q->ring, &r->chain, r->chain.in_bytes);
 	if (ret != 0)
 		queue_fail(q, ring_why(q));
+	if (vu_inflight_is_single(&q->inflight))
+		show(q);
 	q->in_flight--;
 	vu_lane_dirty(q->lane, q);
 	vu_lane_give(q->lane, r);
@@ -224,9 +237,11 @@ static int open_inflight(struct vu_queue *q, uint64_t features, char *why, size_
 
 	if (ret != 0)
 		return ret;
-	ret = vu_inflight_start(&q->inflight, table, features, q->client->inflight_size, &q->ring);
-	if (ret != 0)
-		snprintf(why, why_bytes, "its table of requests in flight: %s", strerror(-ret));
+	ret = vu_inflight_start(&q->inflight, table, features, q->client->inflight_size, &q->ring, q->base);
+	if (ret == -EPROTO && q->ring.why == NULL)
+		snprintf(why, why_bytes, "its table of requests in flight makes no sense");
+	else if (ret != 0)
+		snprintf(why, why_bytes, "%s", q->ring.why != NULL ? q->ring.why : "a base that makes no sense");
 	return ret;
 }
 
@@ -273,8 +288,6 @@ static int open_ring(struct vu_queue *q, uint64_t features, char *why, size_t wh
 	if (ret != 0)
 		return ret;
 	ret = virtqueue_device_init(&q->ring, &config);
-	if (ret == 0)
-		ret = virtqueue_device_set_base(&q->ring, q->base);
 	if (ret != 0)
 		snprintf(why, why_bytes, "%s", ring_why(q));
 	return ret;
@@ -301,6 +314,7 @@ struct start {
 	int ret;
 };
 
+/* A server that died may have shown what it did not signal any more: so its client is signalled in any case. */
 static void start_on_cpu(void *arg)
 {
 	struct start *s = arg;
@@ -319,6 +333,7 @@ static void start_on_cpu(void *arg)
 	}
 	__atomic_fetch_add(&q->lane->queue_count, 1, __ATOMIC_RELAXED);
 	ob_poll_start(&q->poll, q->lane->cpu, &queue_poll_ops, q, &config);
+	signal_client(q);
 }
 
 int vu_queue_start(struct vu_queue *q, const struct vu_memory *memory, uint64_t features, char *why, size_t why_bytes)
@@ -392,6 +407,8 @@ static void set_call_on_cpu(void *arg)
 
 	s->q->call_fd = s->fd;
 	s->fd = old;
+	if (s->q->running)
+		signal_client(s->q);
 }
 
 int vu_queue_set_call(struct vu_queue *q, int fd)

@@ -438,6 +438,45 @@ static void test_stopped_queue_goes_on_at_its_base(void **state)
 	stop_and_go(ALL | BIT64(VIRTIO_F_RING_PACKED));
 }
 
+/* Of what ended before, and of what another server may have left. */
+static void test_client_is_signalled_when_a_queue_starts(void **state)
+{
+	uint32_t base;
+
+	open_server(NULL, (struct vu_server_config){0});
+	open_client(ALL);
+	assert_true(io_event_take(client.queue[0].call_fd));
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, 0, DATA, 512), VIRTIO_BLK_S_OK);
+	io_event_take(client.queue[0].call_fd);
+	base = vhost_client_queue_stop(&client, 0);
+	assert_false(io_event_take(client.queue[0].call_fd));
+	vhost_client_queue_start(&client, 0, base);
+	assert_true(io_event_take(client.queue[0].call_fd));
+	vhost_client_close(&client);
+	close_server();
+}
+
+/* As the driver asks for it, and not otherwise. */
+static void test_signals_are_those_that_the_driver_wants(void **state)
+{
+	open_server(NULL, (struct vu_server_config){0});
+	open_client(ALL);
+	io_event_take(client.queue[0].call_fd);
+	virtqueue_driver_disarm(&client.queue[0].driver);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, i, DATA, 512), VIRTIO_BLK_S_OK);
+	vhost_client_turn(&client, 10);
+	assert_false(io_event_take(client.queue[0].call_fd));
+	for (unsigned i = 0; i < 20; i++) {
+		assert_false(virtqueue_driver_arm(&client.queue[0].driver));
+		assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, i, DATA, 512), VIRTIO_BLK_S_OK);
+		vhost_client_turn(&client, 10);
+		assert_true(io_event_take(client.queue[0].call_fd));
+	}
+	vhost_client_close(&client);
+	close_server();
+}
+
 static void test_disabled_queue_is_not_looked_at(void **state)
 {
 	open_server(NULL, (struct vu_server_config){0});
@@ -607,6 +646,8 @@ int main(void)
 		cmocka_unit_test(test_id_is_the_serial_number_padded),
 		cmocka_unit_test(test_write_is_durable_after_flush_or_without_a_cache),
 		cmocka_unit_test(test_stopped_queue_goes_on_at_its_base),
+		cmocka_unit_test(test_client_is_signalled_when_a_queue_starts),
+		cmocka_unit_test(test_signals_are_those_that_the_driver_wants),
 		cmocka_unit_test(test_disabled_queue_is_not_looked_at),
 		cmocka_unit_test(test_memory_may_change_while_queues_run),
 		cmocka_unit_test(test_reset_device_begins_anew),
