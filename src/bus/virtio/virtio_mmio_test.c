@@ -11,12 +11,14 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <outboard/driver.h>
 #include <outboard/virtio.h>
 
 #include "base/bits.h"
+#include "core/hooks.h"
 #include "spec/virtio.h"
 #include "tests/fake_dt.h"
 
@@ -572,6 +574,58 @@ static void test_device_that_vanishes_is_marked_gone(void **state)
 	assert_true(fake_dt_logged("virtio@3000: gone: its status makes no sense"));
 }
 
+/* ---- each call that can fail, failing ---- */
+
+static struct {
+	unsigned calls, fail_at;
+	char name[48];
+} fault;
+
+static bool fail_one(void *arg, const char *call)
+{
+	if (++fault.calls != fault.fail_at)
+		return false;
+	snprintf(fault.name, sizeof(fault.name), "%s", call);
+	return true;
+}
+
+/* From the node to DRIVER_OK: whatever fails, the device is quiet, and nothing is left of it. */
+static void test_bring_up_with_each_call_failing(void **state)
+{
+	static const struct ob_hooks hooks = {.fail = fail_one};
+	struct ob_device *node;
+	unsigned failed = 0;
+
+	for (fault.fail_at = 1;; fault.fail_at++) {
+		begin(1, 0x200);
+		seen.irq = true;
+		r.status = 0;
+		fault.calls = 0;
+		fault.name[0] = '\0';
+		assert_int_equal(fake_dt_open(NULL, &ob, &machine), 0);
+		assert_int_equal(ob_driver_register(ob, &driver), 0);
+		node = fake_dt_device(machine, "virtio@3000");
+		ob_set_hooks(ob, &hooks);
+		ob_device_bind(node);
+		ob_set_hooks(ob, NULL);
+		if (fault.name[0] == '\0')
+			break;
+		failed++;
+		if (seen.dev != NULL)
+			fail_msg("%s failed, and it works all the same", fault.name);
+		assert_true((r.status & VIRTIO_STATUS_DRIVER_OK) == 0);
+		/* And then it works. */
+		if (ob_device_state(node) == OB_DEVICE_BOUND)
+			assert_int_equal(ob_device_unbind(node), 0);
+		assert_int_equal(ob_device_bind(node), 0);
+		assert_non_null(seen.dev);
+		close_machine();
+	}
+	assert_non_null(seen.dev);
+	close_machine();
+	assert_true(failed > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -587,6 +641,7 @@ int main(void)
 		cmocka_unit_test(test_device_that_lies_is_refused),
 		cmocka_unit_test(test_reset_is_waited_for_and_what_it_left_is_looked_at),
 		cmocka_unit_test(test_device_that_vanishes_is_marked_gone),
+		cmocka_unit_test(test_bring_up_with_each_call_failing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
