@@ -18,6 +18,13 @@ static unsigned poll_take(void *arg, unsigned budget)
 {
 	struct nvme_queue *q = arg;
 
+	/* Not before the second poll: what arms again after the first has spared two register writes. */
+	if (q->mask_irq && !q->masked) {
+		if (q->polled)
+			ob_irq_mask(q->irq);
+		q->masked = q->polled;
+		q->polled = true;
+	}
 	return OB_LIKELY(q->state == NVME_QUEUE_LIVE) ? nvme_queue_take(q, budget) : 0;
 }
 
@@ -29,17 +36,15 @@ static bool poll_arm(void *arg)
 	if (q->ring.cq_pos != q->ring.cq_told && q->state == NVME_QUEUE_LIVE)
 		nvme_ring_ack(&q->ring);
 	/* Unmask, then look: what comes after the look interrupts. */
-	if (q->mask_irq)
+	if (q->masked)
 		ob_irq_unmask(q->irq);
+	q->masked = q->polled = false;
 	return q->state == NVME_QUEUE_LIVE && nvme_ring_pending(&q->ring);
 }
 
+/* An interrupt that comes all the same finds the queue being polled, or stopped. */
 static void poll_disarm(void *arg)
 {
-	struct nvme_queue *q = arg;
-
-	if (q->mask_irq)
-		ob_irq_mask(q->irq);
 }
 
 static const struct ob_poll_ops poll_ops = {
@@ -417,7 +422,7 @@ static void lock_firmly(struct nvme *n, const struct nvme_queue *q)
  */
 static void leave_rings(struct nvme_queue *q)
 {
-	q->mask_irq = false;
+	q->mask_irq = q->masked = false;
 	OB_WRITE_ONCE(q->state, NVME_QUEUE_DEAD);
 	/* The phase that is not awaited: with one entry the position's lowest bit is the round. */
 	ob_le16_store(&q->never.status, (q->ring.cq_pos & 1) != 0 ? NVME_CQE_P : 0);

@@ -159,7 +159,9 @@ struct nvme_queue {
 	uint32_t depth;
 	struct nvme_ring ring;
 	unsigned dma_index;
-	bool mask_irq; /* hybrid: masked while polling */
+	bool mask_irq; /* hybrid: to be masked while polling … */
+	bool masked;   /* … and is */
+	bool polled;   /* … was polled once since it was armed */
 	bool polling;  /* poll is started */
 	bool retrying; /* retry is armed */
 	bool broken;   /* was, when it was frozen: what its ring holds is not to be trusted */
