@@ -193,9 +193,16 @@ int device_shutdown(struct ob_device *dev, uint64_t deadline_ns)
 static void let_go(struct ob_device *dev)
 {
 	struct machine *m = device_machine(dev);
+	struct ob_device *now;
 
-	if (m->ops->release != NULL)
+	if (m->ops->release == NULL)
+		return;
+	/* A rescan may have been faster, and found it anew: then it is that one's. */
+	now = ob_device_find(dev->machine, dev->name);
+	if (now == NULL || now == dev)
 		m->ops->release(m, dev->name);
+	if (now != NULL)
+		ob_device_put(now);
 }
 
 static void gone_task(void *arg)

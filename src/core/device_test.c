@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <outboard/outboard.h>
 
+#include "core/context.h"
 #include "core/machine_core.h"
 #include "tests/sample_driver.h"
 #include "tests/test_machine.h"
@@ -530,6 +531,50 @@ static void test_removal_that_was_asked_for_shuts_down_and_lets_go(void **state)
 	sample_finish(ob);
 }
 
+/* While the old one leaves, a scan finds the device anew. */
+static int find_anew(struct ob_machine *machine, struct ob_device *dev, uint64_t deadline_ns)
+{
+	int rc = ob_mutex_lock(&dev->lock, deadline_ns);
+
+	assert_int_equal(rc, 0);
+	device_leave(dev, "the test wants it");
+	ob_task_sleep(ob_deadline(5 * OB_NS_PER_MS)); /* it waits for its turn now */
+	ob_lock(&machine->ob->lock);
+	list_del(&dev->link);
+	ob_unlock(&machine->ob->lock);
+	test_machine_of(machine)->devices[0] = NULL;
+	for (const struct machine_bus *bus = machine->m->ops->buses(machine->m); bus->kind != MACHINE_BUS_END; bus++)
+		rc = bus_types[0]->scan(machine, bus);
+	ob_mutex_unlock(&dev->lock);
+	return rc;
+}
+
+static void test_removal_of_one_that_was_found_anew_keeps_the_new_one(void **state)
+{
+	struct ob *ob = sample_start(1);
+	struct ob_machine *machine;
+	struct ob_device *old, *anew;
+	unsigned want = 1;
+
+	test_add("a", 0x1234, 1, 2);
+	assert_int_equal(test_open(ob, 0, &machine), 0);
+	old = ob_device_find(machine, "a");
+	assert_int_equal(machine_run_task(machine, old, "anew", find_anew, ob_deadline(OB_NS_PER_S)), 0);
+	assert_false(test_wait_until(ob, is_released, &want, 200));
+	assert_int_equal(ob_device_state(old), OB_DEVICE_GONE);
+	assert_int_equal(seen.removes, 1);
+	anew = ob_device_find(machine, "a");
+	assert_ptr_not_equal(anew, old);
+	/* Asked itself, it leaves. */
+	test_machine_removal(machine, "a", MACHINE_REMOVAL_ASKED);
+	assert_true(test_wait_until(ob, is_released, &want, 2000));
+	ob_device_put(anew);
+	ob_device_put(old); /* ours, */
+	ob_device_put(old); /* and the list's */
+	ob_machine_close(machine);
+	sample_finish(ob);
+}
+
 static void test_removal_of_what_is_gone_lets_go_after_the_driver(void **state)
 {
 	struct ob *ob = sample_start(1);
@@ -563,6 +608,7 @@ int main(void)
 		cmocka_unit_test(test_unbind_waits_for_uses_and_gives_up_in_time),
 		cmocka_unit_test(test_shutdown_of_a_used_device_leaves_it_offline),
 		cmocka_unit_test(test_removal_that_was_asked_for_shuts_down_and_lets_go),
+		cmocka_unit_test(test_removal_of_one_that_was_found_anew_keeps_the_new_one),
 		cmocka_unit_test(test_removal_of_what_is_gone_lets_go_after_the_driver),
 	};
 
