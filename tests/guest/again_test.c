@@ -135,7 +135,7 @@ static int reset(struct ob_device *dev)
 	struct ob_task *task;
 
 	assert_int_equal(ob_task_spawn(ob_cpu_get(ob, 0), "reset", reset_task, &call, &task), 0);
-	assert_int_equal(ob_task_join(task, ob_deadline(20 * OB_NS_PER_S)), 0);
+	assert_int_equal(ob_task_join(task, ob_deadline(60 * OB_NS_PER_S)), 0);
 	return call.result;
 }
 
@@ -201,7 +201,7 @@ static pid_t take_away(const char *name)
 
 static void await_gone(struct ob_device *dev)
 {
-	uint64_t deadline = ob_deadline(20 * OB_NS_PER_S);
+	uint64_t deadline = ob_deadline(60 * OB_NS_PER_S);
 
 	while (ob_device_state(dev) != OB_DEVICE_GONE && ob_now_ns() < deadline)
 		turn(OB_NS_PER_MS);
@@ -210,7 +210,7 @@ static void await_gone(struct ob_device *dev)
 
 static void await_end(pid_t pid)
 {
-	uint64_t deadline = ob_deadline(20 * OB_NS_PER_S);
+	uint64_t deadline = ob_deadline(60 * OB_NS_PER_S);
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) == 0) {
@@ -308,7 +308,7 @@ static void lost_and_found(const char *error)
 	ob_device_put(dev);
 	assert_true(was_logged("gone: PCI Express error"));
 	/* The kernel resets the link meanwhile; then it may be had again. */
-	deadline = ob_deadline(20 * OB_NS_PER_S);
+	deadline = ob_deadline(60 * OB_NS_PER_S);
 	while ((dev = rescan()) == NULL) {
 		assert_true(ob_now_ns() < deadline);
 		turn(100 * OB_NS_PER_MS);
