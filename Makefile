@@ -39,7 +39,7 @@ lint: ## format, include direction, banned calls, headers that compile alone, le
 format: ## let clang-format have its way
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-fuzz: ## a device that lies, made by libFuzzer, for FUZZ_TIME seconds (60)
+fuzz: ## devices and drivers that lie, made by libFuzzer, for FUZZ_TIME seconds each (60)
 	@tools/install-packages build test
 	@tools/fuzz
 
