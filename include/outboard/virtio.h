@@ -253,8 +253,18 @@ unsigned ob_virtio_queue_add_singles(struct ob_virtio_queue *q, const struct ob_
 int ob_virtio_queue_add_framed(struct ob_virtio_queue *q, uint32_t slot, const struct ob_dma_piece *data,
 			       unsigned count, bool in);
 
-/** ob_virtio_queue_kick - make known what was added; one notification, if the device wants it */
-void ob_virtio_queue_kick(struct ob_virtio_queue *q);
+/**
+ * ob_virtio_queue_add_buffers - buffers for the device to write, alike and evenly spaced
+ * @tokens:    @count of them: buffer n is at @base + n * @stride
+ * @len_bytes: of each; not 0
+ *
+ * Return: how many there was room for; 0 when the queue is broken.
+ */
+unsigned ob_virtio_queue_add_buffers(struct ob_virtio_queue *q, const uint32_t *tokens, unsigned count, ob_iova base,
+				     uint32_t stride, uint32_t len_bytes);
+
+/** ob_virtio_queue_kick - make known what was added; one notification, if the device wants it: true */
+bool ob_virtio_queue_kick(struct ob_virtio_queue *q);
 
 /**
  * ob_virtio_queue_take - what the device is done with
@@ -266,6 +276,12 @@ void ob_virtio_queue_kick(struct ob_virtio_queue *q);
  * (logged once).
  */
 int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max);
+
+/** ob_virtio_queue_take_singles - the same, for less where there are many and the device keeps their order */
+int ob_virtio_queue_take_singles(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max);
+
+/** ob_virtio_queue_take_tokens - the same, for a queue whose requests the device only reads */
+int ob_virtio_queue_take_tokens(struct ob_virtio_queue *q, uint32_t *tokens, unsigned max);
 
 /** ob_virtio_queue_arm - let the next one interrupt; true: something is there already, which then need not. */
 bool ob_virtio_queue_arm(struct ob_virtio_queue *q);

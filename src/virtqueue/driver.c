@@ -9,9 +9,6 @@
 /* A table costs the device a look-up, and us a line of its own; up to so many pieces the ring is the better place. */
 #define DIRECT_MAX 7u
 
-#define USED_SHIFT (8 - offsetof(struct virtq_used, ring) % 8)
-static_assert(USED_SHIFT % VIRTQ_USED_ALIGN == 0, "VIRTIO §2.7");
-
 static bool has(uint64_t features, unsigned bit)
 {
 	return (features & BIT64(bit)) != 0;

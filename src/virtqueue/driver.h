@@ -128,6 +128,10 @@ void virtqueue_driver_notify(struct virtqueue_driver *q);
 
 unsigned virtqueue_driver_add_singles(struct virtqueue_driver *q, const struct ob_virtio_single *singles,
 				      unsigned count, enum ob_dma_rights rights);
+unsigned virtqueue_driver_add_buffers(struct virtqueue_driver *q, const uint32_t *tokens, unsigned count, ob_iova base,
+				      uint32_t stride, uint32_t len_bytes);
+int virtqueue_driver_take_tokens(struct virtqueue_driver *q, uint32_t *tokens, unsigned max);
+int virtqueue_driver_take_singles(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max);
 bool virtqueue_driver_pending(const struct virtqueue_driver *q);
 void virtqueue_driver_drop(struct virtqueue_driver *q, void (*fn)(void *arg, uint32_t token), void *arg);
 

@@ -225,6 +225,12 @@ unsigned ob_virtio_queue_add_singles(struct ob_virtio_queue *q, const struct ob_
 	return virtqueue_driver_add_singles(&q->ring, singles, count, rights);
 }
 
+unsigned ob_virtio_queue_add_buffers(struct ob_virtio_queue *q, const uint32_t *tokens, unsigned count, ob_iova base,
+				     uint32_t stride, uint32_t len_bytes)
+{
+	return virtqueue_driver_add_buffers(&q->ring, tokens, count, base, stride, len_bytes);
+}
+
 bool ob_virtio_queue_pending(const struct ob_virtio_queue *q)
 {
 	return virtqueue_driver_pending(&q->ring);
@@ -241,9 +247,12 @@ int ob_virtio_queue_add_framed(struct ob_virtio_queue *q, uint32_t slot, const s
 	return virtqueue_driver_add_framed(&q->ring, slot, data, count, in);
 }
 
-void ob_virtio_queue_kick(struct ob_virtio_queue *q)
+bool ob_virtio_queue_kick(struct ob_virtio_queue *q)
 {
+	uint64_t kicks = q->ring.stats.kicks;
+
 	virtqueue_driver_kick(&q->ring);
+	return q->ring.stats.kicks != kicks;
 }
 
 static __attribute__((noinline, cold)) void say_broken(struct ob_virtio_queue *q)
@@ -257,6 +266,24 @@ static __attribute__((noinline, cold)) void say_broken(struct ob_virtio_queue *q
 int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max)
 {
 	int n = virtqueue_driver_take(&q->ring, used, max);
+
+	if (OB_UNLIKELY(q->ring.broken))
+		say_broken(q);
+	return n;
+}
+
+int ob_virtio_queue_take_singles(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max)
+{
+	int n = virtqueue_driver_take_singles(&q->ring, used, max);
+
+	if (OB_UNLIKELY(q->ring.broken))
+		say_broken(q);
+	return n;
+}
+
+int ob_virtio_queue_take_tokens(struct ob_virtio_queue *q, uint32_t *tokens, unsigned max)
+{
+	int n = virtqueue_driver_take_tokens(&q->ring, tokens, max);
 
 	if (OB_UNLIKELY(q->ring.broken))
 		say_broken(q);
