@@ -56,9 +56,7 @@ static uint64_t to_offer(const struct vu_machine *vm, const struct vu_link *link
 		if (vm->uri.has_mac)
 			features |= NET_MAC;
 	}
-	if (vm->uri.no_packed)
-		features &= ~BIT64(VIRTIO_F_RING_PACKED);
-	return features | OUR_FEATURES;
+	return (features | OUR_FEATURES) & ~vm->uri.without;
 }
 
 static unsigned count_queues(const struct vu_machine *vm, const struct vu_link *link)

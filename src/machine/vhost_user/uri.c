@@ -86,26 +86,12 @@ static int set_memory(struct parser *p, const char *value)
 	return 0;
 }
 
-static int take_switch(struct parser *p, const char *key, const char *value, bool *out)
-{
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return refuse(p, "%s=%s is neither on nor off", key, value);
-	*out = strcmp(value, "on") == 0;
-	return 0;
-}
-
 static int set_hugepages(struct parser *p, const char *value)
 {
-	return take_switch(p, "hugepages", value, &p->uri->hugepages);
-}
-
-static int set_packed(struct parser *p, const char *value)
-{
-	bool packed = true;
-	int ret = take_switch(p, "packed", value, &packed);
-
-	p->uri->no_packed = !packed;
-	return ret;
+	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+		return refuse(p, "hugepages=%s is neither on nor off", value);
+	p->uri->hugepages = strcmp(value, "on") == 0;
+	return 0;
 }
 
 /* "10s", "500ms"; a bare number is seconds. */
@@ -147,13 +133,23 @@ static int set_mac(struct parser *p, const char *value)
 	return 0;
 }
 
+static int set_without(struct parser *p, const char *value)
+{
+	uint64_t n;
+	int ret = take_number(p, "without", value, 0, 63, &n);
+
+	if (ret == 0)
+		p->uri->without |= BIT64(n);
+	return ret;
+}
+
 static const struct {
 	const char *key;
 	int (*set)(struct parser *p, const char *value);
 } keys[] = {
-	{"hugepages", set_hugepages},   {"mac", set_mac},         {"memory", set_memory},
-	{"queue-size", set_queue_size}, {"packed", set_packed},   {"queues", set_queues},
-	{"reconnect", set_reconnect},   {"timeout", set_timeout}, {"type", set_type},
+	{"hugepages", set_hugepages},   {"mac", set_mac},       {"memory", set_memory},
+	{"queue-size", set_queue_size}, {"queues", set_queues}, {"reconnect", set_reconnect},
+	{"timeout", set_timeout},       {"type", set_type},     {"without", set_without},
 };
 
 static int unknown_key(struct parser *p, const char *key)

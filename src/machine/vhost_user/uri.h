@@ -25,9 +25,9 @@ struct vu_uri {
 	uint16_t queue_size;   /* at most */
 	uint64_t memory_bytes; /* of the first region */
 	bool hugepages;
-	bool no_packed;        /* split rings, whatever it offers */
 	uint64_t reconnect_ns; /* how long a server may be away; 0: it may not */
 	uint64_t answer_ns;    /* how long it may take for an answer */
+	uint64_t without;      /* feature bits that are not to be used */
 	bool has_mac;
 	uint8_t mac[6];
 };

@@ -32,7 +32,7 @@ static void test_uri_path_alone_gives_defaults(void **state)
 		assert_int_equal(uri.memory_bytes, 64 * OB_MIB);
 		assert_int_equal(uri.reconnect_ns, 10 * OB_NS_PER_S);
 		assert_int_equal(uri.answer_ns, 5 * OB_NS_PER_S);
-		assert_false(uri.hugepages || uri.has_mac || uri.no_packed);
+		assert_false(uri.hugepages || uri.has_mac);
 	}
 }
 
@@ -44,7 +44,7 @@ static void test_uri_all_keys_are_taken(void **state)
 
 	assert_int_equal(
 		vu_uri_parse("s?type=net&queues=4&queue-size=256&memory=1G&hugepages=on&reconnect=500ms&timeout=2&"
-			     "packed=off&mac=52:54:00:12:34:ff",
+			     "mac=52:54:00:12:34:ff",
 			     &uri, why, sizeof(why)),
 		0);
 	assert_string_equal(uri.path, "s");
@@ -53,7 +53,6 @@ static void test_uri_all_keys_are_taken(void **state)
 	assert_int_equal(uri.queue_size, 256);
 	assert_int_equal(uri.memory_bytes, OB_GIB);
 	assert_true(uri.hugepages);
-	assert_true(uri.no_packed);
 	assert_int_equal(uri.reconnect_ns, 500 * OB_NS_PER_MS);
 	assert_int_equal(uri.answer_ns, 2 * OB_NS_PER_S);
 	assert_true(uri.has_mac);
@@ -61,6 +60,10 @@ static void test_uri_all_keys_are_taken(void **state)
 	assert_int_equal(vu_uri_parse("s?type=blk&reconnect=0&hugepages=off", &uri, why, sizeof(why)), 0);
 	assert_int_equal(uri.type, 2);
 	assert_int_equal(uri.reconnect_ns, 0);
+	assert_int_equal(uri.without, 0);
+	assert_int_equal(vu_uri_parse("s?without=34&without=0", &uri, why, sizeof(why)), 0);
+	assert_int_equal(uri.without, 1ull << 34 | 1);
+	assert_int_equal(vu_uri_parse("s?without=64", &uri, why, sizeof(why)), -EINVAL);
 	assert_int_equal(vu_uri_parse("s?type=26", &uri, why, sizeof(why)), 0);
 	assert_int_equal(uri.type, 26);
 }
@@ -88,7 +91,6 @@ static void test_uri_that_cannot_be_is_refused_with_a_reason(void **state)
 		{"s?memory=65G", "1M to 64G"},
 		{"s?memory=1048577", "1M to 64G"},
 		{"s?hugepages=yes", "on nor off"},
-		{"s?packed=1", "on nor off"},
 		{"s?reconnect=", "time"},
 		{"s?reconnect=2h", "time"},
 		{"s?reconnect=3601", "hour"},
