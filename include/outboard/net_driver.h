@@ -20,7 +20,7 @@ extern "C" {
 
 /* The first members are the I/O path's; owner CPU, but for remote. */
 struct ob_packet_pool {
-	struct ob_packet **free; /* a stack: free_count of count */
+	uint32_t *free; /* a stack of places in packets: free_count of count */
 	uint32_t free_count;
 	uint32_t stride_bytes;
 	uint8_t *data;             /* where the data of packet 0 begins by default, behind its headroom */
@@ -86,11 +86,11 @@ unsigned ob_packet_pool_collect(struct ob_packet_pool *pool);
 
 /**
  * ob_packet_pool_top - @count packets (or fewer) that may be taken
- * @packets: they are at these places, until ob_packet_pool_pop(); not yet reset
+ * @indexes: their places in pool->packets stand here, until ob_packet_pool_pop(); not yet reset
  *
  * Return: how many.
  */
-static inline unsigned ob_packet_pool_top(struct ob_packet_pool *pool, unsigned count, struct ob_packet ***packets)
+static inline unsigned ob_packet_pool_top(struct ob_packet_pool *pool, unsigned count, const uint32_t **indexes)
 {
 	unsigned have = pool->free_count;
 
@@ -99,7 +99,7 @@ static inline unsigned ob_packet_pool_top(struct ob_packet_pool *pool, unsigned 
 		if (have < count)
 			count = have;
 	}
-	*packets = pool->free + (have - count);
+	*indexes = pool->free + (have - count);
 	return count;
 }
 
@@ -109,10 +109,14 @@ static inline void ob_packet_pool_pop(struct ob_packet_pool *pool, unsigned coun
 	pool->free_count -= count;
 }
 
-/** ob_packet_pool_push - give a packet back that nobody else refers to and that is no longer chained. Owner CPU. */
-static inline void ob_packet_pool_push(struct ob_packet_pool *pool, struct ob_packet *packet)
+/** ob_packet_pool_push_index - give a packet back that nobody else refers to and that is no longer chained. Owner CPU. */
+static inline void ob_packet_pool_push_index(struct ob_packet_pool *pool, uint32_t index)
 {
-	pool->free[pool->free_count++] = packet;
+	pool->free[pool->free_count++] = index;
+}
+static inline void ob_packet_pool_push(struct ob_packet_pool *pool, const struct ob_packet *packet)
+{
+	ob_packet_pool_push_index(pool, (uint32_t)(packet - pool->packets));
 }
 
 /** ob_packet_iova - where the device finds @data of a packet of @pool; the pool is granted to it */

@@ -67,7 +67,7 @@ static int take_memory(struct ob_packet_pool *pool)
 	/* The first one on top. */
 	for (uint32_t i = pool->count; i > 0; i--) {
 		pool->packets[i - 1].pool = pool;
-		pool->free[pool->free_count++] = &pool->packets[i - 1];
+		pool->free[pool->free_count++] = i - 1;
 	}
 	return 0;
 }
@@ -183,13 +183,14 @@ unsigned ob_packet_pool_collect(struct ob_packet_pool *pool)
 
 struct ob_packet *ob_packet_alloc(struct ob_packet_pool *pool)
 {
-	struct ob_packet **top, *packet;
+	struct ob_packet *packet;
+	const uint32_t *top;
 
 	if (OB_UNLIKELY(ob_packet_pool_top(pool, 1, &top) == 0)) {
 		pool->empty++;
 		return NULL;
 	}
-	packet = *top;
+	packet = &pool->packets[*top];
 	ob_packet_pool_pop(pool, 1);
 	ob_packet_reset(packet, ob_packet_start(pool, packet), 0);
 	return packet;
@@ -197,14 +198,14 @@ struct ob_packet *ob_packet_alloc(struct ob_packet_pool *pool)
 
 int ob_packet_alloc_burst(struct ob_packet_pool *pool, struct ob_packet **packets, unsigned count)
 {
-	struct ob_packet **top;
+	const uint32_t *top;
 
 	if (OB_UNLIKELY(ob_packet_pool_top(pool, count, &top) < count)) {
 		pool->empty++;
 		return -EAGAIN;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		struct ob_packet *packet = top[count - 1 - i];
+		struct ob_packet *packet = &pool->packets[top[count - 1 - i]];
 
 		ob_packet_reset(packet, ob_packet_start(pool, packet), 0);
 		packets[i] = packet;

@@ -51,7 +51,7 @@ static void drop_rx(void *arg, uint32_t token)
 {
 	struct vnet_pair *p = arg;
 
-	ob_packet_pool_push(p->pool, &p->pool->packets[token]);
+	ob_packet_pool_push_index(p->pool, token);
 }
 
 static void drop_tx(void *arg, uint32_t token)
@@ -254,7 +254,7 @@ static int pair_make(struct vnet_pair *p, unsigned index)
 	p->rx_plain = !p->merge && p->rx_offloads == 0;
 	p->tx_offloads = on & ~OB_NET_RX_ALL;
 	p->frame_max = vnet_frame_max(v);
-	p->rx_iova = ob_packet_iova(p->pool, p->dma_index, p->pool->data).addr - p->header_bytes;
+	p->rx_base = ob_packet_iova(p->pool, p->dma_index, p->pool->data - p->header_bytes);
 	p->rx_bytes = p->pool->room_bytes + p->header_bytes;
 	return 0;
 }

@@ -25,22 +25,11 @@ static VNET_SLOW void refill_starved(struct vnet_pair *p)
 /* At most VNET_REFILL. Returns how many the device got. */
 static unsigned post(struct vnet_pair *p, unsigned wish)
 {
-	struct ob_virtio_single buffers[VNET_REFILL];
 	struct ob_packet_pool *pool = p->pool;
-	struct ob_packet **packets;
-	unsigned count = ob_packet_pool_top(pool, wish, &packets);
-	const struct ob_packet *first = pool->packets;
-	uint64_t iova = p->rx_iova;
-	uint32_t stride = pool->stride_bytes, bytes = p->rx_bytes;
+	const uint32_t *indexes;
+	unsigned count = ob_packet_pool_top(pool, wish, &indexes);
 
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t index = (uint32_t)(packets[i] - first);
-
-		buffers[i].iova.addr = iova + (uint64_t)index * stride;
-		buffers[i].len_bytes = bytes;
-		buffers[i].token = index;
-	}
-	count = ob_virtio_queue_add_singles(p->rx, buffers, count, OB_DMA_WRITE);
+	count = ob_virtio_queue_add_buffers(p->rx, indexes, count, p->rx_base, pool->stride_bytes, p->rx_bytes);
 	ob_packet_pool_pop(pool, count);
 	p->rx_posted += count;
 	return count;
@@ -56,7 +45,7 @@ void vnet_refill(struct vnet_pair *p)
 			break;
 		}
 	}
-	ob_virtio_queue_kick(p->rx);
+	p->channel->stats.kicks += ob_virtio_queue_kick(p->rx);
 }
 
 void vnet_refill_timer(struct ob_timer *timer)
@@ -234,7 +223,8 @@ static unsigned take_plain(struct vnet_pair *p, const struct ob_virtio_used *use
 {
 	struct ob_packet *packets = p->pool->packets;
 	uint8_t *data = p->pool->data;
-	uint32_t stride = p->pool->stride_bytes, header_bytes = p->header_bytes;
+	size_t stride = p->pool->stride_bytes;
+	uint32_t header_bytes = p->header_bytes, most = p->rx_bytes - header_bytes - ETHERNET_HEADER_BYTES;
 	uint64_t sum = 0;
 	unsigned done = 0;
 
@@ -242,13 +232,13 @@ static unsigned take_plain(struct vnet_pair *p, const struct ob_virtio_used *use
 		uint32_t index = used[i].token, len_bytes = used[i].len_bytes - header_bytes;
 		struct ob_packet *packet = &packets[index];
 
-		/* Less than the header wraps to more than any length. */
-		if (OB_UNLIKELY(len_bytes - ETHERNET_HEADER_BYTES > p->rx_bytes)) {
+		/* Less than the headers wraps to more than any length. */
+		if (OB_UNLIKELY(len_bytes - ETHERNET_HEADER_BYTES > most)) {
 			ob_packet_reset(packet, data, 0);
 			drop(p, packet);
 			continue;
 		}
-		ob_packet_reset(packet, data + (size_t)index * stride, len_bytes);
+		ob_packet_reset(packet, data + index * stride, len_bytes);
 		sum += len_bytes;
 		frames[done++] = packet;
 	}
@@ -263,7 +253,7 @@ static unsigned receive_headed(struct vnet_pair *p, struct ob_packet **frames, u
 	unsigned done = 0;
 
 	while (done < max) {
-		int n = ob_virtio_queue_take(p->rx, used, MIN(max - done, VNET_BURST));
+		int n = ob_virtio_queue_take_singles(p->rx, used, MIN(max - done, VNET_BURST));
 
 		if (n < 0)
 			vnet_pair_break(p, "its receive queue");
@@ -278,7 +268,7 @@ static unsigned receive_headed(struct vnet_pair *p, struct ob_packet **frames, u
 static unsigned receive_plain(struct vnet_pair *p, struct ob_packet **frames, unsigned max, uint64_t *bytes)
 {
 	struct ob_virtio_used used[VNET_BURST];
-	int n = ob_virtio_queue_take(p->rx, used, MIN(max, VNET_BURST));
+	int n = ob_virtio_queue_take_singles(p->rx, used, MIN(max, VNET_BURST));
 
 	if (OB_UNLIKELY(n <= 0)) {
 		if (n < 0)

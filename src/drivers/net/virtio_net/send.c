@@ -9,6 +9,7 @@
  * What the device is done with is given back when the ring gets full, before a burst.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "drivers/net/virtio_net/virtio_net.h"
 
@@ -38,38 +39,59 @@ void vnet_tx_end(struct vnet_pair *p, uint32_t token)
 	}
 	pool = p->pools[FIELD_GET(VNET_TX_POOL, token)].pool;
 	if (OB_LIKELY(pool->cpu == p->channel->cpu))
-		ob_packet_pool_push(pool, &pool->packets[FIELD_GET(VNET_TX_INDEX, token)]);
+		ob_packet_pool_push_index(pool, FIELD_GET(VNET_TX_INDEX, token));
 	else
 		ob_packet_put_any(&pool->packets[FIELD_GET(VNET_TX_INDEX, token)]);
 }
 
-/* At most @max frames. Plain packets of the channel's own pool, which is pools[0], are pushed without a look at them. */
+/*
+ * Tokens come right onto the stack of the channel's own pool, which is pools[0]: those of its plain packets are what belongs
+ * there. Where one is something else, all are taken off again and looked at.
+ */
+static VNET_SLOW void sort_out(struct vnet_pair *p, const uint32_t *found, unsigned count)
+{
+	uint32_t tokens[VNET_BURST];
+
+	memcpy(tokens, found, count * sizeof(*tokens));
+	for (unsigned i = 0; i < count; i++)
+		vnet_tx_end(p, tokens[i]);
+}
+
+/* At most VNET_BURST of what the device is done with. */
+static unsigned reap_some(struct vnet_pair *p)
+{
+	struct ob_packet_pool *own = p->pools[0].pool;
+	uint32_t *top = own->free + own->free_count, spare[VNET_BURST], all = 0;
+	unsigned room = own->count - own->free_count;
+	int n;
+
+	/* Packets of other pools need no place there. */
+	if (OB_UNLIKELY(room < VNET_BURST))
+		top = spare;
+	n = ob_virtio_queue_take_tokens(p->tx, top, VNET_BURST);
+	if (OB_UNLIKELY(n <= 0)) {
+		if (n < 0)
+			vnet_pair_break(p, "its send queue");
+		return 0;
+	}
+	for (int i = 0; i < n; i++)
+		all |= top[i];
+	if (OB_LIKELY(all <= FIELD_MAX(VNET_TX_INDEX) && top != spare))
+		own->free_count += (unsigned)n;
+	else
+		sort_out(p, top, (unsigned)n);
+	p->tx_posted -= (unsigned)n;
+	return (unsigned)n;
+}
+
 static unsigned reap(struct vnet_pair *p, unsigned max)
 {
-	struct ob_virtio_used used[VNET_BURST];
-	struct ob_packet_pool *own = p->pools[0].pool;
-	unsigned done = 0;
+	unsigned done = 0, n;
 
-	while (done < max) {
-		int n = ob_virtio_queue_take(p->tx, used, MIN(max - done, VNET_BURST));
-
-		if (OB_UNLIKELY(n < 0))
-			vnet_pair_break(p, "its send queue");
-		if (n <= 0)
-			break;
-		for (int i = 0; i < n; i++) {
-			uint32_t token = used[i].token;
-
-			if (OB_LIKELY(token <= FIELD_MAX(VNET_TX_INDEX)))
-				ob_packet_pool_push(own, &own->packets[token]);
-			else
-				vnet_tx_end(p, token);
-		}
-		p->tx_posted -= (unsigned)n;
-		done += (unsigned)n;
-		if (n < (int)VNET_BURST)
-			break;
-	}
+	do {
+		n = reap_some(p);
+		done += n;
+	} while (n == VNET_BURST && done < max);
 	return done;
 }
 
@@ -218,45 +240,55 @@ refuse:
 
 /* ---- the usual ---- */
 
-/* Of constant lengths, so that no call comes of it. */
-static inline void zero_header(uint8_t *at, uint32_t header_bytes)
+/*
+ * Plain frames from @frames on, of one pool, until one is not. Returns how many there are; not sent yet. @header_bytes is
+ * a constant where this is used, so that no call comes of the zeroing.
+ */
+static inline __attribute__((always_inline)) unsigned gather(struct vnet_pair *p, struct ob_packet **frames,
+							     unsigned count, struct ob_virtio_single *out,
+							     uint64_t *bytes, uint32_t header_bytes)
 {
-	ob_dma_zero(at, sizeof(struct virtio_net_header));
-	if (OB_UNLIKELY(header_bytes != sizeof(struct virtio_net_header)))
-		ob_dma_zero(at + sizeof(struct virtio_net_header),
-			    sizeof(struct virtio_net_header_hash) - sizeof(struct virtio_net_header));
-}
-
-/* Plain frames from @frames on, of one pool, until one is not. Returns how many there are; not sent yet. */
-static unsigned gather(struct vnet_pair *p, struct ob_packet **frames, unsigned count, struct ob_virtio_single *out,
-		       uint64_t *bytes)
-{
-	const struct vnet_pool *entry = pool_of(p, frames[0]->pool);
 	struct ob_packet_pool *pool = frames[0]->pool;
-	uint32_t header_bytes = p->header_bytes, most = p->frame_max - ETHERNET_HEADER_BYTES;
-	uint32_t name;
-	uint64_t sum = 0;
+	const struct vnet_pool *entry = pool_of(p, pool);
+	const struct ob_packet *packets = pool->packets;
+	/* Data begins at least a header behind its buffer, and ends in it: one comparison for both ends. */
+	const uint8_t *first = pool->data - pool->headroom_bytes + header_bytes;
+	size_t room = (size_t)pool->headroom_bytes + pool->room_bytes - header_bytes, stride = pool->stride_bytes;
+	uint32_t most = MIN(p->frame_max, (uint32_t)room) - ETHERNET_HEADER_BYTES, name;
+	uint64_t sum = 0, iova;
 	unsigned i;
 
 	if (OB_UNLIKELY(entry == NULL))
 		return 0;
 	name = FIELD_PREP(VNET_TX_POOL, (uint32_t)(entry - p->pools));
+	iova = entry->iova - header_bytes;
 	for (i = 0; i < count; i++) {
 		struct ob_packet *packet = frames[i];
 		uint8_t *data = packet->data;
+		uint32_t len_bytes = packet->len_bytes, index;
 
 		if (OB_UNLIKELY(!ob_packet_is_plain(packet) || packet->pool != pool ||
-				packet->len_bytes - ETHERNET_HEADER_BYTES > most ||
-				!ob_packet_check(packet, header_bytes)))
+				len_bytes - ETHERNET_HEADER_BYTES > most))
 			break;
-		sum += packet->len_bytes;
-		zero_header(data - header_bytes, header_bytes);
-		out[i].iova.addr = entry->iova + (uint64_t)(uintptr_t)(data - header_bytes);
-		out[i].len_bytes = packet->len_bytes + header_bytes;
-		out[i].token = name | (uint32_t)(packet - pool->packets);
+		index = (uint32_t)(packet - packets);
+		if (OB_UNLIKELY((size_t)(data - (first + index * stride)) > room - len_bytes))
+			break;
+		sum += len_bytes;
+		ob_dma_zero(data - header_bytes, header_bytes);
+		out[i].iova.addr = iova + (uint64_t)(uintptr_t)data;
+		out[i].len_bytes = len_bytes + header_bytes;
+		out[i].token = name | index;
 	}
 	*bytes = sum;
 	return i;
+}
+
+static unsigned gather_any(struct vnet_pair *p, struct ob_packet **frames, unsigned count, struct ob_virtio_single *out,
+			   uint64_t *bytes)
+{
+	if (OB_LIKELY(p->header_bytes == sizeof(struct virtio_net_header)))
+		return gather(p, frames, count, out, bytes, sizeof(struct virtio_net_header));
+	return gather(p, frames, count, out, bytes, sizeof(struct virtio_net_header_hash));
 }
 
 static uint64_t bytes_of(const struct ob_virtio_single *singles, unsigned count, uint32_t header_bytes)
@@ -274,11 +306,14 @@ unsigned vnet_send(struct ob_net_channel *channel, struct ob_packet **frames, un
 	struct ob_virtio_single singles[VNET_REFILL];
 	unsigned done = 0;
 
-	if (OB_UNLIKELY(p->tx_posted + count > p->tx_depth))
+	if (OB_UNLIKELY(p->tx_posted + count > p->tx_depth)) {
 		reap(p, p->tx_posted);
+		/* A frame takes one entry at least. */
+		count = MIN(count, p->tx_depth - p->tx_posted);
+	}
 	while (done < count) {
 		uint64_t bytes;
-		unsigned n = gather(p, frames + done, MIN(count - done, VNET_REFILL), singles, &bytes), added;
+		unsigned n = gather_any(p, frames + done, MIN(count - done, VNET_REFILL), singles, &bytes), added;
 
 		if (OB_LIKELY(n > 0)) {
 			added = ob_virtio_queue_add_singles(p->tx, singles, n, OB_DMA_READ);
@@ -303,5 +338,5 @@ void vnet_kick(struct ob_net_channel *channel)
 {
 	struct vnet_pair *p = channel->driver_data;
 
-	ob_virtio_queue_kick(p->tx);
+	channel->stats.kicks += ob_virtio_queue_kick(p->tx);
 }

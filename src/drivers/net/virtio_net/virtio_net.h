@@ -70,7 +70,7 @@ struct vnet_pair {
 	struct ob_net_channel *channel;
 	/* receiving */
 	struct ob_packet_pool *pool;
-	uint64_t rx_iova;      /* of the first buffer, header included */
+	ob_iova rx_base;       /* of the first buffer, header included */
 	uint32_t rx_bytes;     /* of each, header included */
 	uint32_t header_bytes; /* in front of a frame */
 	uint32_t rx_posted;    /* buffers that the device has */
