@@ -272,6 +272,7 @@ static uint64_t step(struct worker *w, uint64_t *turned_ns)
 	now = step_time(w);
 	if (now - *turned_ns >= TURN_PERIOD_NS) {
 		*turned_ns = now;
+		w->now_ns = 0; /* what ends in the turn was submitted since, perhaps by an exit that took long */
 		ob_cpu_turn(w->cpu, 0);
 		kick(w);
 	}
