@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 MESON   ?= meson
 export MACHINE
 
-.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench bench-guest bench-wakeup install docs clean help
+.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench bench-guest bench-wakeup kills install docs clean help
 
 # A prefix that is asked for holds for a build directory that is there already, too.
 all: $(BUILD)/build.ninja ## what is installed, and nothing else
@@ -39,7 +39,7 @@ lint: ## format, include direction, banned calls, headers that compile alone, le
 format: ## let clang-format have its way
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-fuzz: ## a device that lies, made by libFuzzer, for FUZZ_TIME seconds (60)
+fuzz: ## devices and drivers that lie, made by libFuzzer, for FUZZ_TIME seconds each (60)
 	@tools/install-packages build test
 	@tools/fuzz
 
@@ -62,6 +62,13 @@ bench-wakeup: ## what noticing a completion costs, polled, by interrupt, by both
 	@tools/install-packages build run test bench
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) bench/wakeup $(if $(GUEST),--guest) $(if $(PLOT),--plot $(PLOT))
+
+kills: all ## the vhost-user server killed under a verified load, KILLS times (100): qemu-storage-daemon, ours; SEED
+	@tools/install-packages build run test
+	@ninja -C $(BUILD) tests/vhost/test-vhost-kill >$(BUILD)/kills.log || { cat $(BUILD)/kills.log >&2; exit 1; }
+	@for options in qsd $(BUILD)/src/cli/outboard $(BUILD)/src/cli/outboard?without=34; do \
+		$(BUILD)/tests/vhost/test-vhost-kill $${options%\?*} $(or $(KILLS),100) $(or $(SEED),1) \
+			$$(expr "$$options" : '[^?]*\(?.*\)') || exit 1; done
 
 install: all ## library, headers, command, plugin, man pages (PREFIX, DESTDIR)
 	@$(MESON) install -C $(BUILD) --no-rebuild

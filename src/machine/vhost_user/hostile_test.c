@@ -101,10 +101,12 @@ static void check_lie(struct bench *b, unsigned request, enum vhost_peer_lie lie
 	vhost_peer_start(&b->peer);
 	b->peer.lie = at_open ? lie : VHOST_PEER_HONEST;
 	b->peer.lie_request = request;
-	ret = bench_open(b, "?timeout=20ms&reconnect=0&memory=2M");
+	ret = bench_open(b, at_open && lie == VHOST_PEER_SILENT ? "?timeout=100ms&reconnect=0" : "?reconnect=0");
 	if (!at_open) {
 		assert_int_equal(ret, 0);
 		b->peer.lie = lie;
+		if (lie == VHOST_PEER_SILENT)
+			bench_be_impatient(b);
 		ret = bench_run(b, SPLIT);
 		if (ret == 0 && !b->m->dead)
 			ret = b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS));

@@ -29,6 +29,22 @@ static void test_features_of_the_protocol_are_not_the_drivers(void **state)
 	assert_false(b->peer.malformed);
 }
 
+static void test_packed_rings_are_offered_unless_the_uri_says_no(void **state)
+{
+	struct bench *b = *state;
+	uint64_t features;
+
+	b->peer.features |= BIT64(VIRTIO_F_RING_PACKED);
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(b->ops->offered(b->m, 0, &features), 0);
+	assert_true((features & BIT64(VIRTIO_F_RING_PACKED)) != 0);
+	bench_close(b);
+	assert_int_equal(bench_open(b, "?without=34"), 0);
+	assert_int_equal(b->ops->offered(b->m, 0, &features), 0);
+	assert_true((features & BIT64(VIRTIO_F_RING_PACKED)) == 0);
+}
+
 static void test_features_refused_are_an_error_of_the_negotiation(void **state)
 {
 	struct bench *b = *state;
@@ -389,6 +405,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_features_of_the_protocol_are_not_the_drivers),
+		TEST(test_packed_rings_are_offered_unless_the_uri_says_no),
 		TEST(test_features_refused_are_an_error_of_the_negotiation),
 		TEST(test_network_device_keeps_what_needs_a_control_queue_out),
 		TEST(test_configuration_is_as_long_as_the_back_end_lets_read),

@@ -105,7 +105,8 @@ static int take_segments(struct vblk *v, uint64_t features, const uint64_t *valu
 	/* A device without a limit of its own may say so with 0. */
 	if (has(features, VIRTIO_BLK_F_SEG_MAX) && values[VBLK_SEG_MAX] != 0)
 		out->segment_max = (uint16_t)MIN(values[VBLK_SEG_MAX], VBLK_SEGMENTS_MAX);
-	if (!has(features, VIRTIO_BLK_F_SIZE_MAX))
+	/* … as qemu-storage-daemon does, which offers the feature and leaves the field empty. */
+	if (!has(features, VIRTIO_BLK_F_SIZE_MAX) || values[VBLK_SIZE_MAX] == 0)
 		return 0;
 	/* A segment is one run of the device's addresses: so no segment is longer when no request is. */
 	out->transfer_max_bytes = (uint32_t)MIN(values[VBLK_SIZE_MAX], VBLK_TRANSFER_MAX);
