@@ -16,20 +16,21 @@
 #include "machine/vhost_user/vhost_user.h"
 #include "spec/virtio.h"
 #include "spec/virtio_blk.h"
+#include "spec/virtio_net.h"
 
 /* ---- what it is ---- */
 
-/* Bits of network devices (VIRTIO 1.2 §5.1.3) that disks do not have. */
-#define NET_ONLY (BIT64(15) | BIT64(18) | BIT64(19) | BIT64(21) | BIT64(22))
-#define NET_MAC  BIT64(5)
+#define NET_F(name) BIT64(VIRTIO_NET_F_##name)
+/* Bits of network devices that no disk has. */
+#define NET_ONLY (NET_F(MRG_RXBUF) | NET_F(CTRL_RX) | NET_F(CTRL_VLAN) | NET_F(GUEST_ANNOUNCE) | NET_F(MQ))
 /*
- * What a network device does by its control queue, which a back-end does not serve, and its MTU and speed, which are in a
- * configuration that it may not have: CTRL_GUEST_OFFLOADS, MTU, STATUS, CTRL_VQ to CTRL_MAC_ADDR, HASH_REPORT, RSS,
- * STANDBY, SPEED_DUPLEX.
+ * What a network device does by its control queue, which a back-end does not serve, and what its driver reads from a
+ * configuration that it may not have.
  */
-#define NET_FRONTEND                                                                                             \
-	(BIT64(2) | BIT64(3) | BIT64(16) | BITS64(19, 17) | BITS64(23, 20) | BIT64(57) | BIT64(60) | BIT64(62) | \
-	 BIT64(63))
+#define NET_FRONTEND                                                                                         \
+	(NET_F(CTRL_GUEST_OFFLOADS) | NET_F(MTU) | NET_F(STATUS) | NET_F(CTRL_VQ) | NET_F(CTRL_RX) |         \
+	 NET_F(CTRL_VLAN) | NET_F(GUEST_ANNOUNCE) | NET_F(CTRL_MAC_ADDR) | NET_F(HASH_REPORT) | NET_F(RSS) | \
+	 NET_F(STANDBY) | NET_F(SPEED_DUPLEX) | NET_F(CTRL_RX_EXTRA) | NET_F(NOTF_COAL))
 
 /* Of ring and transport, what works between two processes. ACCESS_PLATFORM would be an IOMMU, which we are not. */
 #define RING_FEATURES                                                                            \
@@ -52,9 +53,12 @@ static uint64_t to_offer(const struct vu_machine *vm, const struct vu_link *link
 	uint64_t features = link->features & (~VIRTIO_FEATURES_RESERVED | RING_FEATURES);
 
 	if (vm->type == VIRTIO_ID_NET) {
-		features &= ~(NET_FRONTEND | NET_MAC);
+		features &= ~(NET_FRONTEND | NET_F(MAC));
 		if (vm->uri.has_mac)
-			features |= NET_MAC;
+			features |= NET_F(MAC);
+		/* Without a control queue it says how many pairs there are: each is switched on as it is set up. */
+		if (link->queue_max < 2)
+			features &= ~NET_F(MQ);
 	}
 	return (features | OUR_FEATURES) & ~vm->uri.without;
 }
@@ -73,11 +77,17 @@ static unsigned count_queues(const struct vu_machine *vm, const struct vu_link *
 
 /* ---- configuration ---- */
 
-/* Of a network device that has none, what the driver looks at: the address (VIRTIO 1.2 §5.1.4). */
+/* Of a network device that has none, what the driver looks at (VIRTIO 1.2 §5.1.4). */
 static void make_net_config(struct vu_machine *vm)
 {
-	memcpy(vm->config, vm->uri.mac, sizeof(vm->uri.mac));
-	vm->config_len = sizeof(vm->uri.mac);
+	struct virtio_net_config config = {
+		.status = ob_cpu_to_le16(VIRTIO_NET_S_LINK_UP),
+		.max_virtqueue_pairs = ob_cpu_to_le16((uint16_t)(vm->queue_count / 2)),
+	};
+
+	memcpy(config.mac, vm->uri.mac, sizeof(config.mac));
+	vm->config_len = offsetof(struct virtio_net_config, max_virtqueue_pairs) + sizeof(config.max_virtqueue_pairs);
+	memcpy(vm->config, &config, vm->config_len);
 }
 
 /* A disk has no more queues than we let it have. */
@@ -232,7 +242,7 @@ int vu_device_tell(struct vu_machine *vm)
 	int ret = set_status(vm, known);
 
 	if (vm->type == VIRTIO_ID_NET)
-		features &= ~NET_MAC | vm->link.features;
+		features &= ~NET_F(MAC) | vm->link.features;
 	if (vm->link.has_protocol)
 		features |= VHOST_USER_F_PROTOCOL_FEATURES;
 	if (ret == 0)

@@ -76,11 +76,22 @@ static void test_network_device_keeps_what_needs_a_control_queue_out(void **stat
 	assert_int_equal(bench_open(b, "?mac=52:54:00:00:00:09"), 0);
 	assert_int_equal(b->m->ops->buses(b->m)[0].u.virtio.devices[0].id, VIRTIO_ID_NET);
 	assert_int_equal(b->ops->offered(b->m, 0, &features), 0);
-	assert_int_equal(features, BIT64(32) | BIT64(0) | BIT64(5) | BIT64(15) | BIT64(VIRTIO_F_RING_RESET));
+	assert_int_equal(features,
+			 BIT64(32) | BIT64(0) | BIT64(5) | BIT64(15) | BIT64(22) | BIT64(VIRTIO_F_RING_RESET));
 	assert_int_equal(b->vm->queue_count, 6); /* pairs */
 	assert_int_equal(b->ops->config_read(b->m, 0, config, &len), 0);
-	assert_int_equal(len, 6);
+	assert_int_equal(len, 10);
 	assert_int_equal(config[5], 9);
+	assert_int_equal(config[6], 1); /* the link is up */
+	assert_int_equal(config[8], 3);
+	/* The address is ours to know. */
+	assert_int_equal(b->ops->accept(b->m, 0, features), 0);
+	assert_int_equal(b->peer.features_set, BIT64(32) | BIT64(30) | BIT64(0) | BIT64(15) | BIT64(22) | BIT64(5));
+	bench_close(b);
+	b->peer.queue_count = 1;
+	assert_int_equal(bench_open(b, "?type=net"), 0);
+	assert_int_equal(b->ops->offered(b->m, 0, &features), 0);
+	assert_int_equal(features, BIT64(32) | BIT64(0) | BIT64(15) | BIT64(VIRTIO_F_RING_RESET));
 }
 
 /* ---- configuration ---- */
