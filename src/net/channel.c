@@ -28,12 +28,26 @@ static void kick_nothing(struct ob_net_channel *channel)
 {
 }
 
+/* Then frames go to the driver as they are. Fragments of UDP nobody cuts in software. */
+static bool cuts_all(const struct net_channel *c)
+{
+	const uint32_t tso = OB_NET_TX_TSO4 | OB_NET_TX_TSO6 | OB_NET_TX_ECN;
+
+	return (c->tx_offloads & tso) == tso && c->train.frame == NULL;
+}
+
 void ob_net_channel_gate(struct ob_net_channel *channel, bool open)
 {
 	struct net_channel *c = net_channel(channel);
+	struct ob_net_info info;
 
+	if (open) {
+		/* It may have changed in a reset. */
+		ob_net_info(channel->net, &info);
+		c->tx_offloads = info.offloads & ~OB_NET_RX_ALL;
+	}
 	channel->receive = open ? channel->ops->receive : receive_nothing;
-	channel->send = open ? channel->ops->send : send_nothing;
+	channel->send = !open ? send_nothing : cuts_all(c) ? channel->ops->send : net_segment_send;
 	channel->kick = open ? channel->ops->kick : kick_nothing;
 	c->open = open;
 	/* What came or went meanwhile: a look at it, also by who waits. */
@@ -76,6 +90,7 @@ static void stop_on_cpu(void *arg)
 		ob_poll_stop(&c->poll);
 	OB_WRITE_ONCE(c->started, false);
 	c->closing = true;
+	net_train_drop(c);
 	if (!c->leaked)
 		net_channel_wake(c);
 }

@@ -50,6 +50,20 @@ struct ob_net {
 	char name[NET_NAME_MAX];
 };
 
+/* Where the parts of a frame begin that is to be cut into segments. */
+struct net_train_shape {
+	uint32_t ip, transport, payload;
+	bool six;
+};
+
+/* One that the device cannot cut, and how far we are with it: segment.c. */
+struct net_train {
+	struct ob_packet *frame;   /* NULL: none */
+	struct ob_packet *segment; /* made, and not taken yet; or NULL */
+	unsigned index;            /* of the segment that is due */
+	struct net_train_shape shape;
+};
+
 /* Owner CPU only, but for what open and close do before and after its life. */
 struct net_channel {
 	struct ob_net_channel pub; /* first */
@@ -63,6 +77,8 @@ struct net_channel {
 	bool full;      /* a burst was not taken whole, and nobody was told of room since */
 	unsigned waits; /* OB_NET_WAIT_* that somebody waits for */
 	struct ob_event event;
+	uint32_t tx_offloads; /* OB_NET_TX_* of the device, as of when the gate was opened */
+	struct net_train train;
 	/* open and close */
 	struct list link; /* net->channels; net->lock */
 	bool leaked;      /* its CPU did not answer: that may still touch it */
@@ -137,5 +153,18 @@ void net_channel_wake(struct net_channel *c);
 /* ---- stats.c ---- */
 
 void net_stats_add(struct ob_net_stats *sum, const struct ob_net_stats *stats);
+
+/* ---- packet.c ---- */
+
+/* A frame of @len_bytes, of as many packets as that takes, with nothing in it; NULL: the pool has too few. */
+struct ob_packet *net_frame_alloc(struct ob_packet_pool *pool, uint32_t len_bytes);
+
+/* ---- segment.c: for devices that do not cut frames themselves; owner CPU ---- */
+
+/* In place of the driver's send. */
+unsigned net_segment_send(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count);
+/* Go on with what was begun; true: nothing is left of it. */
+bool net_train_go(struct net_channel *c);
+void net_train_drop(struct net_channel *c);
 
 #endif

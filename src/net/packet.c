@@ -150,7 +150,7 @@ int ob_packet_write(struct ob_packet *packet, uint32_t offset, const void *from,
 }
 
 /* A frame of @len_bytes in as few packets as it takes, filled with nothing yet. */
-static struct ob_packet *frame_alloc(struct ob_packet_pool *pool, uint32_t len_bytes)
+struct ob_packet *net_frame_alloc(struct ob_packet_pool *pool, uint32_t len_bytes)
 {
 	struct ob_packet *frame = NULL, **link = &frame;
 	uint32_t left = len_bytes, parts = 0;
@@ -175,7 +175,7 @@ static struct ob_packet *frame_alloc(struct ob_packet_pool *pool, uint32_t len_b
 
 struct ob_packet *ob_packet_from(struct ob_packet_pool *pool, const void *data, uint32_t len_bytes)
 {
-	struct ob_packet *frame = frame_alloc(pool, len_bytes);
+	struct ob_packet *frame = net_frame_alloc(pool, len_bytes);
 
 	if (frame != NULL)
 		ob_packet_write(frame, 0, data, len_bytes);
@@ -198,7 +198,7 @@ static void copy_head(struct ob_packet *to, const struct ob_packet *from)
 
 struct ob_packet *ob_packet_copy(struct ob_packet_pool *pool, const struct ob_packet *packet)
 {
-	struct ob_packet *frame = frame_alloc(pool, packet->frame_bytes);
+	struct ob_packet *frame = net_frame_alloc(pool, packet->frame_bytes);
 	uint32_t offset = 0;
 
 	if (frame == NULL)

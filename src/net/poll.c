@@ -12,7 +12,7 @@
 static unsigned wanted(const struct net_channel *c)
 {
 	return c->waits | (c->received != NULL ? OB_NET_WAIT_RECEIVE : 0) |
-	       (c->full && c->sendable != NULL ? OB_NET_WAIT_SEND : 0);
+	       (c->full && (c->sendable != NULL || c->train.frame != NULL) ? OB_NET_WAIT_SEND : 0);
 }
 
 void net_channel_wake(struct net_channel *c)
@@ -39,6 +39,15 @@ static unsigned bring(struct net_channel *c, unsigned budget)
 	return done;
 }
 
+/* A channel that is shut for a while (a reset, suspended) makes who waits wait on. */
+static unsigned ready_now(struct net_channel *c)
+{
+	if (!c->open)
+		return 0;
+	/* Of a frame that is being cut, all segments have to go before all that was sent is done. */
+	return c->pub.ops->ready(&c->pub) & (net_train_go(c) ? UINT32_MAX : ~OB_NET_WAIT_SENT);
+}
+
 static unsigned net_poll(void *arg, unsigned budget)
 {
 	struct net_channel *c = arg;
@@ -48,11 +57,13 @@ static unsigned net_poll(void *arg, unsigned budget)
 		done = bring(c, budget);
 	if (OB_LIKELY((c->waits == 0 && !c->full) || !c->open))
 		return done;
-	ready = c->pub.ops->ready(&c->pub);
+	ready = ready_now(c);
 	if ((ready & c->waits) != 0)
 		net_channel_wake(c);
 	if (c->full && (ready & OB_NET_WAIT_SEND) != 0) {
 		c->full = false;
+		if (!net_train_go(c))
+			return done;
 		if (c->sendable != NULL)
 			c->sendable(&c->pub, c->arg);
 	}
@@ -123,12 +134,6 @@ void ob_net_kick(struct ob_net_channel *channel)
 unsigned ob_net_reap(struct ob_net_channel *channel)
 {
 	return net_channel(channel)->open ? channel->ops->reap(channel) : 0;
-}
-
-/* A channel that is shut for a while (a reset, suspended) makes who waits wait on. */
-static unsigned ready_now(struct net_channel *c)
-{
-	return c->open ? c->pub.ops->ready(&c->pub) : 0;
 }
 
 int ob_net_wait(struct ob_net_channel *channel, unsigned what, uint64_t deadline_ns)
