@@ -60,7 +60,7 @@ struct virtqueue_driver {
 	uint16_t direct_max;   /* pieces of the longest chain in the ring itself */
 	uint16_t free_head;    /* split: descriptor; packed: id */
 	uint16_t avail;        /* split: free running; packed: ring index */
-	uint16_t told;         /* split: avail as the device knows it; packed: entries added since the last kick */
+	uint16_t told;         /* split: avail as the device knows it */
 	uint16_t used;         /* split: free running; packed: ring index */
 	uint16_t used_seen;    /* split: the device's index as last read */
 	uint16_t in_flight;    /* requests */

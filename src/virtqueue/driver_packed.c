@@ -56,7 +56,6 @@ static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned a
 	slot->entries = (uint16_t)entries;
 	q->free_head = slot->next_free;
 	q->free_entries = (uint16_t)(q->free_entries - entries);
-	q->told = (uint16_t)(q->told + entries);
 	q->avail = (uint16_t)avail;
 	q->avail_flags = (uint16_t)flags;
 	q->in_flight++;
@@ -126,14 +125,12 @@ int virtqueue_packed_add(struct virtqueue_driver *q, const struct ob_dma_piece *
 
 void virtqueue_packed_kick(struct virtqueue_driver *q)
 {
-	uint16_t count = q->told;
 	uint32_t event;
 	bool wanted;
 
 	if (q->held == 0 || q->broken)
 		return;
 	q->held = 0;
-	q->told = 0;
 	/* All descriptors and tables before the marks of the first one, at which the device waits (§2.8.21.1.1). */
 	ob_dma_wmb();
 	ob_le32_16_16_store(&q->pdesc[q->held_index].len, q->held_word);
@@ -148,9 +145,8 @@ void virtqueue_packed_kick(struct virtqueue_driver *q)
 		wanted = false;
 		break;
 	case VIRTQ_EVENT_DESC:
-		wanted = !q->event_idx ||
-			 virtqueue_packed_event_passed((uint16_t)event, q->size, q->avail,
-						       (q->avail_flags & VIRTQ_PACKED_F_AVAIL) != 0, count);
+		wanted = !q->event_idx || virtqueue_packed_event_behind((uint16_t)event, q->avail,
+									(q->avail_flags & VIRTQ_PACKED_F_AVAIL) != 0);
 		break;
 	default:
 		wanted = true;

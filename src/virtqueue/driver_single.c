@@ -121,7 +121,6 @@ TEMPLATE void packed_add(struct virtqueue_driver *q, const struct source *source
 {
 	unsigned i = 0;
 
-	q->told = (uint16_t)(q->told + count);
 	/* The marks of the first one since the last kick are held back: the device waits there. */
 	if (q->held == 0) {
 		const struct ob_virtio_single single = source_at(source, i++);

@@ -41,4 +41,14 @@ static inline bool virtqueue_packed_event_passed(uint16_t desc, uint16_t size, u
 	return virtqueue_event_passed(event, to, (uint16_t)(to - count));
 }
 
+/*
+ * For notifications to a device: is the place that it wants to hear of behind @to? More often than the spec asks for, which
+ * is whether the newest entries passed it: a device may look again after it wrote its wish, take what has come, and sleep
+ * with the wish behind it (QEMU's virtio-net does when its back-end was full for a while).
+ */
+static inline bool virtqueue_packed_event_behind(uint16_t desc, uint16_t to, bool to_wrap)
+{
+	return ((desc & VIRTQ_EVENT_WRAP) != 0) != to_wrap || FIELD_GET(VIRTQ_EVENT_OFFSET, desc) < to;
+}
+
 #endif
