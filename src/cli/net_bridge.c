@@ -34,7 +34,8 @@ struct bridge_options {
 
 static int bridge_failed(struct cli *cli, int error)
 {
-	enum cli_exit code = error == -EINVAL ? CLI_USAGE : error == -ENOENT ? CLI_FAILED : cli_exit_of(error);
+	bool ours = error == -ENOENT || error == -EBUSY || error == -EPERM; /* the kernel's answer, not the device's */
+	enum cli_exit code = error == -EINVAL ? CLI_USAGE : ours ? CLI_FAILED : cli_exit_of(error);
 
 	/* The library has said why. */
 	return cli->errors_logged ? (int)code : cli_error(cli, code, "TAP device: %s", strerror(-error));

@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# outboard net between two QEMUs, one at each end of a socket, and between modelled devices: net.sh OUTBOARD [MiB]
+# The kernel's end is a TAP device in a network namespace of the test's own; without the right to that, that part is left
+# out. MiB: of the file that goes through by TCP (64).
+. "$(dirname "$0")/lib.sh"
+mebibytes=${2:-64}
+left="qemu:q35?virtio-net=listen:$work/wire,mac=52:54:00:00:00:01"
+right="qemu:q35?virtio-net=connect:$work/wire,mac=52:54:00:00:00:02"
+one=ob$$a two=ob$$b
+pids=
+cleanup() {
+	[ -z "$pids" ] || kill $pids 2>/dev/null
+	wait 2>/dev/null
+	ip netns del $one 2>/dev/null
+	ip netns del $two 2>/dev/null
+	rm -rf "$work"
+}
+trap cleanup EXIT
+
+# start NAME COMMAND…: in the background, until the test ends it; output in NAME.out, messages in NAME.err.
+start() {
+	local name=$1
+	shift
+	"$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null &
+	eval "$name=$!"
+	pids="$pids $!"
+}
+
+# Until a file has such a line.
+await() { # FILE PATTERN
+	local i
+	for ((i = 0; i < 300; i++)); do
+		grep -q -- "$2" "$work/$1" 2>/dev/null && return 0
+		sleep 0.1
+	done
+	complain "$1: no '$2':"
+	cat "$work/$1" >&2
+	return 1
+}
+
+await_socket() {
+	local i
+	for ((i = 0; i < 300 && 1; i++)); do
+		[ ! -S "$work/wire" ] || return 0
+		sleep 0.1
+	done
+	complain "no socket"
+}
+
+# ends NAME CODE: what was started ends by itself.
+ends() {
+	local i
+	checks=$((checks + 1))
+	for ((i = 0; i < 600; i++)); do
+		kill -0 ${!1} 2>/dev/null || break
+		sleep 0.1
+	done
+	wait ${!1}
+	[ $? = "$2" ] || {
+		complain "$1: it did not end with $2"
+		cat "$work/$1.err" >&2
+	}
+}
+
+# ---- what is wrong ----
+refused 2 "say what: info, respond" "$OUTBOARD" net
+refused 2 "unknown command 'ping'" "$OUTBOARD" net ping
+refused 2 "name a file for the frames" "$OUTBOARD" net capture
+refused 2 "say for which address" "$OUTBOARD" net respond
+refused 2 "is no IPv4 address" "$OUTBOARD" net respond --address 10.0.0
+refused 2 "is no Ethernet address" "$OUTBOARD" -M 'model:?virtio-net' net generate --to 1:2
+refused 2 "takes frames of 1514 bytes at most" "$OUTBOARD" -M 'model:?virtio-net' net generate --size 1600
+refused 2 "a bridge has no number of frames" "$OUTBOARD" net bridge --count 3
+refused 3 "has no network interface" "$OUTBOARD" net info
+refused 3 "no network interface 'net7'; there is net0" "$OUTBOARD" -M 'model:?virtio-net' net info net7
+refused 2 "name an interface; there is net0, net1" "$OUTBOARD" -M 'model:?virtio-net&virtio-net' net generate --count 1
+refused 1 "No space left on device" "$OUTBOARD" -M 'model:?virtio-net' net capture --time 300ms /dev/full
+
+# ---- modelled devices ----
+want 0 "$OUTBOARD" -M 'model:?virtio-net=a&virtio-net=a&queues=3' net info --json
+json 'len(d["interfaces"]) == 2 and d["interfaces"][1]["channels_max"] == 3 and d["interfaces"][0]["link_up"]'
+want 0 "$OUTBOARD" -M 'model:?virtio-net' net generate --count 5000 --size 200 --flows 7 --json
+json 'd["ports"][0]["tx_frames"] == 5000 and d["ports"][0]["tx_bytes"] == 1000000'
+want 0 "$OUTBOARD" -M 'model:?virtio-net' net generate --rate 2000 --time 1 --json
+json '1900 <= d["ports"][0]["tx_frames"] <= 2100'
+
+# ---- a capture, read by tshark ----
+start sink "$OUTBOARD" -M "$left" net capture --count 300 --own "$work/frames.pcapng"
+await_socket
+want 0 "$OUTBOARD" -M "$right" net generate --count 300 --size 100 --flows 3 --rate 3000 --to 52:54:00:00:00:01
+ends sink 0
+if command -v tshark >/dev/null; then
+	want 0 tshark -r "$work/frames.pcapng" -T fields -e frame.len -e eth.src -e ip.dst -e udp.srcport -e udp.dstport \
+		-e ip.checksum.status -o ip.check_checksum:TRUE
+	check "tshark reads $(wc -l <"$work/out") frames of 300" [ "$(wc -l <"$work/out")" = 300 ]
+	check "tshark reads other frames than were sent" [ "$(sort -u "$work/out")" = "$(printf \
+		'100\t52:54:00:00:00:02\t192.0.2.2\t%s\t9\t1\n' 49152 49153 49154)" ]
+	want 0 tshark -r "$work/frames.pcapng" -T fields -e data.data
+	check "the frames' numbers are not 0 to 299" [ "$(cut -c1-16 "$work/out" | sort -u | wc -l)" = 300 ]
+fi
+rm -f "$work/wire"
+
+# ---- forwarding: a middle machine with two interfaces ----
+start far "$OUTBOARD" -M "qemu:q35?virtio-net=listen:$work/wire" net capture --discard --count 400 --json
+await_socket
+start middle "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/wire&virtio-net=listen:$work/near" net forward net0 net1 --json
+for ((i = 0; i < 300; i++)); do [ -S "$work/near" ] && break; sleep 0.1; done
+sleep 1
+want 0 "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/near" net generate --count 400 --rate 2000 --json
+ends far 0
+kill -INT $middle
+ends middle 130
+cp "$work/middle.out" "$work/out"
+json 'sum(p["tx_frames"] for p in d["ports"]) >= 400'
+rm -f "$work/wire" "$work/near"
+
+# ---- the kernel's own network through our drivers ----
+if ! ip netns add $one 2>/dev/null || ! ip netns add $two || [ ! -c /dev/net/tun ]; then
+	echo "left out: no network namespaces, or no /dev/net/tun"
+	finish
+fi
+start ponged "$OUTBOARD" -M "$left" net respond --address 10.77.0.1
+await ponged.err "answers for 10.77.0.1" && await_socket
+start tap ip netns exec $two "$OUTBOARD" -M "$right" net bridge --tap tap0 --address 10.77.0.2/24
+await tap.err "is tap0"
+want 0 ip netns exec $two ping -c 3 -i 0.2 -W 10 10.77.0.1
+out_has "3 received"
+refused 1 "somebody uses it" ip netns exec $two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap0
+kill -INT $ponged $tap
+ends ponged 130
+ends tap 130
+rm -f "$work/wire"
+
+start tap1 ip netns exec $one "$OUTBOARD" -M "$left" net bridge --tap tap0 --address 10.77.0.1/24
+await_socket
+start tap2 ip netns exec $two "$OUTBOARD" -M "$right,packed=on" net bridge --tap tap0 --address 10.77.0.2/24
+await tap1.err "is tap0" && await tap2.err "is tap0"
+head -c "${mebibytes}M" /dev/urandom >"$work/sent"
+start sink timeout 600 ip netns exec $two socat -u TCP-LISTEN:7000,reuseaddr "OPEN:$work/arrived,creat"
+sleep 0.5
+want 0 timeout 600 ip netns exec $one socat -u "OPEN:$work/sent" TCP:10.77.0.2:7000
+ends sink 0
+same "$work/sent" "$work/arrived"
+kill -INT $tap1 $tap2
+ends tap1 130
+ends tap2 130
+nobody_has "$work/wire"
+finish
