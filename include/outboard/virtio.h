@@ -253,6 +253,60 @@ unsigned ob_virtio_queue_add_singles(struct ob_virtio_queue *q, const struct ob_
 int ob_virtio_queue_add_framed(struct ob_virtio_queue *q, uint32_t slot, const struct ob_dma_piece *data,
 			       unsigned count, bool in);
 
+/* Private: what every queue begins with, for the function below. */
+struct ob_virtio_slot {
+	uint32_t token;
+	uint32_t in_bytes;  /* room for what the device writes */
+	uint16_t entries;   /* of the ring that it takes; 0: no such request */
+	uint16_t bent;      /* split, framed: its descriptors are not as they were prepared */
+	uint16_t last;      /* split: its last descriptor */
+	uint16_t next_free; /* packed: id that is free after this one */
+};
+
+#define OB_VIRTIO_LANE                                                                                         \
+	uint16_t avail; /* split: free running; packed: ring index */                                          \
+	uint16_t mask;                                                                                         \
+	uint16_t in_flight;   /* requests */                                                                   \
+	uint16_t frame_count; /* slots with descriptors of their own, three each, from the ring's beginning */ \
+	struct ob_virtio_slot *slots;                                                                          \
+	uint8_t *lane_desc;  /* descriptors of 16 bytes */                                                     \
+	ob_le16 *lane_avail; /* the avail ring's entries */
+
+struct ob_virtio_lane {
+	OB_VIRTIO_LANE
+};
+
+/** ob_virtio_queue_framed_ready - may ob_virtio_queue_put_framed() be used for the slot now? */
+static inline bool ob_virtio_queue_framed_ready(const struct ob_virtio_queue *q, uint32_t slot)
+{
+	const struct ob_virtio_lane *lane = (const struct ob_virtio_lane *)(const void *)q;
+
+	return slot < lane->frame_count && lane->slots[3 * slot].entries == 0 && lane->slots[3 * slot].bent == 0;
+}
+
+/**
+ * ob_virtio_queue_put_framed - ob_virtio_queue_add_framed() for one piece of data, inline, where the slot is ready
+ * @iova, @len_bytes: of the data
+ */
+static inline void ob_virtio_queue_put_framed(struct ob_virtio_queue *q, uint32_t slot, ob_iova iova,
+					      uint32_t len_bytes, bool in)
+{
+	struct ob_virtio_lane *lane = (struct ob_virtio_lane *)(void *)q;
+	uint32_t head = 3 * slot;
+	struct ob_virtio_slot *s = &lane->slots[head];
+	ob_le64 *desc = (ob_le64 *)(void *)(lane->lane_desc + 16 * ((size_t)head + 1));
+
+	/* The second of its three: address; then length, flags (more follows, to be written) and next (§2.7.5). */
+	ob_le64_store(desc, iova.addr);
+	ob_le32_16_16_store((ob_le32 *)(void *)(desc + 1),
+			    (uint64_t)(head + 2) << 48 | (uint64_t)(in ? 3 : 1) << 32 | len_bytes);
+	s->in_bytes = s->last + (in ? len_bytes : 0);
+	s->entries = 3;
+	ob_le16_store(&lane->lane_avail[lane->avail & lane->mask], (uint16_t)head);
+	lane->avail++;
+	lane->in_flight++;
+}
+
 /**
  * ob_virtio_queue_add_buffers - buffers for the device to write, alike and evenly spaced
  * @tokens:    @count of them: buffer n is at @base + n * @stride

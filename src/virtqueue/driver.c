@@ -57,7 +57,7 @@ static size_t next_bytes(unsigned size)
 
 size_t virtqueue_driver_shadow_bytes(uint64_t features, unsigned size)
 {
-	return next_bytes(size) + size * sizeof(struct virtqueue_slot);
+	return next_bytes(size) + size * sizeof(struct ob_virtio_slot);
 }
 
 int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_driver_config *config)
@@ -81,6 +81,8 @@ int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_dri
 	q->used_ring = (const void *)((uint8_t *)config->ring + device);
 	q->driver_event = (void *)((uint8_t *)config->ring + driver);
 	q->device_event = (const void *)((uint8_t *)config->ring + device);
+	q->lane_desc = config->ring;
+	q->lane_avail = q->avail_ring->ring;
 	q->next = config->shadow;
 	q->slots = (void *)((uint8_t *)config->shadow + next_bytes(q->size));
 	q->direct_max = q->chain_max;
@@ -155,7 +157,8 @@ void virtqueue_driver_areas(const struct virtqueue_driver *q, ob_iova *desc, ob_
 
 int virtqueue_driver_frame(struct virtqueue_driver *q, const struct ob_virtio_frame *frame)
 {
-	if (frame->slots != 0 && (frame->out_bytes == 0 || frame->in_bytes == 0 || q->chain_max < 2))
+	if (frame->slots != 0 &&
+	    (frame->out_bytes == 0 || frame->in_bytes == 0 || frame->in_bytes > UINT16_MAX || q->chain_max < 2))
 		return -EINVAL;
 	q->frame = *frame;
 	if (q->in_flight != 0) {
@@ -209,6 +212,7 @@ int virtqueue_driver_break(struct virtqueue_driver *q, const char *why)
 	q->broken = true;
 	/* Nothing fits any more, so that adding need not ask. */
 	q->free_entries = 0;
+	q->frame_count = 0;
 	q->why = why;
 	q->stats.protocol_errors++;
 	return -EPROTO;

@@ -20,16 +20,6 @@
 /* Pieces of a framed request, its ends included, that does not go the short way. */
 #define VIRTQUEUE_WHOLE_MAX 258u
 
-/* A request in flight. Split: by the index of its head; packed: by its buffer id. */
-struct virtqueue_slot {
-	uint32_t token;
-	uint32_t in_bytes;  /* room for what the device writes */
-	uint16_t entries;   /* of the ring that it takes; 0: no such request */
-	uint16_t last;      /* split: its last descriptor */
-	uint16_t next_free; /* packed: id that is free after this one */
-	bool bent;          /* split, framed: its descriptors are not as they were prepared */
-};
-
 struct virtqueue_driver_config {
 	uint64_t features; /* negotiated */
 	uint16_t size;     /* entries; split: a power of two */
@@ -49,21 +39,23 @@ struct virtqueue_driver_config {
 };
 
 struct virtqueue_driver {
-	/* Hot. Owner CPU. */
+	/*
+	 * Hot. Owner CPU. First of all what drivers use inline; slots are the shadow of requests in flight: split by the
+	 * index of its head, packed by its buffer id.
+	 */
+	OB_VIRTIO_LANE
 	bool packed, event_idx, in_order;
 	bool broken;
 	bool armed;
 	bool batch; /* in order: a batch of used ones is being given out */
-	uint16_t size, mask;
+	uint16_t size;
 	uint16_t free_entries; /* of the ring */
 	uint16_t direct_low;   /* fewer than these beside the request: by a table */
 	uint16_t direct_max;   /* pieces of the longest chain in the ring itself */
 	uint16_t free_head;    /* split: descriptor; packed: id */
-	uint16_t avail;        /* split: free running; packed: ring index */
 	uint16_t told;         /* split: avail as the device knows it */
 	uint16_t used;         /* split: free running; packed: ring index */
 	uint16_t used_seen;    /* split: the device's index as last read */
-	uint16_t in_flight;    /* requests */
 	uint16_t order_head;   /* in order: the oldest request */
 	uint16_t batch_id;
 	uint16_t avail_flags; /* packed: what marks a descriptor available in this round */
@@ -72,7 +64,6 @@ struct virtqueue_driver {
 	uint16_t held_index;
 	uint16_t event_told; /* split: used_event as last written */
 	uint32_t batch_len;
-	struct virtqueue_slot *slots;
 	uint16_t *next; /* split: what follows a descriptor, in a chain or in the list of free ones */
 	union {
 		struct virtq_desc *desc;
@@ -88,8 +79,7 @@ struct virtqueue_driver {
 	uint32_t table_bytes; /* of one */
 	uint16_t chain_max;
 	bool notify_data;
-	/* Frames: split rings have the descriptors of the first frame_count prepared, three each, from 0 to frame_end. */
-	uint16_t frame_count, frame_end;
+	uint16_t frame_end; /* 3 * frame_count, or what that was */
 	struct ob_virtio_frame frame;
 	struct ob_virtio_queue_stats stats;
 	struct virtqueue_driver_config config;

@@ -49,7 +49,7 @@ static inline void head_store(struct virtqueue_driver *q, unsigned index, uint64
 static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned avail, uint32_t flags, unsigned entries,
 			     uint32_t in_bytes, uint32_t token)
 {
-	struct virtqueue_slot *slot = &q->slots[id];
+	struct ob_virtio_slot *slot = &q->slots[id];
 
 	slot->token = token;
 	slot->in_bytes = in_bytes;
@@ -178,10 +178,10 @@ static __attribute__((noinline, cold)) const char *word_wrong(const struct virtq
 }
 
 /* The request that a used descriptor names, and the length; NULL: there is none that fits. */
-static inline struct virtqueue_slot *word_slot(const struct virtqueue_driver *q, uint64_t word, uint32_t *len)
+static inline struct ob_virtio_slot *word_slot(const struct virtqueue_driver *q, uint64_t word, uint32_t *len)
 {
 	unsigned id = (unsigned)(word >> 32 & 0xffff);
-	struct virtqueue_slot *slot = &q->slots[id];
+	struct ob_virtio_slot *slot = &q->slots[id];
 
 	if (OB_UNLIKELY(id >= q->size || slot->entries == 0))
 		return NULL;
@@ -196,7 +196,7 @@ static inline struct virtqueue_slot *word_slot(const struct virtqueue_driver *q,
 /* In order: the oldest request ends; the next used descriptor is behind its place in the ring. */
 static inline void slot_free(struct virtqueue_driver *q, unsigned id)
 {
-	struct virtqueue_slot *slot = &q->slots[id];
+	struct ob_virtio_slot *slot = &q->slots[id];
 	unsigned used = (unsigned)q->used + slot->entries;
 
 	if (used >= q->size) {
@@ -255,7 +255,7 @@ static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *use
 	for (; n < max; n++) {
 		/* Marks, id and length are one load, so that none of them is older than the others. */
 		uint64_t word = ob_le32_16_16_load(&ring[at].len);
-		struct virtqueue_slot *slot;
+		struct ob_virtio_slot *slot;
 
 		if (((word >> 48) & VIRTQUEUE_PACKED_MARKS) != marks)
 			break;

@@ -35,7 +35,7 @@ TEMPLATE struct ob_virtio_single source_at(const struct source *s, unsigned i)
 	};
 }
 
-TEMPLATE void slot_fill(struct virtqueue_slot *slot, const struct ob_virtio_single *single, bool in)
+TEMPLATE void slot_fill(struct ob_virtio_slot *slot, const struct ob_virtio_single *single, bool in)
 {
 	slot->token = single->token;
 	slot->in_bytes = in ? single->len_bytes : 0;
@@ -46,7 +46,7 @@ TEMPLATE void split_add(struct virtqueue_driver *q, const struct source *source,
 {
 	unsigned head = q->free_head;
 	uint16_t avail = q->avail, mask = q->mask;
-	struct virtqueue_slot *slots = q->slots;
+	struct ob_virtio_slot *slots = q->slots;
 	struct virtq_desc *desc = q->desc;
 	const uint16_t *next = q->next;
 	ob_le16 *ring = q->avail_ring->ring;
@@ -91,7 +91,7 @@ TEMPLATE void packed_add_in_order(struct virtqueue_driver *q, const struct sourc
 
 	while (i < count) {
 		unsigned end = i + MIN(count - i, size - MAX(at, id));
-		struct virtqueue_slot *slot = &q->slots[id];
+		struct ob_virtio_slot *slot = &q->slots[id];
 		struct virtq_packed_desc *desc = &q->pdesc[at];
 		uint64_t word = virtqueue_word(0, id, flags);
 
@@ -150,7 +150,7 @@ static unsigned reserve(struct virtqueue_driver *q, unsigned count)
 		return 0;
 	q->free_entries = (uint16_t)(q->free_entries - count);
 	q->in_flight = (uint16_t)(q->in_flight + count);
-	q->stats.added += count;
+	q->stats.added += q->packed ? count : 0; /* of a split ring the kick counts */
 	return count;
 }
 
@@ -231,7 +231,7 @@ TEMPLATE bool packed_take_run(struct virtqueue_driver *q, const struct sink *sin
 {
 	unsigned most = MIN(max - w->n, q->size - MAX(w->at, w->id)), run;
 	const struct virtq_packed_desc *desc = &q->pdesc[w->at];
-	struct virtqueue_slot *slots = &q->slots[w->id];
+	struct ob_virtio_slot *slots = &q->slots[w->id];
 	uint32_t name = NAME(w->id, w->marks);
 
 	for (run = 0; run < most; run++) {
@@ -260,7 +260,7 @@ TEMPLATE bool packed_take_run(struct virtqueue_driver *q, const struct sink *sin
 TEMPLATE void packed_take_batch(struct virtqueue_driver *q, const struct sink *sink, struct walk *w, unsigned max,
 				unsigned last, uint32_t len_bytes)
 {
-	struct virtqueue_slot *slot;
+	struct ob_virtio_slot *slot;
 
 	for (;; w->id = slot->next_free) {
 		slot = &q->slots[w->id];
@@ -336,13 +336,13 @@ TEMPLATE unsigned split_take(struct virtqueue_driver *q, const struct sink *sink
 	const struct virtq_used_elem *ring = q->used_ring->ring;
 	uint16_t at = q->used, seen, mask = q->mask;
 	unsigned n = 0, head = q->order_head, entries = 0;
-	struct virtqueue_slot *slots = q->slots;
+	struct ob_virtio_slot *slots = q->slots;
 
 	if (!split_look(q, odd))
 		return 0;
 	for (seen = q->used_seen; n < max && at != seen; n++, at++) {
 		uint64_t elem = ob_le32_pair_load(&ring[at & mask].id);
-		struct virtqueue_slot *slot = &slots[head];
+		struct ob_virtio_slot *slot = &slots[head];
 
 		if (OB_UNLIKELY((uint32_t)elem != head || slot->entries == 0 ||
 				(uint32_t)(elem >> 32) > slot->in_bytes)) {

@@ -26,7 +26,8 @@ static void frame_prepare(struct virtqueue_driver *q, unsigned frame)
 	virtqueue_frame_ends(q, frame, &out, &in);
 	desc_store(&q->desc[head], &out, VIRTQ_DESC_F_NEXT, head + 1);
 	desc_store(&q->desc[head + 2], &in, VIRTQ_DESC_F_WRITE, 0);
-	q->slots[head] = (struct virtqueue_slot){.token = frame, .last = (uint16_t)(head + 2)};
+	/* Theirs need no last descriptor, as none of them is ever free: what is written at the end, in its place. */
+	q->slots[head] = (struct ob_virtio_slot){.token = frame, .last = (uint16_t)q->frame.in_bytes};
 }
 
 void virtqueue_split_partition(struct virtqueue_driver *q)
@@ -52,14 +53,13 @@ static inline void avail_put(struct virtqueue_driver *q, unsigned head)
 	ob_le16_store(&q->avail_ring->ring[q->avail & q->mask], (uint16_t)head);
 	q->avail++;
 	q->in_flight++;
-	q->stats.added++;
 }
 
 /* A request of descriptors that were free, in the avail ring from now on. @free_head: what is free after it. */
 static inline void slot_take(struct virtqueue_driver *q, unsigned head, unsigned last, unsigned free_head,
 			     unsigned entries, uint32_t in_bytes, uint32_t token)
 {
-	struct virtqueue_slot *slot = &q->slots[head];
+	struct ob_virtio_slot *slot = &q->slots[head];
 
 	slot->token = token;
 	slot->in_bytes = in_bytes;
@@ -154,7 +154,7 @@ static __attribute__((noinline)) int framed_slow(struct virtqueue_driver *q, uin
 						 const struct ob_dma_piece *data, unsigned count, bool in)
 {
 	unsigned head = 3 * frame;
-	struct virtqueue_slot *slot = &q->slots[head];
+	struct ob_virtio_slot *slot = &q->slots[head];
 	struct ob_dma_piece whole[VIRTQUEUE_WHOLE_MAX];
 
 	if (q->broken)
@@ -187,22 +187,11 @@ static __attribute__((noinline)) int framed_slow(struct virtqueue_driver *q, uin
 int virtqueue_split_add_framed(struct virtqueue_driver *q, uint32_t frame, const struct ob_dma_piece *data,
 			       unsigned count, bool in)
 {
-	unsigned head = 3 * frame;
-	struct virtqueue_slot *slot = &q->slots[head];
-	uint32_t len, flags = VIRTQ_DESC_F_NEXT, in_bytes = q->frame.in_bytes;
+	struct ob_virtio_queue *lane = (struct ob_virtio_queue *)(void *)q;
 
-	if (OB_UNLIKELY(count != 1 || slot->entries != 0 || slot->bent || q->broken))
+	if (count != 1 || q->broken || !ob_virtio_queue_framed_ready(lane, frame))
 		return framed_slow(q, frame, data, count, in);
-	len = (uint32_t)data->len_bytes;
-	if (in) {
-		flags = VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE;
-		in_bytes += len;
-	}
-	ob_le64_store(&q->desc[head + 1].addr, data->iova.addr);
-	ob_le32_16_16_store(&q->desc[head + 1].len, virtqueue_word(len, flags, head + 2));
-	slot->in_bytes = in_bytes;
-	slot->entries = 3;
-	avail_put(q, head);
+	ob_virtio_queue_put_framed(lane, frame, data->iova, (uint32_t)data->len_bytes, in);
 	return 0;
 }
 
@@ -214,6 +203,7 @@ void virtqueue_split_kick(struct virtqueue_driver *q)
 	if (q->avail == told || q->broken)
 		return;
 	q->told = q->avail;
+	q->stats.added += (uint16_t)(q->avail - told);
 	/* Descriptors, tables and the entries of the avail ring before the index that shows them (§2.7.13.3). */
 	ob_dma_wmb();
 	ob_le16_store(&q->avail_ring->idx, q->avail);
@@ -238,7 +228,7 @@ void virtqueue_split_kick(struct virtqueue_driver *q)
 /* In order: the oldest request ends; its descriptors are free, and next behind those that are. */
 static inline void slot_free(struct virtqueue_driver *q, unsigned head)
 {
-	struct virtqueue_slot *slot = &q->slots[head];
+	struct ob_virtio_slot *slot = &q->slots[head];
 
 	q->free_entries = (uint16_t)(q->free_entries + slot->entries);
 	slot->entries = 0;
@@ -260,9 +250,9 @@ static __attribute__((noinline, cold)) const char *elem_wrong(const struct virtq
 }
 
 /* The request that an entry names; NULL: there is none that fits. */
-static inline struct virtqueue_slot *elem_slot(const struct virtqueue_driver *q, uint64_t elem)
+static inline struct ob_virtio_slot *elem_slot(const struct virtqueue_driver *q, uint64_t elem)
 {
-	struct virtqueue_slot *slot;
+	struct ob_virtio_slot *slot;
 
 	if (OB_UNLIKELY((uint32_t)elem >= q->size))
 		return NULL;
@@ -278,7 +268,7 @@ static int take_in_order(struct virtqueue_driver *q, struct ob_virtio_used *used
 	unsigned n = 0;
 
 	while (n < max && q->used != seen) {
-		struct virtqueue_slot *slot = &q->slots[q->order_head];
+		struct ob_virtio_slot *slot = &q->slots[q->order_head];
 		unsigned head = q->order_head;
 
 		if (!q->batch) {
@@ -309,14 +299,17 @@ static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *use
 {
 	unsigned free_head = q->free_head, free_entries = q->free_entries, n = 0, frame_end = q->frame_end, entries;
 	const struct virtq_used_elem *ring = q->used_ring->ring;
-	uint16_t at = q->used, *next = q->next;
+	unsigned mask = q->mask, at = q->used, count = MIN(max, (uint16_t)(seen - q->used));
+	struct ob_virtio_slot *slots = q->slots;
 	const char *wrong = NULL;
+	uint16_t *next = q->next;
 
-	for (; n < max && at != seen; at++, n++) {
-		uint64_t elem = ob_le32_pair_load(&ring[at & q->mask].id);
-		struct virtqueue_slot *slot = elem_slot(q, elem);
+	for (; n < count; at++, n++) {
+		uint64_t elem = ob_le32_pair_load(&ring[at & mask].id);
+		uint32_t id = (uint32_t)elem;
+		struct ob_virtio_slot *slot = &slots[id & mask];
 
-		if (OB_UNLIKELY(slot == NULL)) {
+		if (OB_UNLIKELY(id > mask || slot->entries == 0 || (uint32_t)(elem >> 32) > slot->in_bytes)) {
 			wrong = elem_wrong(q, elem);
 			break;
 		}
@@ -325,15 +318,15 @@ static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *use
 		entries = slot->entries;
 		slot->entries = 0;
 		/* Those of a frame stay with it. */
-		if ((uint32_t)elem < frame_end)
+		if (id < frame_end)
 			continue;
 		free_entries += entries;
 		next[slot->last] = (uint16_t)free_head;
-		free_head = (uint32_t)elem;
+		free_head = id;
 	}
 	q->free_head = (uint16_t)free_head;
 	q->free_entries = (uint16_t)free_entries;
-	q->used = at;
+	q->used = (uint16_t)at;
 	q->in_flight = (uint16_t)(q->in_flight - n);
 	q->stats.taken += n;
 	if (OB_UNLIKELY(wrong != NULL))

@@ -109,7 +109,7 @@ struct virtio_device {
 
 /* queue.c makes them. */
 struct ob_virtio_queue {
-	struct virtqueue_driver ring; /* first */
+	struct virtqueue_driver ring; /* first, and first in it what drivers use inline */
 	struct list link;             /* virtio_device.queues */
 	struct virtio_device *v;
 	char name[32];

@@ -169,26 +169,15 @@ static VBLK_SLOW int submit_slow(struct vblk_queue *q, struct ob_block_request *
 	return ret;
 }
 
-int vblk_io_submit(struct ob_block_channel *channel, struct ob_block_request *request)
+/* Of one segment, where the queue has nothing prepared for the slot. */
+static __attribute__((noinline)) int submit_one(struct vblk_queue *q, struct ob_block_request *request, uint64_t addr)
 {
-	struct vblk_queue *q = channel->driver_data;
 	const struct ob_segment *s = request->segments;
-	const struct ob_window *window = request->window;
+	struct ob_dma_piece data = {{addr}, s->len_bytes};
 	struct vblk_slot *slot = q->free;
-	struct ob_dma_piece data;
-	unsigned index, write;
+	unsigned index = slot_index(q, slot), write = request->op;
 	int ret;
 
-	/* Simple: read or write of one segment. */
-	if (OB_UNLIKELY(q->state != VBLK_QUEUE_LIVE || slot == NULL || request->segment_count != 1 ||
-			request->op > OB_BLOCK_WRITE || request->flags != 0))
-		return submit_slow(q, request);
-	/* The block class has found the segment inside the window, and the window granted with these rights. */
-	data.iova.addr = *(const uint64_t *)(const void *)((const uint8_t *)window + q->grant_offset) +
-			 (uint64_t)((const uint8_t *)s->base - window->base);
-	data.len_bytes = s->len_bytes;
-	index = slot_index(q, slot);
-	write = request->op;
 	header_store(&q->lines[index], write, request->lba << q->sector_shift);
 	ret = ob_virtio_queue_add_framed(q->vq, index, &data, 1, write == 0);
 	if (OB_UNLIKELY(ret != 0))
@@ -196,6 +185,42 @@ int vblk_io_submit(struct ob_block_channel *channel, struct ob_block_request *re
 	slot_take(q, slot, request, 0);
 	slot->in_bytes = 1 + (write != 0 ? 0 : (uint32_t)s->len_bytes);
 	OB_TRACE(q->cpu, OB_TRACE_VBLK_SUBMIT, q->index, index, write);
+	return 0;
+}
+
+int vblk_io_submit(struct ob_block_channel *channel, struct ob_block_request *request)
+{
+	struct vblk_queue *q = channel->driver_data;
+	const struct ob_segment *s = request->segments;
+	const struct ob_window *window = request->window;
+	struct vblk_slot *slot = q->free;
+	uint32_t len_bytes;
+	unsigned index;
+	ob_iova data;
+	bool in;
+
+	/* Simple: read or write of one segment. */
+	if (OB_UNLIKELY(q->state != VBLK_QUEUE_LIVE || slot == NULL || request->segment_count != 1 ||
+			request->op > OB_BLOCK_WRITE || request->flags != 0))
+		return submit_slow(q, request);
+	/* The block class has found the segment inside the window, and the window granted with these rights. */
+	data.addr = *(const uint64_t *)(const void *)((const uint8_t *)window + q->grant_offset) +
+		    (uint64_t)((const uint8_t *)s->base - window->base);
+	index = slot_index(q, slot);
+	if (OB_UNLIKELY(!ob_virtio_queue_framed_ready(q->vq, index)))
+		return submit_one(q, request, data.addr);
+	in = request->op == OB_BLOCK_READ;
+	len_bytes = (uint32_t)s->len_bytes;
+	q->free = slot->next;
+	slot->request = request;
+	slot->in_bytes = 1 + (in ? len_bytes : 0);
+	slot->epoch = q->epoch;
+	slot->flags = 0;
+	slot->attempts = 0;
+	request->tag = index;
+	header_store(&q->lines[index], request->op, request->lba << q->sector_shift);
+	ob_virtio_queue_put_framed(q->vq, index, data, len_bytes, in);
+	OB_TRACE(q->cpu, OB_TRACE_VBLK_SUBMIT, q->index, index, request->op);
 	return 0;
 }
 
