@@ -234,10 +234,10 @@ int vu_memory_init(struct vu_machine *vm)
 
 	if (ret == 0)
 		ret = region_create(vm, len_bytes, &first);
-	if (ret == -ENOMEM && vm->uri.hugepages)
+	if (ret != 0 && vm->uri.hugepages)
 		ob_err(vm->machine.ob,
-		       "vhost-user: there are no %llu free huge pages of 2 MiB; see vm.nr_hugepages of sysctl",
-		       (unsigned long long)(len_bytes / HUGE_BYTES));
+		       "vhost-user: %llu huge pages of 2 MiB: %s; vm.nr_hugepages of sysctl provides some",
+		       (unsigned long long)(len_bytes / HUGE_BYTES), strerror(-ret));
 	else if (ret != 0)
 		ob_err(vm->machine.ob, "vhost-user: %llu MiB of memory: %s", (unsigned long long)(len_bytes / OB_MIB),
 		       strerror(-ret));
