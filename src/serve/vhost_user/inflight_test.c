@@ -47,6 +47,8 @@ static void start_server(uint64_t features)
 					   (features & BIT64(VIRTIO_F_RING_PACKED)) != 0 ? 0x80008000 : 0),
 			 0);
 	resumed += inflight.resumed_count;
+	for (unsigned i = 1; i < inflight.resumed_count; i++)
+		assert_true(inflight.resumed[i - 1].counter < inflight.resumed[i].counter);
 }
 
 /* All that it knew is lost; the ring and the table are not. */
