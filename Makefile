@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 MESON   ?= meson
 export MACHINE
 
-.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench bench-guest bench-wakeup kills install docs clean help
+.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench bench-guest bench-serve bench-wakeup kills install docs clean help
 
 # A prefix that is asked for holds for a build directory that is there already, too.
 all: $(BUILD)/build.ninja ## what is installed, and nothing else
@@ -57,6 +57,11 @@ bench-guest: ## our driver over VFIO beside the kernel's, in a Linux guest; SECO
 	@[ -e $(BUILD)/src/serve/fio/outboard-fio.so ] || \
 		{ $(MESON) configure $(BUILD) -Dfio_headers="$$(tools/fio-headers build-fio)" && ninja -C $(BUILD) product; }
 	@BUILD=$(BUILD) bench/guest
+
+bench-serve: ## a guest's disk on our vhost-user server, beside QEMU's own; SECONDS_EACH (5), ROUNDS (3), MODE (hybrid)
+	@tools/install-packages build run test bench
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) bench/serve
 
 bench-wakeup: ## what noticing a completion costs, polled, by interrupt, by both; PLOT=FILE.svg, GUEST=1 over VFIO
 	@tools/install-packages build run test bench

@@ -115,6 +115,8 @@ static int reply_fd(struct vu_client *c, struct vhost_message *m, uint32_t len_b
 	m->fd_count = 0; /* it stays ours */
 	if (ret == -ETIMEDOUT)
 		return vu_client_fail(c, "it does not read what it is answered");
+	if (ret == -ENODEV)
+		return ret; /* it has left, and wanted no answer any more */
 	return ret == 0 ? 0 : vu_client_fail(c, "it cannot be answered: %s", strerror(-ret));
 }
 
