@@ -99,27 +99,27 @@ static void test_restart_with_a_table_goes_on_where_it_was(void **state)
 static void test_restart_of_a_packed_ring_goes_on_where_the_table_says(void **state)
 {
 	static const struct {
-		struct vhost_user_packed_region region;
-		uint16_t flags; /* of the descriptor at old_used_index */
 		uint32_t base;
+		uint16_t flags;                         /* of the descriptor at old_used_index */
+		struct vhost_user_packed_region region; /* last: its table has no length */
 	} cases[] = {
-		{{.version = 0}, 0, 0x80008000},
-		{{.version = 1, .used_index = 7, .old_used_index = 7, .used_wrap = 1, .old_used_wrap = 1},
+		{0x80008000, 0, {.version = 0}},
+		{0x80078007,
 		 0,
-		 0x80078007},
-		{{.version = 1, .used_index = 3, .old_used_index = 3}, 0, 0x00030003},
+		 {.version = 1, .used_index = 7, .old_used_index = 7, .used_wrap = 1, .old_used_wrap = 1}},
+		{0x00030003, 0, {.version = 1, .used_index = 3, .old_used_index = 3}},
 		/* A batch under way: the ring still has what the driver wrote, in either round … */
-		{{.version = 1, .used_index = 9, .old_used_index = 7, .used_wrap = 1, .old_used_wrap = 1},
+		{0x80078007,
 		 VIRTQ_PACKED_F_AVAIL,
-		 0x80078007},
-		{{.version = 1, .used_index = 1, .old_used_index = 15, .used_wrap = 1},
+		 {.version = 1, .used_index = 9, .old_used_index = 7, .used_wrap = 1, .old_used_wrap = 1}},
+		{0x000f000f,
 		 VIRTQ_PACKED_F_USED,
-		 0x000f000f},
+		 {.version = 1, .used_index = 1, .old_used_index = 15, .used_wrap = 1}},
 		/* … or the device's answer. */
-		{{.version = 1, .used_index = 9, .old_used_index = 7, .used_wrap = 1, .old_used_wrap = 1},
+		{0x80098009,
 		 VIRTQ_PACKED_F_AVAIL | VIRTQ_PACKED_F_USED,
-		 0x80098009},
-		{{.version = 1, .used_index = 1, .old_used_index = 15, .used_wrap = 1}, 0, 0x80018001},
+		 {.version = 1, .used_index = 9, .old_used_index = 7, .used_wrap = 1, .old_used_wrap = 1}},
+		{0x80018001, 0, {.version = 1, .used_index = 1, .old_used_index = 15, .used_wrap = 1}},
 	};
 	struct bench *b = *state;
 
