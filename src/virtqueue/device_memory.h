@@ -113,11 +113,12 @@ static inline int virtqueue_store_word(const struct virtqueue_device *q, enum vi
 static inline int virtqueue_load_desc(const struct virtqueue_device *q, const uint8_t *table, uint64_t addr,
 				      unsigned index, struct virtqueue_desc *out)
 {
-	const struct virtq_desc *d = (const struct virtq_desc *)(const void *)table + index;
 	struct virtq_desc v;
 	int ret;
 
 	if (OB_LIKELY(q->mapped)) {
+		const struct virtq_desc *d = (const struct virtq_desc *)(const void *)table + index;
+
 		out->addr = ob_le64_load(&d->addr);
 		out->word = ob_le32_16_16_load(&d->len);
 		return 0;

@@ -133,12 +133,13 @@ int virtqueue_split_push(struct virtqueue_device *q, const struct virtqueue_chai
 {
 	size_t offset = offsetof(struct virtq_used, ring) + sizeof(struct virtq_used_elem) * (q->used_next & mask(q));
 	const struct virtqueue_device_config *c = &q->config;
-	struct virtq_used_elem *e = (void *)(q->map[VIRTQUEUE_DEVICE] + offset), copy;
+	struct virtq_used_elem *e, copy;
 	int ret = 0;
 
 	if (OB_UNLIKELY(q->in_flight == 0))
 		return virtqueue_device_break(q, -EPROTO, "a request that ends twice");
 	if (OB_LIKELY(q->mapped)) {
+		e = (struct virtq_used_elem *)(void *)(q->map[VIRTQUEUE_DEVICE] + offset);
 		/* Aligned to 4 bytes is all that the driver owes us (§2.7); the index shows both. */
 		ob_le32_store(&e->id, chain->id);
 		ob_le32_store(&e->len, written_bytes);

@@ -68,13 +68,14 @@ static __attribute__((noinline)) int add_indirect(struct virtqueue_driver *q, co
 {
 	unsigned id = q->free_head, head = q->avail, at;
 	uint64_t offset = (uint64_t)id * q->table_bytes;
-	struct virtq_packed_desc *table = (struct virtq_packed_desc *)(void *)((uint8_t *)q->tables + offset);
 	uint32_t flags = q->avail_flags, in_bytes = 0;
+	struct virtq_packed_desc *table;
 
 	if (q->broken || count - 1 >= q->chain_max)
 		return q->broken ? -EPROTO : -EINVAL;
 	if (q->tables == NULL || q->free_entries == 0)
 		return -EAGAIN;
+	table = (struct virtq_packed_desc *)(void *)((uint8_t *)q->tables + offset);
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t len = (uint32_t)pieces[i].len_bytes;
 

@@ -301,7 +301,8 @@ void ring_fuzz_run(bool device_lies, const uint8_t *bytes, size_t len_bytes)
 	struct ring_rig_config config = {.features = BIT64(VIRTIO_F_VERSION_1), .device_chain_max = 16};
 	static struct ring_fuzz f;
 
-	memcpy(header, bytes, MIN(len_bytes, sizeof(header)));
+	if (len_bytes != 0)
+		memcpy(header, bytes, MIN(len_bytes, sizeof(header)));
 	memset(&f, 0, sizeof(f));
 	f.device_lies = device_lies;
 	for (unsigned i = 0; i < ARRAY_SIZE(bit); i++)
