@@ -344,8 +344,8 @@ TEMPLATE unsigned split_take(struct virtqueue_driver *q, const struct sink *sink
 		uint64_t elem = ob_le32_pair_load(&ring[at & mask].id);
 		struct ob_virtio_slot *slot = &slots[head];
 
-		if (OB_UNLIKELY((uint32_t)elem != head || slot->entries == 0 ||
-				(uint32_t)(elem >> 32) > slot->in_bytes)) {
+		/* So many are in flight as the index moved on by, at the least: the head's slot is one of them. */
+		if (OB_UNLIKELY((uint32_t)elem != head || (uint32_t)(elem >> 32) > slot->in_bytes)) {
 			*odd = true;
 			break;
 		}

@@ -24,6 +24,30 @@
 
 /* ---- a device that lies ---- */
 
+/* Each lie is told to every way of taking. */
+static int (*take)(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max);
+
+static int take_in_general(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
+{
+	return virtqueue_driver_take(q, used, max);
+}
+
+static int take_tokens(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
+{
+	uint32_t tokens[SIZE];
+	int n = virtqueue_driver_take_tokens(q, tokens, max);
+
+	for (int i = 0; i < n; i++)
+		used[i].token = tokens[i];
+	return n;
+}
+
+static void expect_length(const struct ob_virtio_used *used, uint32_t len_bytes)
+{
+	if (take != take_tokens)
+		assert_int_equal(used->len_bytes, len_bytes);
+}
+
 /* Four requests are with the device: tokens 10 to 13, of one piece to read and one of 64 bytes to write. */
 static void open_with_four(struct ring_rig *rig, uint64_t features)
 {
@@ -63,22 +87,22 @@ static void expect_broken(struct ring_rig *rig, int good, const char *why)
 	unsigned kicks = rig->kicks;
 
 	if (good > 0)
-		assert_int_equal(virtqueue_driver_take(&rig->driver, used, SIZE), good);
+		assert_int_equal(take(&rig->driver, used, SIZE), good);
 	for (int i = 0; i < good; i++)
 		assert_int_equal(used[i].token, 10 + i);
-	assert_int_equal(virtqueue_driver_take(&rig->driver, used, SIZE), -EPROTO);
+	assert_int_equal(take(&rig->driver, used, SIZE), -EPROTO);
 	assert_true(rig->driver.broken);
 	assert_string_equal(rig->driver.why, why);
 	assert_int_equal(rig->driver.stats.protocol_errors, 1);
 	assert_int_equal(virtqueue_driver_add(&rig->driver, &piece, 1, 0, 0), -EPROTO);
 	virtqueue_driver_kick(&rig->driver);
 	assert_int_equal(rig->kicks, kicks);
-	assert_int_equal(virtqueue_driver_take(&rig->driver, used, SIZE), -EPROTO);
+	assert_int_equal(take(&rig->driver, used, SIZE), -EPROTO);
 	assert_int_equal(rig->driver.stats.protocol_errors, 1);
 	/* And works again after a reset. */
 	virtqueue_driver_rewind(&rig->driver);
 	assert_int_equal(virtqueue_driver_add(&rig->driver, &piece, 1, 0, 0), 0);
-	assert_int_equal(virtqueue_driver_take(&rig->driver, used, SIZE), 0);
+	assert_int_equal(take(&rig->driver, used, SIZE), 0);
 	ring_rig_close(rig);
 }
 
@@ -93,6 +117,75 @@ static void test_split_index_that_jumps_breaks_the_queue(void **state)
 		ob_le16_store(&used_ring(&rig)->idx, jumps[i]);
 		expect_broken(&rig, 0, "the used index is beyond what the device was given");
 	}
+}
+
+/* As open_with_four(), but each is one buffer of 64 bytes to write: one descriptor, in order. */
+static void open_with_singles(struct ring_rig *rig, uint64_t features)
+{
+	struct ring_rig_config config = {.features = features | IN_ORDER, .size = SIZE, .chain_max = 2};
+	static const uint32_t tokens[] = {10, 11, 12, 13};
+
+	assert_int_equal(ring_rig_open(rig, &config), 0);
+	assert_int_equal(
+		virtqueue_driver_add_buffers(&rig->driver, tokens, 4, (ob_iova){ring_rig_buffer(rig, 0)}, 64, 64), 4);
+	virtqueue_driver_kick(&rig->driver);
+}
+
+/* The first one well, and the second with a lie, in buffers that are used one by one and in order. */
+static void test_split_lies_in_a_run_break_the_queue(void **state)
+{
+	static const struct {
+		uint32_t id, len;
+		uint16_t index;
+		int good;
+		const char *why;
+	} lies[] = {
+		{1, 65, 2, 1, "more was written than there is room for"},
+		{SIZE, 1, 2, 1, "an id in the used ring that is no descriptor"},
+		{0, 1, 2, 1, "an id in the used ring that is not in flight"},
+		{4, 1, 2, 1, "an id in the used ring that is not in flight"},
+		{1, 1, 5, 0, "the used index is beyond what the device was given"},
+		{1, 1, 0xffff, 0, "the used index is beyond what the device was given"},
+	};
+	struct ring_rig rig;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(lies); i++) {
+		open_with_singles(&rig, SPLIT);
+		use_split(&rig, 0, 0, 64);
+		use_split(&rig, 1, lies[i].id, lies[i].len);
+		ob_le16_store(&used_ring(&rig)->idx, lies[i].index);
+		expect_broken(&rig, lies[i].good, lies[i].why);
+	}
+}
+
+static void test_packed_lies_in_a_run_break_the_queue(void **state)
+{
+	static const struct {
+		uint32_t id, len;
+		const char *why;
+	} lies[] = {
+		{1, 65, "more was written than there is room for"},
+		{SIZE, 1, "a used descriptor with an id that was never given"},
+		{0, 1, "a used descriptor with an id that is not in flight"},
+		{4, 1, "a used descriptor with an id that is not in flight"},
+		{2, 65, "more was written than there is room for"},
+	};
+	struct ob_virtio_used used[SIZE];
+	struct ring_rig rig;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(lies); i++) {
+		open_with_singles(&rig, PACKED);
+		use_packed(&rig, 0, 0, 64, VIRTQUEUE_PACKED_MARKS);
+		use_packed(&rig, 1, lies[i].id, lies[i].len, VIRTQUEUE_PACKED_MARKS);
+		expect_broken(&rig, 1, lies[i].why);
+	}
+	/* Behind the last one that is in flight. */
+	open_with_singles(&rig, PACKED);
+	for (unsigned i = 0; i < 5; i++)
+		use_packed(&rig, i, i, 0, VIRTQUEUE_PACKED_MARKS);
+	assert_int_equal(take(&rig.driver, used, SIZE), 4);
+	assert_int_equal(take(&rig.driver, used, SIZE), 0);
+	ring_rig_close(&rig);
 }
 
 /* Requests that were added and not yet shown are none that it could have used. */
@@ -167,20 +260,20 @@ static void test_split_batch_is_all_up_to_the_one_it_names(void **state)
 	open_with_four(&rig, SPLIT | IN_ORDER);
 	use_split(&rig, 0, 4, 7);
 	ob_le16_store(&used_ring(&rig)->idx, 3);
-	assert_int_equal(virtqueue_driver_take(&rig.driver, used, 2), 2);
+	assert_int_equal(take(&rig.driver, used, 2), 2);
 	assert_int_equal(used[0].token, 10);
-	assert_int_equal(used[0].len_bytes, 64);
+	expect_length(&used[0], 64);
 	assert_int_equal(used[1].token, 11);
-	assert_int_equal(used[1].len_bytes, 64);
-	assert_int_equal(virtqueue_driver_take(&rig.driver, used, SIZE), 1);
+	expect_length(&used[1], 64);
+	assert_int_equal(take(&rig.driver, used, SIZE), 1);
 	assert_int_equal(used[0].token, 12);
-	assert_int_equal(used[0].len_bytes, 7);
+	expect_length(&used[0], 7);
 	/* The next is where the batch's entries would have ended. */
 	use_split(&rig, 3, 6, 5);
 	ob_le16_store(&used_ring(&rig)->idx, 4);
-	assert_int_equal(virtqueue_driver_take(&rig.driver, used, SIZE), 1);
+	assert_int_equal(take(&rig.driver, used, SIZE), 1);
 	assert_int_equal(used[0].token, 13);
-	assert_int_equal(used[0].len_bytes, 5);
+	expect_length(&used[0], 5);
 	ring_rig_close(&rig);
 }
 
@@ -256,8 +349,8 @@ static void test_packed_length_without_room_is_ignored_unless_claimed(void **sta
 			expect_broken(&rig, 0, "more was written than there is room for");
 			continue;
 		}
-		assert_int_equal(virtqueue_driver_take(&rig.driver, used, SIZE), 1);
-		assert_int_equal(used[0].len_bytes, 0);
+		assert_int_equal(take(&rig.driver, used, SIZE), 1);
+		expect_length(&used[0], 0);
 		ring_rig_close(&rig);
 	}
 }
@@ -269,21 +362,21 @@ static void test_packed_batch_is_all_up_to_the_one_it_names(void **state)
 
 	open_with_four(&rig, PACKED | IN_ORDER);
 	use_packed(&rig, 0, 2, 7, VIRTQUEUE_PACKED_MARKS);
-	assert_int_equal(virtqueue_driver_take(&rig.driver, used, 2), 2);
+	assert_int_equal(take(&rig.driver, used, 2), 2);
 	assert_int_equal(used[0].token, 10);
 	assert_int_equal(used[1].token, 11);
-	assert_int_equal(used[1].len_bytes, 64);
+	expect_length(&used[1], 64);
 	assert_true(virtqueue_driver_arm(&rig.driver));
-	assert_int_equal(virtqueue_driver_take(&rig.driver, used, SIZE), 1);
+	assert_int_equal(take(&rig.driver, used, SIZE), 1);
 	assert_int_equal(used[0].token, 12);
-	assert_int_equal(used[0].len_bytes, 7);
+	expect_length(&used[0], 7);
 	assert_false(virtqueue_driver_arm(&rig.driver));
 	use_packed(&rig, 6, 3, 5, VIRTQUEUE_PACKED_MARKS);
-	assert_int_equal(virtqueue_driver_take(&rig.driver, used, SIZE), 1);
+	assert_int_equal(take(&rig.driver, used, SIZE), 1);
 	assert_int_equal(used[0].token, 13);
 	/* The ring has gone round by that: marks of the last round say nothing any more. */
 	use_packed(&rig, 0, 0, 0, VIRTQUEUE_PACKED_MARKS);
-	assert_int_equal(virtqueue_driver_take(&rig.driver, used, SIZE), 0);
+	assert_int_equal(take(&rig.driver, used, SIZE), 0);
 	ring_rig_close(&rig);
 }
 
@@ -296,7 +389,7 @@ static void test_packed_marks_without_requests_are_nothing(void **state)
 
 	assert_int_equal(ring_rig_open(&rig, &config), 0);
 	use_packed(&rig, 0, 0, 0, VIRTQUEUE_PACKED_MARKS);
-	assert_int_equal(virtqueue_driver_take(&rig.driver, used, SIZE), 0);
+	assert_int_equal(take(&rig.driver, used, SIZE), 0);
 	assert_false(virtqueue_driver_arm(&rig.driver));
 	ring_rig_close(&rig);
 }
@@ -670,6 +763,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_split_index_that_jumps_breaks_the_queue),
+		cmocka_unit_test(test_split_lies_in_a_run_break_the_queue),
+		cmocka_unit_test(test_packed_lies_in_a_run_break_the_queue),
 		cmocka_unit_test(test_split_index_beyond_what_was_kicked_breaks_the_queue),
 		cmocka_unit_test(test_split_id_that_is_no_descriptor_breaks_the_queue),
 		cmocka_unit_test(test_split_id_that_is_not_in_flight_breaks_the_queue),
@@ -693,5 +788,13 @@ int main(void)
 		cmocka_unit_test(test_bases_that_cannot_be_are_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed;
+
+	take = take_in_general;
+	failed = cmocka_run_group_tests_name("one by one", tests, NULL, NULL);
+	take = virtqueue_driver_take_singles;
+	failed += cmocka_run_group_tests_name("in runs", tests, NULL, NULL);
+	take = take_tokens;
+	failed += cmocka_run_group_tests_name("tokens alone", tests, NULL, NULL);
+	return failed;
 }
