@@ -233,7 +233,7 @@ unsigned ob_net_vlans(const struct ob_net *net, const uint64_t **bits);
  * @can: OB_NET_TX_* that the device does
  *
  * Not for the usual frame: one whose head has flags. The checksum is made, the tag put in. What cannot be done so is
- * refused; a frame to be segmented is cut by ob_net_soft_segment().
+ * refused; a frame to be segmented, which the device cannot, has been cut by the class before.
  * Return: 0; -EINVAL its offsets or sizes make no sense; -EOPNOTSUPP it is to be segmented, and @can does not say that.
  */
 int ob_net_soft(struct ob_net_channel *channel, struct ob_packet *frame, uint32_t can);

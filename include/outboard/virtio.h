@@ -320,6 +320,9 @@ unsigned ob_virtio_queue_add_buffers(struct ob_virtio_queue *q, const uint32_t *
 /** ob_virtio_queue_kick - make known what was added; one notification, if the device wants it: true */
 bool ob_virtio_queue_kick(struct ob_virtio_queue *q);
 
+/** ob_virtio_queue_nudge - a notification whatever the device wants, for one that seems to have missed something */
+void ob_virtio_queue_nudge(struct ob_virtio_queue *q);
+
 /**
  * ob_virtio_queue_take - what the device is done with
  * @used: room for @max

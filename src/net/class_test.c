@@ -610,6 +610,146 @@ static void test_offloads_that_make_no_sense_are_refused(void **state)
 	world_close();
 }
 
+/* A frame of TCP over IPv4 whose payload counts up; the pseudo header's sum is in its place. */
+static struct ob_packet *make_train(uint32_t payload_bytes, uint16_t gso_bytes)
+{
+	static uint8_t bytes[4096];
+	struct ip4_header *ip = (void *)(bytes + 14);
+	struct tcp_header *tcp = (void *)(bytes + 34);
+	struct ob_packet *frame;
+
+	memset(bytes, 0, sizeof(bytes));
+	net_put16(bytes + 12, ETHERNET_TYPE_IP4);
+	ip->version_ihl = 0x45;
+	ip->protocol = IP_PROTOCOL_TCP;
+	net_put16(ip->total_bytes, (uint16_t)(40 + payload_bytes));
+	net_put16(ip->id, 100);
+	net_put32(ip->source, 0x0a000001);
+	net_put32(ip->destination, 0x0a000002);
+	net_put32(tcp->sequence, 0xffffff00);
+	tcp->data_offset = 0x50;
+	tcp->flags = TCP_ACK | TCP_PSH | TCP_FIN | TCP_CWR;
+	for (uint32_t i = 0; i < payload_bytes; i++)
+		bytes[54 + i] = (uint8_t)(i + (i >> 8));
+	frame = ob_packet_from(ob_net_channel_pool(a), bytes, 54 + payload_bytes);
+	assert_non_null(frame);
+	frame->flags = OB_PACKET_SEGMENT | OB_PACKET_CSUM_PARTIAL;
+	frame->gso = OB_GSO_TCP4;
+	frame->gso_bytes = gso_bytes;
+	frame->header_bytes = 54;
+	frame->csum_start = 34;
+	frame->csum_offset = TCP_CHECKSUM_OFFSET;
+	return frame;
+}
+
+static void check_segment(const struct ob_packet *frame, unsigned index, uint32_t offset, uint32_t bytes, bool last)
+{
+	const struct ip4_header *ip = (const void *)(frame->data + 14);
+	const struct tcp_header *tcp = (const void *)(frame->data + 34);
+
+	assert_int_equal(frame->frame_bytes, 54 + bytes);
+	assert_int_equal(net_get16(ip->total_bytes), 40 + bytes);
+	assert_int_equal(net_get16(ip->id), 100 + index);
+	assert_int_equal(net_checksum(ip, sizeof(*ip)), 0);
+	assert_int_equal(net_get32(tcp->sequence), 0xffffff00 + offset);
+	assert_int_equal(tcp->flags, TCP_ACK | (last ? TCP_PSH | TCP_FIN : 0) | (index == 0 ? TCP_CWR : 0));
+	assert_int_equal(net_sum_fold(net_sum(net_sum_pseudo4(ip, IP_PROTOCOL_TCP, 20 + bytes), tcp, 20 + bytes)),
+			 0xffff);
+	for (uint32_t i = 0; i < bytes; i++)
+		assert_int_equal(frame->data[54 + i], (uint8_t)(offset + i + ((offset + i) >> 8)));
+}
+
+static void test_segments_are_cut_with_headers_of_their_own(void **state)
+{
+	struct ob_packet *frame, *frames[8];
+	struct ob_net_stats stats;
+
+	world_open(1);
+	open_both(OB_COMPLETION_POLLED, false);
+	frame = make_train(1001, 300);
+	assert_int_equal(ob_net_send(a, &frame, 1), 1);
+	ob_net_kick(a);
+	assert_int_equal(ob_net_receive(b, frames, 8), 4);
+	for (unsigned i = 0; i < 4; i++)
+		check_segment(frames[i], i, 300 * i, i < 3 ? 300 : 101, i == 3);
+	ob_packet_put_burst(frames, 4);
+	ob_net_channel_stats(a, &stats);
+	assert_int_equal(stats.soft_segments, 1);
+	assert_int_equal(stats.soft_csums, 4);
+	assert_int_equal(stats.tx_refused, 0);
+	world_close();
+}
+
+/* Each is taken, and counted as refused. */
+static void refused(struct ob_packet *frame)
+{
+	struct ob_net_stats before, after;
+
+	ob_net_channel_stats(a, &before);
+	assert_int_equal(ob_net_send(a, &frame, 1), 1);
+	ob_net_channel_stats(a, &after);
+	assert_int_equal(after.tx_refused, before.tx_refused + 1);
+}
+
+static void test_segments_that_cannot_be_cut_are_refused(void **state)
+{
+	struct ob_packet *frame;
+
+	world_open(1);
+	open_both(OB_COMPLETION_POLLED, false);
+	frame = make_train(1000, 0);
+	refused(frame);
+	frame = make_train(1000, 100);
+	frame->gso = OB_GSO_TCP6;
+	refused(frame);
+	frame = make_train(1000, 100);
+	frame->gso = OB_GSO_UDP;
+	refused(frame);
+	frame = make_train(1000, 100);
+	frame->csum_start = 33;
+	refused(frame);
+	frame = make_train(1000, 100);
+	frame->csum_offset = 6;
+	refused(frame);
+	frame = make_train(1000, 100);
+	frame->flags = OB_PACKET_SEGMENT;
+	refused(frame);
+	for (unsigned words = 0; words < 5; words++) {
+		frame = make_train(1000, 100);
+		frame->data[46] = (uint8_t)(words << 4);
+		refused(frame);
+	}
+	refused(make_train(0, 100));
+	world_close();
+}
+
+static void test_segments_wait_for_room(void **state)
+{
+	struct ob_packet *frame, *frames[128];
+	unsigned count = 0;
+
+	world_open(1);
+	open_both(OB_COMPLETION_POLLED, false);
+	left->stuck = true;
+	send_numbered(a, 0, 60);
+	/* Ten segments, and room for four. */
+	frame = make_train(1000, 100);
+	assert_int_equal(ob_net_send(a, &frame, 1), 1);
+	left->stuck = false;
+	ob_net_kick(a);
+	turn_dry(context.cpu);
+	for (unsigned i = 0; i < 20; i++) {
+		ob_net_kick(a);
+		ob_cpu_turn(context.cpu, 0);
+		count += ob_net_receive(b, frames + count, 128 - count);
+	}
+	assert_int_equal(count, 70);
+	for (unsigned i = 0; i < 10; i++)
+		check_segment(frames[60 + i], i, 100 * i, 100, i == 9);
+	ob_packet_put_burst(frames, count);
+	world_close();
+}
+
 static void test_announce_is_a_rarp_of_our_own(void **state)
 {
 	struct ob_net_info info;
@@ -650,6 +790,9 @@ int main(void)
 		cmocka_unit_test(test_tag_is_put_behind_the_addresses),
 		cmocka_unit_test(test_partial_checksum_with_tag_is_finished),
 		cmocka_unit_test(test_offloads_that_make_no_sense_are_refused),
+		cmocka_unit_test(test_segments_are_cut_with_headers_of_their_own),
+		cmocka_unit_test(test_segments_that_cannot_be_cut_are_refused),
+		cmocka_unit_test(test_segments_wait_for_room),
 		cmocka_unit_test(test_announce_is_a_rarp_of_our_own),
 	};
 

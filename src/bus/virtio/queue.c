@@ -255,6 +255,13 @@ bool ob_virtio_queue_kick(struct ob_virtio_queue *q)
 	return q->ring.stats.kicks != kicks;
 }
 
+void ob_virtio_queue_nudge(struct ob_virtio_queue *q)
+{
+	virtqueue_driver_kick(&q->ring);
+	if (!q->ring.broken)
+		virtqueue_driver_notify(&q->ring);
+}
+
 static __attribute__((noinline, cold)) void say_broken(struct ob_virtio_queue *q)
 {
 	if (q->broken_said)

@@ -37,7 +37,7 @@ struct ob_tap {
 	struct ob_packet_pool *pool;
 	struct ob_net_channel *channel;
 	struct ob_net_watch watch;
-	bool watching, listening, stopping, down_said, gone;
+	bool watching, listening, stopping, down_said;
 	struct ob_packet *spare[PARTS_MAX]; /* to read into */
 	unsigned part_count, spare_count;
 	struct ob_packet *unsent[BUDGET];
@@ -197,15 +197,8 @@ static struct ob_packet *read_frame(struct ob_tap *tap)
 		if (len >= 0 && len <= (ssize_t)sizeof(header))
 			tap->stats.from_kernel_dropped++;
 	} while ((len < 0 && errno == EINTR) || (len >= 0 && len <= (ssize_t)sizeof(header)));
-	if (len < 0) {
-		/* Somebody deleted it: the descriptor stays readable, and says so for ever. */
-		if (errno != EAGAIN && !tap->gone) {
-			ob_err(tap->ob, "TAP device %s: %s", tap->name,
-			       errno == EBADFD ? "somebody deleted it" : strerror(errno));
-			__atomic_store_n(&tap->gone, true, __ATOMIC_RELEASE);
-		}
+	if (len < 0)
 		return NULL;
-	}
 	frame = take_frame(tap, (uint32_t)len - (uint32_t)sizeof(header));
 	describe_packet(frame, &header);
 	tap->stats.from_kernel_frames++;
@@ -215,7 +208,7 @@ static struct ob_packet *read_frame(struct ob_tap *tap)
 
 static void listen_again(struct ob_tap *tap)
 {
-	if (!tap->listening && !tap->stopping && !tap->gone)
+	if (!tap->listening && !tap->stopping)
 		tap->listening = ob_fd_add(tap->cpu, &tap->fd) == 0;
 }
 
@@ -440,11 +433,6 @@ void ob_tap_destroy(struct ob_tap *tap)
 	ob_packet_pool_put(tap->pool);
 	ob_net_put(tap->net);
 	ob_free(tap);
-}
-
-bool ob_tap_online(const struct ob_tap *tap)
-{
-	return !__atomic_load_n(&tap->gone, __ATOMIC_ACQUIRE);
 }
 
 const char *ob_tap_name(const struct ob_tap *tap)

@@ -31,11 +31,8 @@ static unsigned count_late(const struct vblk_queue *q)
 	return late;
 }
 
-/* A device that hangs makes all of a queue late: one line tells of them. */
-static void report_late(struct vblk_queue *q, unsigned late)
+static void report_late(struct vblk_queue *q)
 {
-	bool said = false;
-
 	for (unsigned i = 0; i < q->depth; i++) {
 		const struct vblk_slot *slot = &q->slots[i];
 
@@ -43,12 +40,8 @@ static void report_late(struct vblk_queue *q, unsigned late)
 			continue;
 		q->channel->stats.timeouts++;
 		OB_TRACE(q->cpu, OB_TRACE_VBLK_TIMEOUT, q->index, i, 0);
-		if (said)
-			continue;
-		said = true;
-		ob_warn(q->vblk->ob, "%s queue %u: %s of block %llu is late%s", q->vblk->name, q->index,
-			ob_block_op_name((enum ob_block_op)slot->request->op), (unsigned long long)slot->request->lba,
-			late > 1 ? ", and so are others" : "");
+		ob_warn(q->vblk->ob, "%s queue %u: %s of block %llu is late", q->vblk->name, q->index,
+			ob_block_op_name((enum ob_block_op)slot->request->op), (unsigned long long)slot->request->lba);
 	}
 	vblk_want_reset(q->vblk, "a request did not end in time");
 }
@@ -79,7 +72,7 @@ void vblk_queue_tick(struct ob_timer *timer)
 				q->index, late - still);
 		}
 		if (still > 0 && q->state == VBLK_QUEUE_LIVE)
-			report_late(q, still);
+			report_late(q);
 	}
 	q->ticking = is_busy(q);
 	if (q->ticking)

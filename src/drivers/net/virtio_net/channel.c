@@ -68,6 +68,7 @@ static struct vnet_pair *pair_create(struct vnet *v, struct ob_net_channel *chan
 	p->pools[0].iova = ob_packet_iova(channel->pool, channel->dma_index, NULL).addr;
 	p->last_pool = &p->pools[0];
 	ob_timer_init(&p->refill, channel->cpu, vnet_refill_timer);
+	ob_timer_init(&p->tick, channel->cpu, vnet_tick);
 	list_init(&p->link);
 	return p;
 }

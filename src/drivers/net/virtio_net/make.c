@@ -24,9 +24,11 @@ static void stop_on_cpu(void *arg)
 
 	p->running = false;
 	ob_net_channel_gate(p->channel, false);
-	if (!p->silent)
+	if (!p->silent) {
 		ob_timer_stop(&p->refill);
-	p->refilling = false;
+		ob_timer_stop(&p->tick);
+	}
+	p->refilling = p->ticking = false;
 }
 
 static void start_on_cpu(void *arg)

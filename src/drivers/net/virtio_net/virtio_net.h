@@ -40,6 +40,7 @@
 #define VNET_CONTROL_NS      (2 * OB_NS_PER_S) /* for the device to answer a command */
 #define VNET_LOCK_NS         (60 * OB_NS_PER_S)
 #define VNET_REFILL_RETRY_NS (1 * OB_NS_PER_MS)  /* while the pool is empty */
+#define VNET_TICK_NS         (20 * OB_NS_PER_MS) /* for frames to leave, before the device is nudged */
 #define VNET_RESET_MEMORY_NS (60 * OB_NS_PER_S)  /* resets further apart than this are not "in a row" */
 #define VNET_DRAIN_NS        (50 * OB_NS_PER_MS) /* for what was sent, before the device is made anew */
 
@@ -96,8 +97,10 @@ struct vnet_pair {
 	uint64_t headers_iova;
 	unsigned dma_index;
 	bool running;
-	bool broken; /* asked for a reset */
-	struct ob_timer refill;
+	bool broken;                    /* asked for a reset */
+	bool ticking;                   /* tick is armed */
+	uint64_t tx_done, tx_done_seen; /* frames given back: ever, and when it ticked last */
+	struct ob_timer refill, tick;
 	struct vnet *v;
 	/* CPU 0's */
 	struct list link; /* vnet.pairs */
@@ -222,6 +225,8 @@ void vnet_refill_timer(struct ob_timer *timer);
 unsigned vnet_send(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count);
 void vnet_kick(struct ob_net_channel *channel);
 unsigned vnet_reap(struct ob_net_channel *channel);
+/* Has anything left since it ticked last? */
+void vnet_tick(struct ob_timer *timer);
 /* Give a frame of the send queue back; @token as it was added. */
 void vnet_tx_end(struct vnet_pair *p, uint32_t token);
 
