@@ -30,7 +30,8 @@ static int run(struct cli *cli, int argc, char **argv)
 		return cli_error(cli, CLI_NO_DEVICE, "machine '%s': there is no such machine; see outboard-machine(7)",
 				 cli->machine_uri);
 	if (error == -EINVAL)
-		return cli_usage(cli, "machine '%s': not understood; see outboard-machine(7)", cli->machine_uri);
+		return cli_usage(cli, "machine '%s': not understood, or without attach=DIR; see outboard-machine(7)",
+				 cli->machine_uri);
 	if (error)
 		return cli_error(cli, CLI_FAILED, "%s", strerror(-error));
 	printf("%s%s", text, text[0] && text[strlen(text) - 1] != '\n' ? "\n" : "");

@@ -76,6 +76,9 @@ refused 2 "cannot trace 'serve'" "$OUTBOARD" trace serve nbd
 refused 2 "data and trace would mix" "$OUTBOARD" trace read a
 refused 3 "no such" "$OUTBOARD" --machine nonsense: devices
 refused 2 "takes no arguments" "$OUTBOARD" attach-help x
+refused 2 "without attach=DIR" "$OUTBOARD" -M qemu:virt attach-help
+want 0 "$OUTBOARD" -M 'model:?virtio-blk=1M&entries=4' info
+err_empty
 
 # ---- programs that are missing ----
 mkdir "$work/bin"
@@ -94,4 +97,15 @@ err_has "standard output: No space left on device"
 check "closed pipe: exit code is not 0 or 141" [ "${PIPESTATUS[0]}" = 141 -o "${PIPESTATUS[0]}" = 0 ]
 last="closed pipe"
 err_empty
+
+# ---- an image on a full file system, which takes the right to mount one ----
+if unshare -m true 2>/dev/null; then
+	mkdir "$work/small"
+	head -c 2M /dev/urandom >"$work/data"
+	full='mount -t tmpfs -o size=1m none "$1/small" && shift && exec "$@"'
+	want 4 unshare -m sh -c "$full" - "$work" "$OUTBOARD" -M "model:?virtio-blk=$work/small/i&create&size=4M" \
+		write vblk0 "$work/data"
+	err_has "model: $work/small/i: write: No space left on device"
+	err_has "vblk0: write of"
+fi
 finish

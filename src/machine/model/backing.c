@@ -8,13 +8,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <outboard/log.h>
+
 #include "base/bits.h"
 #include "machine/model/model_machine.h"
 
 struct backing_file {
 	struct backing base;
+	struct ob *ob; /* hears of the first failure; the guest's end of it is no more than "input/output error" */
+	char *path;
 	int fd;
-	bool read_only;
+	bool read_only, said;
 };
 
 /* ---- memory ---- */
@@ -127,6 +131,14 @@ int backing_memory_create(uint64_t len_bytes, bool filled, struct backing **out)
 
 /* ---- file ---- */
 
+static int file_failed(struct backing_file *f, const char *what, int error)
+{
+	/* Channels of several CPUs may write at once. */
+	if (!__atomic_exchange_n(&f->said, true, __ATOMIC_RELAXED))
+		ob_err(f->ob, "model: %s: %s: %s", f->path, what, strerror(error));
+	return error == ENOSPC || error == EDQUOT ? -ENOSPC : -EIO;
+}
+
 static int file_read(struct backing *b, uint64_t offset, void *to, size_t len_bytes)
 {
 	struct backing_file *f = (struct backing_file *)b;
@@ -138,7 +150,7 @@ static int file_read(struct backing *b, uint64_t offset, void *to, size_t len_by
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -EIO;
+			return file_failed(f, "read", errno);
 		if (n == 0) {
 			/* Somebody cut the file short behind our back: what is missing reads as zeroes. */
 			memset((uint8_t *)to + done, 0, len_bytes - done);
@@ -160,7 +172,7 @@ static int file_write(struct backing *b, uint64_t offset, const void *from, size
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return n < 0 && (errno == ENOSPC || errno == EDQUOT) ? -ENOSPC : -EIO;
+			return file_failed(f, "write", n < 0 ? errno : EIO);
 		done += (size_t)n;
 	}
 	return 0;
@@ -170,7 +182,7 @@ static int file_flush(struct backing *b)
 {
 	struct backing_file *f = (struct backing_file *)b;
 
-	return f->read_only || fdatasync(f->fd) == 0 ? 0 : -EIO;
+	return f->read_only || fdatasync(f->fd) == 0 ? 0 : file_failed(f, "flush", errno);
 }
 
 static int file_zero(struct backing *b, uint64_t offset, uint64_t len_bytes, bool deallocate)
@@ -182,7 +194,7 @@ static int file_zero(struct backing *b, uint64_t offset, uint64_t len_bytes, boo
 	if (len_bytes == 0 || fallocate(f->fd, mode, (off_t)offset, (off_t)len_bytes) == 0)
 		return 0;
 	if (errno != EOPNOTSUPP && errno != ENOSYS)
-		return errno == ENOSPC || errno == EDQUOT ? -ENOSPC : -EIO;
+		return file_failed(f, "zeroes", errno);
 	while (len_bytes != 0) {
 		size_t part = (size_t)MIN(len_bytes, (uint64_t)sizeof(zeroes));
 		int ret = file_write(b, offset, zeroes, part);
@@ -212,6 +224,7 @@ static void file_destroy(struct backing *b)
 	struct backing_file *f = (struct backing_file *)b;
 
 	close(f->fd);
+	free(f->path);
 	free(f);
 }
 
@@ -246,18 +259,26 @@ invalid:
 	return -EINVAL;
 }
 
-int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, bool create, struct backing **out)
+int backing_file_create(struct ob *ob, const char *path, uint64_t len_bytes, bool read_only, bool create,
+			struct backing **out)
 {
 	struct backing_file *f = calloc(1, sizeof(*f));
 
 	if (f == NULL)
 		return -ENOMEM;
+	f->ob = ob;
+	f->path = strdup(path);
+	if (f->path == NULL) {
+		free(f);
+		return -ENOMEM;
+	}
 	f->base.ops = &file_ops;
 	f->read_only = read_only;
 	f->fd = file_open(path, len_bytes, read_only, create, &f->base.len_bytes);
 	if (f->fd < 0) {
 		int ret = f->fd;
 
+		free(f->path);
 		free(f);
 		return ret;
 	}

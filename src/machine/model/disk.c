@@ -86,7 +86,8 @@ static int namespace_backing(struct model_device *dev, const struct model_namesp
 	if (desc->file == NULL)
 		return backing_memory_create(desc->len_bytes, desc->filled, out);
 	missing = access(desc->file, F_OK) != 0;
-	ret = backing_file_create(desc->file, desc->len_bytes, desc->read_only, desc->create, out);
+	ret = backing_file_create(dev->machine->machine.ob, desc->file, desc->len_bytes, desc->read_only, desc->create,
+				  out);
 	if (ret == 0 && missing)
 		ob_info(dev->machine->machine.ob, "model: %s: %s is made", dev->name, desc->file);
 	else if (ret == -ENOENT && !desc->create)

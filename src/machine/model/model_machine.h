@@ -148,7 +148,8 @@ static inline struct model_device *device_of_host(struct model_host *host)
 /* Sparse memory. @filled: every page of it is there and is written from the start. */
 int backing_memory_create(uint64_t len_bytes, bool filled, struct backing **out);
 /* A raw image. @len_bytes 0: as long as the file is; otherwise the file is grown to it. @create: and made, if need be. */
-int backing_file_create(const char *path, uint64_t len_bytes, bool read_only, bool create, struct backing **out);
+int backing_file_create(struct ob *ob, const char *path, uint64_t len_bytes, bool read_only, bool create,
+			struct backing **out);
 /* For measuring everything but the data. */
 int backing_null_create(uint64_t len_bytes, struct backing **out);
 

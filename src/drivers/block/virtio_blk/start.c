@@ -95,8 +95,10 @@ static void queues_destroy(struct vblk *v)
 static int queues_create(struct vblk *v)
 {
 	unsigned count = MIN(v->info.queue_count, VBLK_QUEUES_MAX), chain_max = v->info.segment_max + 2u;
-	int ret = 0;
+	int entries = ob_virtio_queue_entries(v->dev, 0), ret = 0;
 
+	while (entries > 0 && chain_max > (unsigned)entries && chain_max > PIECES_MIN)
+		chain_max = MAX(chain_max / 2, PIECES_MIN);
 	while (v->queue_count < count) {
 		ret = queue_create(v, v->queue_count, chain_max, &v->queues[v->queue_count]);
 		if (ret == -EINVAL && v->queue_count == 0 && chain_max > PIECES_MIN) {
