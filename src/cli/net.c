@@ -79,10 +79,20 @@ static int failed(const struct net_port *port, const char *what, int error)
 
 int net_port_open(struct net_port *port, struct cli *cli, const char *name, const struct net_options *o)
 {
+	return net_port_open_brought(port, cli, name, o, NULL, NULL);
+}
+
+int net_port_open_brought(struct net_port *port, struct cli *cli, const char *name, const struct net_options *o,
+			  void (*received)(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count,
+					   void *arg),
+			  void *arg)
+{
 	struct ob_net_channel_config config = {
 		.rx_depth = o->depth,
 		.tx_depth = o->depth,
 		.poll = {.mode = o->mode},
+		.received = received,
+		.arg = arg,
 	};
 	struct ob_packet_pool_config pool = {.count = NET_POOL_PACKETS + 2 * o->depth};
 	int error;

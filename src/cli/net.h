@@ -55,6 +55,11 @@ struct net_port {
 int net_find(struct cli *cli, const char *name, struct ob_net **out);
 /** net_port_open - find the interface, make a pool and a channel. Prints why not. An exit code. */
 int net_port_open(struct net_port *port, struct cli *cli, const char *name, const struct net_options *o);
+/** net_port_open_brought - the same; frames are brought to @received by the turns of the CPU, if that is not NULL */
+int net_port_open_brought(struct net_port *port, struct cli *cli, const char *name, const struct net_options *o,
+			  void (*received)(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count,
+					   void *arg),
+			  void *arg);
 void net_port_close(struct net_port *port);
 /** net_promiscuous - receive everything. Prints why not. An exit code. */
 int net_promiscuous(struct net_port *port);

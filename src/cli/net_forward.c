@@ -22,8 +22,21 @@ static const char help[] =
 	"      --to URI           the second interface is the one of this machine; its frames are "
 	"copied\n" NET_OPTION_HELP;
 
+/* One port, and where its frames go. */
+struct side {
+	struct forward *f;
+	struct net_port *to;
+};
+
+/*
+ * One port is asked for its frames. Of two, only a poller that never sleeps can ask: a channel that nobody waits at does not
+ * interrupt. So else their frames are brought.
+ */
 struct forward {
 	struct net_port ports[2];
+	struct side sides[2];
+	bool brought, open; /* … and both ports are there */
+	bool moved;         /* since the last step */
 	struct ob_machine *second_machine;
 	bool copies;
 	uint64_t passed;
@@ -45,15 +58,11 @@ static unsigned copy_burst(struct ob_packet_pool *pool, struct ob_packet **frame
 	return copied;
 }
 
-static unsigned pass(struct forward *f, struct net_port *from, struct net_port *to)
+static void pass_on(struct forward *f, struct net_port *to, struct ob_packet **frames, unsigned count)
 {
-	struct ob_packet *frames[OB_NET_BURST];
-	unsigned count = ob_net_receive(from->channel, frames, OB_NET_BURST);
 	unsigned ready = count;
 	unsigned sent;
 
-	if (count == 0)
-		return 0;
 	if (f->copies)
 		ready = copy_burst(to->pool, frames, count);
 	sent = ob_net_send(to->channel, frames, ready);
@@ -66,7 +75,29 @@ static unsigned pass(struct forward *f, struct net_port *from, struct net_port *
 	ob_packet_put_burst(frames + sent, ready - sent);
 	f->passed += sent;
 	f->dropped += count - sent;
+}
+
+static unsigned pass(struct forward *f, struct net_port *from, struct net_port *to)
+{
+	struct ob_packet *frames[OB_NET_BURST];
+	unsigned count = ob_net_receive(from->channel, frames, OB_NET_BURST);
+
+	if (count > 0)
+		pass_on(f, to, frames, count);
 	return count;
+}
+
+static void received(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count, void *arg)
+{
+	struct side *side = arg;
+
+	(void)channel;
+	side->f->moved = true;
+	/* The other one is not there yet, or no more. */
+	if (side->f->open)
+		pass_on(side->f, side->to, frames, count);
+	else
+		ob_packet_put_burst(frames, count);
 }
 
 static bool step(struct net_work *work, uint64_t now_ns)
@@ -75,7 +106,10 @@ static bool step(struct net_work *work, uint64_t now_ns)
 	unsigned count;
 
 	(void)now_ns;
-	if (work->ports[1] == NULL) {
+	if (f->brought) {
+		count = f->moved;
+		f->moved = false;
+	} else if (work->ports[1] == NULL) {
 		count = pass(f, &f->ports[0], &f->ports[0]);
 	} else {
 		count = pass(f, &f->ports[0], &f->ports[1]);
@@ -119,27 +153,36 @@ static int open_second_machine(struct cli *cli, struct forward *f, const char *u
 	return cli_error(cli, CLI_NO_DEVICE, "machine '%s' has no network interface", uri);
 }
 
+static int open_port(struct cli *cli, struct forward *f, unsigned index, const char *name, const struct net_options *o)
+{
+	int code;
+
+	f->sides[index] = (struct side){f, &f->ports[!index]};
+	code = net_port_open_brought(&f->ports[index], cli, name, o, f->brought ? received : NULL, &f->sides[index]);
+	return code ? code : net_promiscuous(&f->ports[index]);
+}
+
 static int forward(struct cli *cli, struct forward *f, char **names, int count, const struct net_options *o,
 		   const char *second_uri)
 {
 	struct net_work work = {.cli = cli, .ports = {&f->ports[0]}, .options = o, .step = step, .arg = f};
 	const char *second = count > 1 ? names[1] : NULL;
-	int code = net_port_open(&f->ports[0], cli, count ? names[0] : NULL, o);
+	int code;
 
-	if (!code)
-		code = net_promiscuous(&f->ports[0]);
+	f->brought = (second || second_uri) && o->mode != OB_COMPLETION_POLLED;
+	code = open_port(cli, f, 0, count ? names[0] : NULL, o);
 	if (!code && second_uri)
 		code = open_second_machine(cli, f, second_uri, &second);
 	if (!code && second) {
 		work.ports[1] = &f->ports[1];
-		code = net_port_open(&f->ports[1], cli, second, o);
-		if (!code)
-			code = net_promiscuous(&f->ports[1]);
+		code = open_port(cli, f, 1, second, o);
 		if (!code && !f->copies)
 			code = share_buffers(cli, f);
 	}
+	f->open = !code;
 	if (!code)
 		code = net_run(&work);
+	f->open = false;
 	if (!code)
 		code = net_report(&work, "forward");
 	if (!code && !o->json)

@@ -36,7 +36,7 @@ static void rest(struct net_work *work, uint64_t now_ns)
 		until_ns = work->wake_ns;
 	if (work->end_ns < until_ns)
 		until_ns = work->end_ns;
-	/* Of two ports, a look at the other must not wait: the CPU's turn delivers the interrupts of both. */
+	/* Of two ports, a look at the other must not wait: the CPU's turn brings the frames of both. */
 	if (work->ports[1])
 		ob_cpu_turn(cpu, until_ns > now_ns ? until_ns - now_ns : 0);
 	else if (until_ns > now_ns)

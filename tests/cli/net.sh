@@ -132,6 +132,23 @@ ends ponged 130
 ends tap 130
 rm -f "$work/wire"
 
+# Through two interfaces in the middle, whose frames nobody may be late for.
+start ponged "$OUTBOARD" -M "$left" net respond --address 10.77.0.1
+await ponged.err "answers for 10.77.0.1" && await_socket
+start middle "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/wire&virtio-net=listen:$work/near" net forward net0 net1
+for ((i = 0; i < 300; i++)); do [ -S "$work/near" ] && break; sleep 0.1; done
+start tap ip netns exec $two "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/near" net bridge --tap tap0 --address 10.77.0.2/24
+await tap.err "is tap0"
+want 0 ip netns exec $two ping -c 10 -i 0.2 -W 10 10.77.0.1
+out_has "10 received"
+fastest=$(sed -n 's|^rtt min.* = \([0-9]*\)\..*|\1|p' "$work/out")
+check "the fastest of ten took $fastest ms" [ "${fastest:-999}" -lt 15 ]
+kill -INT $ponged $middle $tap
+ends ponged 130
+ends middle 130
+ends tap 130
+rm -f "$work/wire" "$work/near"
+
 start tap1 ip netns exec $one "$OUTBOARD" -M "$left" net bridge --tap tap0 --address 10.77.0.1/24
 await_socket
 start tap2 ip netns exec $two "$OUTBOARD" -M "$right,packed=on" net bridge --tap tap0 --address 10.77.0.2/24
