@@ -37,12 +37,15 @@ struct ob_tap {
 	struct ob_packet_pool *pool;
 	struct ob_net_channel *channel;
 	struct ob_net_watch watch;
-	bool watching, listening, stopping, down_said;
+	bool watching, listening, stopping, is_gone;
 	struct ob_packet *spare[PARTS_MAX]; /* to read into */
 	unsigned part_count, spare_count;
 	struct ob_packet *unsent[BUDGET];
 	unsigned unsent_count;
-	uint32_t rx_offloads_before;
+	/* What was changed of the interface, and what it was before. */
+	bool filter_changed, offloads_changed;
+	bool promiscuous_before;
+	uint32_t offloads_before;
 	struct ob_tap_stats stats;
 	char name[TAP_NAME_LEN];
 };
@@ -90,6 +93,14 @@ static void describe_frame(const struct ob_packet *frame, struct virtio_net_hdr 
 	}
 }
 
+/* Somebody deleted it. Nothing comes from it any more, and its descriptor would be readable for ever. */
+static void say_gone(struct ob_tap *tap)
+{
+	if (!tap->is_gone)
+		ob_err(tap->ob, "%s: the kernel's device %s is gone", ob_net_name(tap->net), tap->name);
+	tap->is_gone = true;
+}
+
 static void to_kernel(struct ob_tap *tap, const struct ob_packet *frame)
 {
 	struct virtio_net_hdr header;
@@ -99,16 +110,15 @@ static void to_kernel(struct ob_tap *tap, const struct ob_packet *frame)
 	describe_frame(frame, &header);
 	for (const struct ob_packet *p = frame; p != NULL && count <= (int)PARTS_MAX; p = p->next)
 		parts[count++] = (struct iovec){p->data, p->len_bytes};
+	errno = EMSGSIZE;
 	if ((unsigned)count - 1 == frame->segments && writev(tap->fd.fd, parts, count) >= 0) {
 		tap->stats.to_kernel_frames++;
 		tap->stats.to_kernel_bytes += frame->frame_bytes;
 		return;
 	}
 	tap->stats.to_kernel_dropped++;
-	if (errno == EBADFD && !tap->down_said) {
-		tap->down_said = true;
-		ob_err(tap->ob, "%s: the kernel's device %s is gone", ob_net_name(tap->net), tap->name);
-	}
+	if (errno == EBADFD)
+		say_gone(tap);
 }
 
 static void received(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count, void *arg)
@@ -197,8 +207,11 @@ static struct ob_packet *read_frame(struct ob_tap *tap)
 		if (len >= 0 && len <= (ssize_t)sizeof(header))
 			tap->stats.from_kernel_dropped++;
 	} while ((len < 0 && errno == EINTR) || (len >= 0 && len <= (ssize_t)sizeof(header)));
-	if (len < 0)
+	if (len < 0) {
+		if (errno == EBADFD)
+			say_gone(tap);
 		return NULL;
+	}
 	frame = take_frame(tap, (uint32_t)len - (uint32_t)sizeof(header));
 	describe_packet(frame, &header);
 	tap->stats.from_kernel_frames++;
@@ -208,7 +221,7 @@ static struct ob_packet *read_frame(struct ob_tap *tap)
 
 static void listen_again(struct ob_tap *tap)
 {
-	if (!tap->listening && !tap->stopping)
+	if (!tap->listening && !tap->stopping && !tap->is_gone)
 		tap->listening = ob_fd_add(tap->cpu, &tap->fd) == 0;
 }
 
@@ -347,9 +360,39 @@ static int receive_all(struct ob_tap *tap)
 	int error;
 
 	ob_net_get_filter(tap->net, &filter);
+	tap->promiscuous_before = filter.promiscuous;
 	filter.promiscuous = true;
 	error = ob_net_set_filter(tap->net, &filter);
+	tap->filter_changed = error == 0;
 	return error == -EOPNOTSUPP ? 0 : error;
+}
+
+/* What is sent stays as it is: the kernel's frames may leave open what the interface does for them. */
+static void receive_offloads(struct ob_tap *tap, const struct ob_net_info *info)
+{
+	uint32_t wanted = info->offloads_on | (info->offloads & RX_OFFLOADS);
+
+	tap->offloads_before = info->offloads_on;
+	if (wanted != info->offloads_on)
+		tap->offloads_changed = ob_net_set_offloads(tap->net, wanted) == 0;
+}
+
+static void restore_offloads(struct ob_tap *tap)
+{
+	if (tap->offloads_changed)
+		ob_net_set_offloads(tap->net, tap->offloads_before);
+	tap->offloads_changed = false;
+}
+
+static void restore_filter(struct ob_tap *tap)
+{
+	struct ob_net_filter filter;
+
+	if (!tap->filter_changed)
+		return;
+	ob_net_get_filter(tap->net, &filter);
+	filter.promiscuous = tap->promiscuous_before;
+	ob_net_set_filter(tap->net, &filter);
 }
 
 static int start(struct ob_tap *tap, const struct ob_tap_config *config)
@@ -373,12 +416,11 @@ static int start(struct ob_tap *tap, const struct ob_tap_config *config)
 	if (error != 0)
 		return failed(tap, "memory", error);
 	/* Where its buffers cannot hold what that makes, frames come whole. */
-	tap->rx_offloads_before = info.offloads_on & OB_NET_RX_ALL;
-	if (!config->no_offloads && (info.offloads & RX_OFFLOADS) != 0)
-		ob_net_set_offloads(tap->net, tap->rx_offloads_before | (info.offloads & RX_OFFLOADS));
+	if (!config->no_offloads)
+		receive_offloads(tap, &info);
 	error = open_channel(tap, config, depth);
-	if (error == -EINVAL && !config->no_offloads) {
-		ob_net_set_offloads(tap->net, tap->rx_offloads_before);
+	if (error == -EINVAL && tap->offloads_changed) {
+		restore_offloads(tap);
 		error = open_channel(tap, config, depth);
 	}
 	if (error != 0)
@@ -417,17 +459,36 @@ int ob_tap_create(struct ob_net *net, const struct ob_tap_config *config, struct
 	return 0;
 }
 
+/* False: it does not answer. */
+static bool on_cpu(struct ob_tap *tap, void (*fn)(void *arg))
+{
+	uint64_t deadline_ns = ob_deadline(STOP_NS);
+	int error;
+
+	while ((error = ob_cpu_call(tap->cpu, fn, tap, deadline_ns)) == -ENOMEM && ob_now_ns() < deadline_ns)
+		ob_task_sleep(ob_deadline(OB_NS_PER_MS));
+	return error == 0;
+}
+
 void ob_tap_destroy(struct ob_tap *tap)
 {
+	bool answers;
+
 	if (tap == NULL)
 		return;
 	if (tap->watching)
 		ob_net_unwatch(&tap->watch);
-	if (ob_cpu_call(tap->cpu, stop, tap, ob_deadline(STOP_NS)) != 0)
-		ob_err(tap->ob, "%s: the CPU of its TAP device does not answer", ob_net_name(tap->net));
+	answers = on_cpu(tap, stop);
 	ob_net_channel_close(tap->channel);
-	ob_cpu_call(tap->cpu, drop_packets, tap, ob_deadline(STOP_NS));
-	ob_net_set_offloads(tap->net, tap->rx_offloads_before);
+	answers = answers && on_cpu(tap, drop_packets);
+	restore_offloads(tap);
+	restore_filter(tap);
+	if (!answers) {
+		/* What that CPU has of it (descriptor, work, packets) it may come back to. */
+		ob_err(tap->ob, "%s: the CPU of its TAP device does not answer; its memory is never freed",
+		       ob_net_name(tap->net));
+		return;
+	}
 	if (tap->fd.fd >= 0)
 		close(tap->fd.fd);
 	ob_packet_pool_put(tap->pool);
