@@ -42,10 +42,13 @@ static unsigned bring(struct net_channel *c, unsigned budget)
 /* A channel that is shut for a while (a reset, suspended) makes who waits wait on. */
 static unsigned ready_now(struct net_channel *c)
 {
+	bool whole;
+
 	if (!c->open)
 		return 0;
-	/* Of a frame that is being cut, all segments have to go before all that was sent is done. */
-	return c->pub.ops->ready(&c->pub) & (net_train_go(c) ? UINT32_MAX : ~OB_NET_WAIT_SENT);
+	/* Of a frame that is being cut, all segments have to go before all that was sent is done: so they first. */
+	whole = net_train_go(c);
+	return c->pub.ops->ready(&c->pub) & (whole ? UINT32_MAX : ~OB_NET_WAIT_SENT);
 }
 
 static unsigned net_poll(void *arg, unsigned budget)
