@@ -90,16 +90,24 @@ static void make_net_config(struct vu_machine *vm)
 	memcpy(vm->config, &config, vm->config_len);
 }
 
-/* A disk has no more queues than we let it have. */
-static void clip_queues(struct vu_machine *vm)
+/*
+ * A device has no more queues than we let it have, or pairs of them; and a network device's address is what the URI says,
+ * where that says one.
+ */
+static void overlay_config(struct vu_machine *vm)
 {
-	const unsigned offset = offsetof(struct virtio_blk_config, num_queues);
+	bool net = vm->type == VIRTIO_ID_NET;
+	unsigned offset = net ? offsetof(struct virtio_net_config, max_virtqueue_pairs)
+			      : offsetof(struct virtio_blk_config, num_queues);
+	unsigned most = net ? vm->queue_count / 2 : vm->queue_count;
 	ob_le16 count;
 
-	if (vm->type != VIRTIO_ID_BLOCK || vm->config_len < offset + sizeof(count))
+	if (net && vm->uri.has_mac && vm->config_len >= sizeof(vm->uri.mac))
+		memcpy(vm->config, vm->uri.mac, sizeof(vm->uri.mac));
+	if ((!net && vm->type != VIRTIO_ID_BLOCK) || vm->config_len < offset + sizeof(count))
 		return;
 	memcpy(&count, vm->config + offset, sizeof(count));
-	count = ob_cpu_to_le16((uint16_t)MIN(ob_le16_to_cpu(count), vm->queue_count));
+	count = ob_cpu_to_le16((uint16_t)MIN(ob_le16_to_cpu(count), most));
 	memcpy(vm->config + offset, &count, sizeof(count));
 }
 
@@ -119,7 +127,7 @@ static int read_config(struct vu_machine *vm, uint32_t len_bytes)
 		return -ENOENT;
 	memcpy(vm->config, reply->payload.config.data, len_bytes);
 	vm->config_len = len_bytes;
-	clip_queues(vm);
+	overlay_config(vm);
 	return 0;
 }
 

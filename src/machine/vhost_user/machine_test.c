@@ -120,6 +120,21 @@ static void test_configuration_is_as_long_as_the_back_end_lets_read(void **state
 	}
 }
 
+static void test_network_configuration_has_the_uris_address_and_pairs(void **state)
+{
+	struct bench *b = *state;
+	uint8_t config[64];
+	size_t len = sizeof(config);
+
+	b->peer.config_len = 10;
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, "?type=net&mac=52:54:00:00:00:09&queues=2"), 0);
+	assert_int_equal(b->ops->config_read(b->m, 0, config, &len), 0);
+	assert_int_equal(len, 10);
+	assert_memory_equal(config, "\x52\x54\x00\x00\x00\x09", 6);
+	assert_int_equal(config[8] | config[9] << 8, 2);
+}
+
 static void test_configuration_written_arrives(void **state)
 {
 	struct bench *b = *state;
@@ -420,6 +435,7 @@ int main(void)
 		TEST(test_features_refused_are_an_error_of_the_negotiation),
 		TEST(test_network_device_keeps_what_needs_a_control_queue_out),
 		TEST(test_configuration_is_as_long_as_the_back_end_lets_read),
+		TEST(test_network_configuration_has_the_uris_address_and_pairs),
 		TEST(test_configuration_written_arrives),
 		TEST(test_configuration_change_fires_and_is_acknowledged),
 		TEST(test_queues_are_told_whole),
