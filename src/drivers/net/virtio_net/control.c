@@ -20,6 +20,7 @@ int vnet_control_create(struct vnet *v)
 
 	if (!vnet_has(v, VIRTIO_NET_F_CTRL_VQ))
 		return 0;
+	v->control.broken = false;
 	ret = ob_dma_alloc(v->dev, VNET_CONTROL_MAX + OB_CACHE_LINE, 0, &v->control.dma);
 	if (ret != 0)
 		return ret;
@@ -108,6 +109,8 @@ static int run(struct vnet *v, const struct command *c, const char *what)
 
 	if (v->control.q == NULL)
 		return -EOPNOTSUPP;
+	if (v->control.broken)
+		return -EIO;
 	if (c->len_bytes > VNET_CONTROL_MAX)
 		return -E2BIG;
 	ob_dma_copy(memory, c->bytes, c->len_bytes);
@@ -119,6 +122,7 @@ static int run(struct vnet *v, const struct command *c, const char *what)
 	}
 	if (ret != 0) {
 		ob_err(v->ob, "%s: %s: the control queue does not work (%d)", v->name, what, ret);
+		v->control.broken = true;
 		vnet_want(v, VNET_TODO_RESET);
 		return ret;
 	}

@@ -218,6 +218,7 @@ static int slow_create(struct vnet_pair *p, unsigned count)
 		return 0;
 	ob_free(p->slow);
 	ob_dma_free(v->dev, &p->headers_dma);
+	p->slow_count = 0; /* what fails below leaves none of any size */
 	p->slow = hooks_fail(v->ob, "vnet_slow") ? NULL : ob_alloc(count * sizeof(*p->slow));
 	if (p->slow == NULL)
 		return -ENOMEM;

@@ -57,8 +57,12 @@ static void service(void *arg)
 	while (!v->stopping) {
 		int ret = ob_event_wait(&v->service_event, ob_deadline(v->irqs ? LOOK_NS : NO_IRQ_NS));
 		uint32_t todo = __atomic_exchange_n(&v->pending, 0, __ATOMIC_ACQ_REL);
+		int locked = v->stopping ? -ENODEV : vnet_lock(v);
 
-		if (v->stopping || vnet_lock(v) != 0)
+		/* Somebody has it for long: the wish stands. */
+		if (locked == -ETIMEDOUT && todo != 0)
+			vnet_want(v, todo);
+		if (locked != 0)
 			continue;
 		if (v->state == VNET_LIVE && (todo & VNET_TODO_RESET) != 0)
 			reset(v);

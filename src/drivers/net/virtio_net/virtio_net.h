@@ -116,6 +116,7 @@ struct vnet_pair {
 struct vnet_control {
 	struct ob_virtio_queue *q;
 	struct ob_dma dma; /* command, and behind it the byte of the answer */
+	bool broken;       /* one had no answer: what comes now may be that one's, until the device is made anew */
 };
 
 enum vnet_state {
