@@ -3,6 +3,7 @@
 #include "tests/vhost_bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #define SPLIT  BIT64(VIRTIO_F_VERSION_1)
@@ -398,6 +399,18 @@ static void test_memory_grows_and_shrinks_while_it_works(void **state)
 	assert_int_equal(vhost_peer_count(&b->peer, VHOST_USER_SET_MEM_TABLE), 8);
 }
 
+static void test_memory_cannot_be_cut_off_by_the_back_end(void **state)
+{
+	struct bench *b = *state;
+
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	/* The file that it was given. */
+	assert_int_equal(ftruncate(b->vm->memory.region[0].fd, 4096), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(fcntl(b->vm->memory.region[0].fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+}
+
 static void test_memory_refused_is_not_there(void **state)
 {
 	struct bench *b = *state;
@@ -445,6 +458,7 @@ int main(void)
 		TEST(test_reset_waits_until_nothing_is_in_flight),
 		TEST(test_reset_of_a_packed_ring_waits_for_what_the_base_says),
 		TEST(test_memory_grows_and_shrinks_while_it_works),
+		TEST(test_memory_cannot_be_cut_off_by_the_back_end),
 		TEST(test_memory_refused_is_not_there),
 		TEST(test_huge_pages_that_are_not_there_are_said_so),
 	};

@@ -9,6 +9,7 @@
  * two of them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -98,16 +99,16 @@ void vu_memory_forget(struct vu_machine *vm)
 
 /* ---- regions ---- */
 
+/* Sealed: the back-end has the file, too, and every access of ours to what it cut off would end this process. */
 static int file_create(struct vu_machine *vm, uint64_t len_bytes, int *out)
 {
-	int fd, ret;
+	unsigned huge = vm->uri.hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0;
+	int fd = io_above_stdio(memfd_create("ob-vhost-user", MFD_CLOEXEC | MFD_ALLOW_SEALING | huge)), ret;
 
-	if (!vm->uri.hugepages)
-		return io_memory_file("ob-vhost-user", len_bytes, out);
-	fd = memfd_create("ob-vhost-user", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)len_bytes) == 0) {
+	if (ftruncate(fd, (off_t)len_bytes) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
 		*out = fd;
 		return 0;
 	}
