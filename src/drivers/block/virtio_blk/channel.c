@@ -268,7 +268,9 @@ static void queue_empty(void *arg)
 	/* What was added and not made known would never end. */
 	if (!is_still(q->vblk))
 		ob_virtio_queue_kick(q->vq);
-	vblk_queue_take(q, ob_virtio_queue_size(q->vq));
+	/* Of one that was given up all have ended, whatever it answers. */
+	if (q->vblk->state != VBLK_DEAD)
+		vblk_queue_take(q, ob_virtio_queue_size(q->vq));
 	q->unanswered = 0;
 	for (unsigned i = 0; i < q->depth; i++) {
 		struct vblk_slot *slot = &q->slots[i];

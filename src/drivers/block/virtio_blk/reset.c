@@ -180,6 +180,10 @@ void vblk_call_queues(struct vblk *v, void (*fn)(void *arg))
 
 void vblk_end_queues(struct vblk *v, int error)
 {
+	/* Nobody is to notify a device that was reset. */
+	for (unsigned i = 0; i < v->queue_count; i++)
+		v->queues[i]->silent = v->queues[i]->channel != NULL &&
+				       vblk_call(v->queues[i], freeze, v->queues[i]) != 0;
 	vblk_quiesce(v);
 	v->state = VBLK_DEAD;
 	v->death = error;
@@ -188,7 +192,7 @@ void vblk_end_queues(struct vblk *v, int error)
 		struct vblk_queue *q = v->queues[i];
 		struct death death = {q, error};
 
-		if (q->channel == NULL || vblk_call(q, die_on_cpu, &death) == 0)
+		if (q->channel == NULL || (!q->silent && vblk_call(q, die_on_cpu, &death) == 0))
 			continue;
 		ob_err(v->ob, "%s queue %u: CPU %u does not answer; its requests end when it does", v->name, q->index,
 		       ob_cpu_index(q->cpu));
