@@ -60,7 +60,7 @@ static void rig_fence(void *context)
 
 static const struct virtqueue_memory_ops mapped_ops = {.map = rig_map};
 static const struct virtqueue_memory_ops copying_ops = {
-	.read = rig_read, .write = rig_write, .publish = rig_write, .fence = rig_fence};
+	.read = rig_read, .look = rig_read, .write = rig_write, .publish = rig_write, .fence = rig_fence};
 
 int ring_rig_device_init(struct ring_rig *rig)
 {

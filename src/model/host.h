@@ -19,13 +19,15 @@ struct model_host;
 struct model_host_ops {
 	/*
 	 * DMA. 0, or -EACCES: the bus refused it (bus master off, no grant, beyond a grant); nothing was transferred.
-	 * Naturally aligned accesses of 4 and 8 bytes are single.
+	 * Naturally aligned accesses of 2, 4 and 8 bytes are single.
 	 */
 	int (*dma_read)(struct model_host *host, uint64_t iova, void *to, size_t len_bytes);
 	int (*dma_write)(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes);
+	/* Read such a word that the driver may write meanwhile: what it announces is seen by later reads. */
+	int (*dma_look)(struct model_host *host, uint64_t iova, void *to, size_t len_bytes);
 	/*
 	 * A write whose last aligned dword becomes visible after the rest of it and after all earlier DMA writes: an
-	 * entry that carries its own valid bit at the end. @len_bytes: a multiple of 4.
+	 * entry that carries its own valid bit at the end. @len_bytes: a multiple of 4; what is naturally aligned is single.
 	 */
 	int (*dma_publish)(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes);
 	/* Earlier DMA writes are visible before later DMA reads are made. */

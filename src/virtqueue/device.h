@@ -22,6 +22,8 @@ struct virtqueue_memory_ops {
 	void *(*map)(void *context, uint64_t addr, uint64_t len_bytes, bool write);
 	/* Naturally aligned accesses of 2, 4 and 8 bytes are single. 0; -EACCES. Not called when there is a map. */
 	int (*read)(void *context, uint64_t addr, void *to, size_t len_bytes);
+	/* One of these of a word that the driver may write meanwhile: what it announces is seen by later reads. */
+	int (*look)(void *context, uint64_t addr, void *to, size_t len_bytes);
 	int (*write)(void *context, uint64_t addr, const void *from, size_t len_bytes);
 	/* A write whose last aligned dword is visible after the rest of it and after all earlier writes. */
 	int (*publish)(void *context, uint64_t addr, const void *from, size_t len_bytes);

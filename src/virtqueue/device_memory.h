@@ -41,8 +41,22 @@ static inline int virtqueue_store16(const struct virtqueue_device *q, enum virtq
 	return 0;
 }
 
-/* Two of 16 bits in one access. */
-static inline int virtqueue_load16_pair(const struct virtqueue_device *q, enum virtqueue_area area, size_t offset,
+/* An index or a flag of the driver's. */
+static inline int virtqueue_look16(const struct virtqueue_device *q, enum virtqueue_area area, size_t offset,
+				   uint16_t *out)
+{
+	ob_le16 v;
+	int ret;
+
+	if (OB_LIKELY(q->mapped))
+		return virtqueue_load16(q, area, offset, out);
+	ret = q->config.memory->look(q->config.context, q->addr[area] + offset, &v, sizeof(v));
+	*out = ret == 0 ? ob_le16_to_cpu(v) : 0;
+	return ret;
+}
+
+/* Two of them in one access. */
+static inline int virtqueue_look16_pair(const struct virtqueue_device *q, enum virtqueue_area area, size_t offset,
 					uint16_t out[2])
 {
 	ob_le16 v[2] __attribute__((aligned(4)));
@@ -55,7 +69,7 @@ static inline int virtqueue_load16_pair(const struct virtqueue_device *q, enum v
 		out[1] = (uint16_t)(both >> 16);
 		return 0;
 	}
-	ret = q->config.memory->read(q->config.context, q->addr[area] + offset, v, sizeof(v));
+	ret = q->config.memory->look(q->config.context, q->addr[area] + offset, v, sizeof(v));
 	out[0] = ret == 0 ? ob_le16_to_cpu(v[0]) : 0;
 	out[1] = ret == 0 ? ob_le16_to_cpu(v[1]) : 0;
 	return ret;
@@ -74,8 +88,24 @@ static inline int virtqueue_publish16_pair(const struct virtqueue_device *q, enu
 	return 0;
 }
 
+/* The first half of a descriptor. */
+static inline int virtqueue_load_addr(const struct virtqueue_device *q, enum virtqueue_area area, size_t offset,
+				      uint64_t *out)
+{
+	ob_le64 v;
+	int ret;
+
+	if (OB_LIKELY(q->mapped)) {
+		*out = ob_le64_load((const ob_le64 *)(const void *)(q->map[area] + offset));
+		return 0;
+	}
+	ret = q->config.memory->read(q->config.context, q->addr[area] + offset, &v, sizeof(v));
+	*out = ret == 0 ? ob_le64_to_cpu(v) : 0;
+	return ret;
+}
+
 /* The second half of a descriptor, or an entry of the used ring, in one access. */
-static inline int virtqueue_load_word(const struct virtqueue_device *q, enum virtqueue_area area, size_t offset,
+static inline int virtqueue_look_word(const struct virtqueue_device *q, enum virtqueue_area area, size_t offset,
 				      uint64_t *out)
 {
 	struct virtq_desc v;
@@ -85,7 +115,7 @@ static inline int virtqueue_load_word(const struct virtqueue_device *q, enum vir
 		*out = ob_le32_16_16_load((const ob_le32 *)(const void *)(q->map[area] + offset));
 		return 0;
 	}
-	ret = q->config.memory->read(q->config.context, q->addr[area] + offset, &v.len, sizeof(uint64_t));
+	ret = q->config.memory->look(q->config.context, q->addr[area] + offset, &v.len, sizeof(uint64_t));
 	*out = ret == 0 ? virtqueue_word(ob_le32_to_cpu(v.len), ob_le16_to_cpu(v.flags), ob_le16_to_cpu(v.next)) : 0;
 	return ret;
 }

@@ -39,7 +39,7 @@ static bool is_available(const struct virtqueue_device *q, uint64_t word)
 
 static int look(struct virtqueue_device *q, uint64_t *word)
 {
-	int ret = virtqueue_load_word(q, VIRTQUEUE_DESC, DESC_WORD(q->avail_next), word);
+	int ret = virtqueue_look_word(q, VIRTQUEUE_DESC, DESC_WORD(q->avail_next), word);
 
 	if (OB_UNLIKELY(ret != 0))
 		return virtqueue_device_break(q, ret, "a descriptor that cannot be read");
@@ -75,13 +75,13 @@ static int walk(struct virtqueue_device *q, uint64_t word, struct virtqueue_piec
 	uint32_t flags;
 	int ret;
 
+	/* The head's word is the one that was looked at; the rest is read now, behind it. */
+	desc.word = word;
+	ret = virtqueue_load_addr(q, VIRTQUEUE_DESC, (size_t)index * sizeof(struct virtq_packed_desc), &desc.addr);
 	for (;;) {
-		/* The head's word is the one that was looked at; the rest is read now, behind it. */
-		ret = virtqueue_load_desc(q, q->map[VIRTQUEUE_DESC], q->addr[VIRTQUEUE_DESC], index, &desc);
 		if (OB_UNLIKELY(ret != 0))
 			return virtqueue_device_break(q, ret, "a descriptor that cannot be read");
-		if (out->entries++ == 0)
-			desc.word = word;
+		out->entries++;
 		flags = (uint32_t)FIELD_GET(VIRTQUEUE_WORD_LAST, desc.word);
 		if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
 			if (out->entries != 1 || (flags & VIRTQ_DESC_F_NEXT) != 0)
@@ -97,6 +97,7 @@ static int walk(struct virtqueue_device *q, uint64_t word, struct virtqueue_piec
 			return virtqueue_device_break(q, -EPROTO, "a chain longer than what is free of the ring");
 		if (++index == q->size)
 			index = 0;
+		ret = virtqueue_load_desc(q, q->map[VIRTQUEUE_DESC], q->addr[VIRTQUEUE_DESC], index, &desc);
 	}
 	/* Of the last descriptor (§2.8.6). */
 	out->id = (uint16_t)FIELD_GET(VIRTQUEUE_WORD_MIDDLE, desc.word);
@@ -213,7 +214,7 @@ bool virtqueue_packed_must_signal(struct virtqueue_device *q)
 	q->used_told = 0;
 	/* The marks before the look at what the driver wants to be told; it does the same the other way (§2.8.10). */
 	virtqueue_full_barrier(q);
-	if (virtqueue_load16_pair(q, VIRTQUEUE_DRIVER, 0, event) != 0) {
+	if (virtqueue_look16_pair(q, VIRTQUEUE_DRIVER, 0, event) != 0) {
 		virtqueue_device_break(q, -EACCES, "the driver's event structure cannot be read");
 		return false;
 	}

@@ -85,7 +85,7 @@ static int look(struct virtqueue_device *q)
 
 	if (q->avail_next != q->avail_seen)
 		return 1;
-	ret = virtqueue_load16(q, VIRTQUEUE_DRIVER, AVAIL_IDX, &index);
+	ret = virtqueue_look16(q, VIRTQUEUE_DRIVER, AVAIL_IDX, &index);
 	if (OB_UNLIKELY(ret != 0))
 		return virtqueue_device_break(q, ret, "the avail ring cannot be read");
 	if (index == q->avail_next)
@@ -183,7 +183,7 @@ bool virtqueue_split_must_signal(struct virtqueue_device *q)
 	q->used_told = q->used_public;
 	/* The index before the look at what the driver wants to be told; it does the same the other way (§2.7.7). */
 	virtqueue_full_barrier(q);
-	if (virtqueue_load16(q, VIRTQUEUE_DRIVER, q->event_idx ? VIRTQ_USED_EVENT(q->size) : 0, &value) != 0) {
+	if (virtqueue_look16(q, VIRTQUEUE_DRIVER, q->event_idx ? VIRTQ_USED_EVENT(q->size) : 0, &value) != 0) {
 		virtqueue_device_break(q, -EACCES, "the avail ring cannot be read");
 		return false;
 	}

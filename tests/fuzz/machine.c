@@ -282,6 +282,7 @@ static void OB_PRINTF(2, 3) host_note(struct model_host *host, const char *forma
 
 static const struct model_host_ops host_ops = {
 	.dma_read = host_dma_read,
+	.dma_look = host_dma_read,
 	.dma_write = host_dma_write,
 	.dma_publish = host_dma_publish,
 	.dma_fence = host_dma_fence,

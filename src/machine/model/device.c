@@ -96,6 +96,7 @@ static void OB_PRINTF(2, 3) host_note(struct model_host *host, const char *forma
 
 static const struct model_host_ops host_ops = {
 	.dma_read = model_host_dma_read,
+	.dma_look = model_host_dma_read, /* all words are read so */
 	.dma_write = model_host_dma_write,
 	.dma_publish = model_host_dma_publish,
 	.dma_fence = model_host_dma_fence,

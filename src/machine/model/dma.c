@@ -238,6 +238,57 @@ static inline uint8_t *dma_locate(struct model_device *dev, uint64_t iova, size_
 	return grant->base + offset;
 }
 
+/* One that others write while we look, or look at while we write: in one go, when it is naturally aligned. */
+static bool is_word(const uint8_t *memory, size_t len_bytes)
+{
+	return (len_bytes == 4 || len_bytes == 8 || len_bytes == 2) && IS_ALIGNED((uintptr_t)memory, len_bytes);
+}
+
+/* What it announces is seen by later reads. */
+static inline void word_load(void *to, const uint8_t *from, size_t len_bytes)
+{
+	uint64_t v64;
+	uint32_t v32;
+	uint16_t v16;
+
+	switch (len_bytes) {
+	case 2:
+		v16 = __atomic_load_n((const uint16_t *)(const void *)from, __ATOMIC_ACQUIRE);
+		memcpy(to, &v16, sizeof(v16));
+		break;
+	case 4:
+		v32 = __atomic_load_n((const uint32_t *)(const void *)from, __ATOMIC_ACQUIRE);
+		memcpy(to, &v32, sizeof(v32));
+		break;
+	default:
+		v64 = __atomic_load_n((const uint64_t *)(const void *)from, __ATOMIC_ACQUIRE);
+		memcpy(to, &v64, sizeof(v64));
+		break;
+	}
+}
+
+static inline void word_store(uint8_t *to, const void *from, size_t len_bytes)
+{
+	uint64_t v64;
+	uint32_t v32;
+	uint16_t v16;
+
+	switch (len_bytes) {
+	case 2:
+		memcpy(&v16, from, sizeof(v16));
+		__atomic_store_n((uint16_t *)(void *)to, v16, __ATOMIC_RELEASE);
+		break;
+	case 4:
+		memcpy(&v32, from, sizeof(v32));
+		__atomic_store_n((uint32_t *)(void *)to, v32, __ATOMIC_RELEASE);
+		break;
+	default:
+		memcpy(&v64, from, sizeof(v64));
+		__atomic_store_n((uint64_t *)(void *)to, v64, __ATOMIC_RELEASE);
+		break;
+	}
+}
+
 int model_host_dma_read(struct model_host *host, uint64_t iova, void *to, size_t len_bytes)
 {
 	struct model_device *dev = device_of_host(host);
@@ -245,14 +296,10 @@ int model_host_dma_read(struct model_host *host, uint64_t iova, void *to, size_t
 
 	if (OB_UNLIKELY(from == NULL))
 		return dma_refuse(dev, iova, len_bytes, false);
-	if (len_bytes == 4 && IS_ALIGNED((uintptr_t)from, 4u)) {
-		/* A word that others write while we look: what it announces is seen by later reads. */
-		uint32_t word = __atomic_load_n((const uint32_t *)(const void *)from, __ATOMIC_ACQUIRE);
-
-		memcpy(to, &word, sizeof(word));
-		return 0;
-	}
-	memcpy(to, from, len_bytes);
+	if (is_word(from, len_bytes))
+		word_load(to, from, len_bytes);
+	else
+		memcpy(to, from, len_bytes);
 	return 0;
 }
 
@@ -263,14 +310,10 @@ int model_host_dma_write(struct model_host *host, uint64_t iova, const void *fro
 
 	if (OB_UNLIKELY(to == NULL))
 		return dma_refuse(dev, iova, len_bytes, true);
-	if (len_bytes == 4 && IS_ALIGNED((uintptr_t)to, 4u)) {
-		uint32_t word;
-
-		memcpy(&word, from, sizeof(word));
-		__atomic_store_n((uint32_t *)(void *)to, word, __ATOMIC_RELEASE);
-		return 0;
-	}
-	memcpy(to, from, len_bytes);
+	if (is_word(to, len_bytes))
+		word_store(to, from, len_bytes);
+	else
+		memcpy(to, from, len_bytes);
 	return 0;
 }
 
@@ -278,13 +321,15 @@ int model_host_dma_publish(struct model_host *host, uint64_t iova, const void *f
 {
 	struct model_device *dev = device_of_host(host);
 	uint8_t *to = dma_locate(dev, iova, len_bytes, OB_DMA_WRITE);
-	uint32_t last;
 
 	if (OB_UNLIKELY(to == NULL || !IS_ALIGNED((uintptr_t)to, 4u)))
 		return dma_refuse(dev, iova, len_bytes, true);
-	memcpy(&last, (const uint8_t *)from + len_bytes - 4, sizeof(last));
+	if (is_word(to, len_bytes)) {
+		word_store(to, from, len_bytes);
+		return 0;
+	}
 	memcpy(to, from, len_bytes - 4);
-	__atomic_store_n((uint32_t *)(void *)(to + len_bytes - 4), last, __ATOMIC_RELEASE);
+	word_store(to + len_bytes - 4, (const uint8_t *)from + len_bytes - 4, 4);
 	return 0;
 }
 

@@ -14,6 +14,13 @@ static int memory_read(void *context, uint64_t addr, void *to, size_t len_bytes)
 	return v->host->ops->dma_read(v->host, addr, to, len_bytes);
 }
 
+static int memory_look(void *context, uint64_t addr, void *to, size_t len_bytes)
+{
+	struct virtio_model *v = context;
+
+	return v->host->ops->dma_look(v->host, addr, to, len_bytes);
+}
+
 static int memory_write(void *context, uint64_t addr, const void *from, size_t len_bytes)
 {
 	struct virtio_model *v = context;
@@ -37,6 +44,7 @@ static void memory_fence(void *context)
 
 static const struct virtqueue_memory_ops memory_ops = {
 	.read = memory_read,
+	.look = memory_look,
 	.write = memory_write,
 	.publish = memory_publish,
 	.fence = memory_fence,

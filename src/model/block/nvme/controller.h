@@ -180,6 +180,13 @@ int nvme_model_cmb_write(struct nvme_model *n, uint64_t iova, const void *from, 
 bool nvme_model_cmb_allows(const struct nvme_model *n, uint64_t iova, uint64_t len_bytes, uint32_t use);
 
 /* Memory as the controller addresses it: its own where that is mapped, otherwise the host's. */
+static inline int nvme_model_dma_look(struct nvme_model *n, uint64_t iova, void *to, size_t len_bytes)
+{
+	if (OB_UNLIKELY(n->cmb_mapped) && nvme_model_cmb_share(n, iova, len_bytes) != NVME_CMB_NONE)
+		return nvme_model_cmb_read(n, iova, to, len_bytes);
+	return n->host->ops->dma_look(n->host, iova, to, len_bytes);
+}
+
 static inline int nvme_model_dma_read(struct nvme_model *n, uint64_t iova, void *to, size_t len_bytes)
 {
 	if (OB_UNLIKELY(n->cmb_mapped) && nvme_model_cmb_share(n, iova, len_bytes) != NVME_CMB_NONE)

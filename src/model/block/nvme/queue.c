@@ -175,7 +175,7 @@ static bool shadow_read(struct nvme_model *n, uint64_t iova, uint32_t *value)
 {
 	ob_le32 word;
 
-	if (nvme_model_dma_read(n, iova, &word, sizeof(word)) != 0) {
+	if (nvme_model_dma_look(n, iova, &word, sizeof(word)) != 0) {
 		nvme_model_fail(n, "the shadow doorbells cannot be read");
 		return false;
 	}
