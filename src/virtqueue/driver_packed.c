@@ -303,7 +303,7 @@ bool virtqueue_packed_arm(struct virtqueue_driver *q)
 {
 	uint32_t wrap = (q->used_flags & VIRTQ_PACKED_F_USED) != 0 ? VIRTQ_EVENT_WRAP : 0;
 
-	q->armed = true;
+	OB_WRITE_ONCE(q->armed, true);
 	/* Place and flag in one store, so that the device never sees one without the other (§2.8.14). */
 	ob_le16_pair_store(&q->driver_event->desc,
 			   q->event_idx ? q->used | wrap | VIRTQ_EVENT_DESC << 16 : VIRTQ_EVENT_ENABLE << 16);
@@ -317,6 +317,6 @@ bool virtqueue_packed_arm(struct virtqueue_driver *q)
 
 void virtqueue_packed_disarm(struct virtqueue_driver *q)
 {
-	q->armed = false;
+	OB_WRITE_ONCE(q->armed, false);
 	ob_le16_pair_store(&q->driver_event->desc, VIRTQ_EVENT_DISABLE << 16);
 }

@@ -40,10 +40,19 @@ void virtqueue_split_partition(struct virtqueue_driver *q)
 	q->free_entries = (uint16_t)(q->size - q->frame_end);
 }
 
+/* A hard handler disarms: what it uses is marked, and the queue's place in the ring is not among that. */
+static void event_store(struct virtqueue_driver *q, uint16_t event)
+{
+	OB_WRITE_ONCE(q->event_told, event);
+	ob_le16_store(&q->avail_ring->ring[q->size], event);
+}
+
 void virtqueue_split_rewind(struct virtqueue_driver *q)
 {
 	virtqueue_split_partition(q);
 	q->used_seen = 0;
+	q->armed = true;
+	q->event_told = 0;
 	virtqueue_split_disarm(q);
 }
 
@@ -352,20 +361,15 @@ int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used
 		ob_dma_rmb();
 	}
 	/* An event index that was passed long ago would come round again. */
-	if (OB_UNLIKELY(q->event_idx && !q->armed && (uint16_t)(q->used - q->event_told) >= 0x4000))
-		virtqueue_split_disarm(q);
+	if (OB_UNLIKELY(q->event_idx && !OB_READ_ONCE(q->armed) &&
+			(uint16_t)(q->used - OB_READ_ONCE(q->event_told)) >= 0x4000))
+		event_store(q, (uint16_t)(q->used - 1));
 	return q->in_order ? take_in_order(q, used, max, seen) : take_any_order(q, used, max, seen);
-}
-
-static void event_store(struct virtqueue_driver *q, uint16_t event)
-{
-	q->event_told = event;
-	ob_le16_store(&q->avail_ring->ring[q->size], event);
 }
 
 bool virtqueue_split_arm(struct virtqueue_driver *q)
 {
-	q->armed = true;
+	OB_WRITE_ONCE(q->armed, true);
 	if (q->event_idx)
 		event_store(q, q->used);
 	else
@@ -380,10 +384,12 @@ bool virtqueue_split_arm(struct virtqueue_driver *q)
 
 void virtqueue_split_disarm(struct virtqueue_driver *q)
 {
-	q->armed = false;
-	/* With the event index the flag must stay 0, and an index that was just passed says the same (§2.7.7). */
+	if (!OB_READ_ONCE(q->armed))
+		return;
+	OB_WRITE_ONCE(q->armed, false);
+	/* With the event index the flag must stay 0, and an index that was passed says the same (§2.7.7). */
 	if (q->event_idx)
-		event_store(q, (uint16_t)(q->used - 1));
+		event_store(q, (uint16_t)(OB_READ_ONCE(q->event_told) - 1));
 	else
 		ob_le16_store(&q->avail_ring->flags, VIRTQ_AVAIL_F_NO_INTERRUPT);
 }
