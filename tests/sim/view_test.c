@@ -176,6 +176,13 @@ static void test_coverage_of_other_types_is_kept_apart(void **state)
 	assert_int_equal(c->devices[0].type, 0x1000);
 	assert_int_equal(c->devices[0].states[6], 0);
 	assert_int_equal(c->devices[0].transitions[6][0], 0);
+	assert_int_equal(c->devices[1].type, 0x2004);
+	assert_int_equal(c->devices[1].states[6], 1);
+	/* … whoever came first. */
+	sim_coverage_add(more, c);
+	assert_int_equal(more->devices[0].states[6], 1);
+	assert_int_equal(more->devices[1].type, 0x1000);
+	assert_int_equal(more->devices[1].states[6], 0);
 	assert_int_equal(c->faults[4], 1);
 	free(c);
 	free(more);

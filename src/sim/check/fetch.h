@@ -14,6 +14,7 @@ struct fetch {
 	uint8_t once;      /* bytes that are to be loaded but once */
 	uint8_t done;      /* bytes that tell of the entry: who loads them looks whether it is there */
 	uint8_t seen;
+	bool whole; /* written in one go, and may be looked at so */
 };
 
 extern struct fetch check_fetches[FETCH_PLACES];

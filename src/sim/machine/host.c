@@ -20,6 +20,11 @@ static int host_dma_read(struct model_host *host, uint64_t iova, void *to, size_
 	return of(host)->pci.master ? iommu_read(iova, to, len_bytes) : -EACCES;
 }
 
+static int host_dma_look(struct model_host *host, uint64_t iova, void *to, size_t len_bytes)
+{
+	return of(host)->pci.master ? iommu_look(iova, to, len_bytes) : -EACCES;
+}
+
 static int host_dma_write(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes)
 {
 	return of(host)->pci.master ? iommu_write(iova, from, len_bytes) : -EACCES;
@@ -136,6 +141,7 @@ static void OB_PRINTF(2, 3) host_note(struct model_host *host, const char *forma
 
 static const struct model_host_ops host_ops = {
 	.dma_read = host_dma_read,
+	.dma_look = host_dma_look,
 	.dma_write = host_dma_write,
 	.dma_publish = host_dma_publish,
 	.dma_fence = host_dma_fence,

@@ -196,33 +196,40 @@ static uint8_t *locate(uint64_t iova, size_t len_bytes, unsigned rights)
 	return at;
 }
 
-static void acquire_word(uintptr_t address)
+/* What is written in one go, and may tell of something else (model/host.h). */
+static bool is_word(uintptr_t address, size_t len_bytes)
 {
-	const struct vclock *sync = race_sync(address, false);
-
-	if (sync != NULL)
-		vclock_join(&W.threads[THREAD_DEVICE].clock, sync);
+	return (len_bytes == 2 || len_bytes == 4 || len_bytes == 8) && IS_ALIGNED(address, (uintptr_t)len_bytes);
 }
 
-static void release_word(uintptr_t address)
+static void acquire_word(uintptr_t address, size_t len_bytes)
+{
+	for (uintptr_t at = address & ~(uintptr_t)3; at < address + len_bytes; at += 4) {
+		const struct vclock *sync = race_sync(at, false);
+
+		if (sync != NULL)
+			vclock_join(&W.threads[THREAD_DEVICE].clock, sync);
+	}
+}
+
+static void release_word(uintptr_t address, size_t len_bytes)
 {
 	struct thread *device = &W.threads[THREAD_DEVICE];
 
 	sched_progress(); /* somebody may be looking for it */
-	*race_sync(address, true) = device->clock;
+	for (uintptr_t at = address & ~(uintptr_t)3; at < address + len_bytes; at += 4)
+		*race_sync(at, true) = device->clock;
 	device->clock.t[THREAD_DEVICE]++;
 }
 
-void iommu_device_load(uintptr_t address, void *to, size_t len_bytes)
+void iommu_device_load(uintptr_t address, void *to, size_t len_bytes, bool look)
 {
-	bool word = len_bytes == 4 && IS_ALIGNED(address, (uintptr_t)4);
-
 	world_capture();
 	event_of(&W.threads[THREAD_DEVICE], EVENT_DMA_READ, address, len_bytes);
-	race_check(address, len_bytes, ACCESS_DEVICE | (word ? ACCESS_MARKED : 0), 0, &W.threads[THREAD_DEVICE]);
+	race_check(address, len_bytes, ACCESS_DEVICE | (look ? ACCESS_MARKED : 0), 0, &W.threads[THREAD_DEVICE]);
 	memcpy(to, master(address), len_bytes);
-	if (word)
-		acquire_word(address);
+	if (look)
+		acquire_word(address, len_bytes);
 }
 
 void iommu_device_store(uintptr_t address, const void *from, size_t len_bytes, bool publish)
@@ -230,9 +237,21 @@ void iommu_device_store(uintptr_t address, const void *from, size_t len_bytes, b
 	event_of(&W.threads[THREAD_DEVICE], EVENT_DMA_WRITE, address, len_bytes)->flags = publish;
 	race_check(address, len_bytes, ACCESS_DEVICE | ACCESS_WRITE | (publish ? ACCESS_MARKED : 0), 0,
 		   &W.threads[THREAD_DEVICE]);
-	if (publish)
-		release_word(address);
 	weak_device_write(address, from, len_bytes, !publish);
+	if (publish)
+		release_word(address, len_bytes);
+}
+
+int iommu_look(uint64_t iova, void *to, size_t len_bytes)
+{
+	const uint8_t *address;
+
+	simdev_step(2);
+	address = locate(iova, len_bytes, OB_DMA_READ);
+	if (OB_UNLIKELY(address == NULL))
+		return -EACCES;
+	iommu_device_load((uintptr_t)address, to, len_bytes, true);
+	return 0;
 }
 
 int iommu_read(uint64_t iova, void *to, size_t len_bytes)
@@ -246,7 +265,7 @@ int iommu_read(uint64_t iova, void *to, size_t len_bytes)
 		address = locate(iova + at, piece, OB_DMA_READ);
 		if (OB_UNLIKELY(address == NULL))
 			return -EACCES;
-		iommu_device_load((uintptr_t)address, (uint8_t *)to + at, piece);
+		iommu_device_load((uintptr_t)address, (uint8_t *)to + at, piece, false);
 	}
 	return 0;
 }
@@ -270,7 +289,7 @@ int iommu_write(uint64_t iova, const void *from, size_t len_bytes)
 
 		if (at % PACKET == 0)
 			simdev_step(3);
-		ret = device_write(iova + at, (const uint8_t *)from + at, piece, len_bytes == 4);
+		ret = device_write(iova + at, (const uint8_t *)from + at, piece, is_word((uintptr_t)iova, len_bytes));
 	}
 	return ret;
 }
@@ -289,13 +308,14 @@ static int publish_body(uint64_t iova, const uint8_t *bytes, size_t len_bytes)
 
 int iommu_publish(uint64_t iova, const void *from, size_t len_bytes)
 {
-	size_t body = len_bytes - 4;
+	/* What can be written in one go is. */
+	size_t last = is_word((uintptr_t)iova, len_bytes) ? len_bytes : 4, body = len_bytes - last;
 	int ret = publish_body(iova, from, body);
 
 	if (OB_UNLIKELY(ret != 0))
 		return ret;
 	simdev_step(5);
-	ret = device_write(iova + body, (const uint8_t *)from + body, 4, true);
+	ret = device_write(iova + body, (const uint8_t *)from + body, last, true);
 	if (OB_LIKELY(ret == 0))
 		check_fetch_published((uintptr_t)mappings[iova >> SLOT_SHIFT].base + (uint32_t)iova, len_bytes);
 	return ret;

@@ -15,6 +15,7 @@ void iommu_revoke(const struct machine_dma_memory *memory);
 
 /* By the device, at its own addresses; what it may not reach ends the run with a report. */
 int iommu_read(uint64_t iova, void *to, size_t len_bytes);
+int iommu_look(uint64_t iova, void *to, size_t len_bytes);
 int iommu_write(uint64_t iova, const void *from, size_t len_bytes);
 int iommu_publish(uint64_t iova, const void *from, size_t len_bytes);
 /* … by a device that gets it wrong: the word that tells of the rest comes first. */
@@ -26,7 +27,7 @@ bool iommu_reaches(uint64_t iova, size_t len_bytes);
 bool iommu_find(uintptr_t address, uint64_t *iova);
 
 /* … at an address of the process. */
-void iommu_device_load(uintptr_t address, void *to, size_t len_bytes);
+void iommu_device_load(uintptr_t address, void *to, size_t len_bytes, bool look);
 void iommu_device_store(uintptr_t address, const void *from, size_t len_bytes, bool publish);
 
 #endif

@@ -76,7 +76,7 @@ uint64_t sim_device_load(const void *address, unsigned len_bytes)
 	uint64_t value = 0;
 
 	simdev_step(8);
-	iommu_device_load((uintptr_t)address, &value, len_bytes);
+	iommu_device_load((uintptr_t)address, &value, len_bytes, len_bytes == 4);
 	return value;
 }
 

@@ -16,11 +16,27 @@ static void note_load(uintptr_t address, size_t len_bytes, unsigned flags)
 	promise_load_end(address, len_bytes, value, len_bytes <= sizeof(value) && (flags & ACCESS_MARKED) != 0);
 }
 
+/* A word that another wrote, and what it tells of, as old as it was found: not ordered yet, but for a barrier behind it. */
+static void word_seen(uintptr_t address, size_t len_bytes)
+{
+	struct view *view = &W.views[W.current->id];
+	bool news = false;
+
+	for (uintptr_t at = address & ~(uintptr_t)3; at < address + len_bytes; at += 4) {
+		const struct vclock *seen = weak_clock(W.current->id, at, address, len_bytes);
+
+		if (seen == NULL)
+			continue;
+		news |= seen->t[THREAD_DEVICE] > view->pending.t[THREAD_DEVICE];
+		vclock_join(&view->pending, seen);
+	}
+	if (news)
+		event_add(EVENT_SEEN, address, len_bytes);
+}
+
 /* DMA memory, where what a CPU stores and sees is not what the device has. */
 static void access_dma(uintptr_t address, size_t len_bytes, unsigned flags)
 {
-	const struct vclock *seen;
-
 	check_fetch(address, len_bytes, flags, W.current->pc);
 	if (flags & ACCESS_WRITE) {
 		weak_store(address, len_bytes, (flags & (ACCESS_MARKED | ACCESS_ATOMIC)) == ACCESS_MARKED);
@@ -31,14 +47,8 @@ static void access_dma(uintptr_t address, size_t len_bytes, unsigned flags)
 	weak_before_load(address, len_bytes);
 	if (OB_UNLIKELY(W.promise != PROMISE_OFF))
 		note_load(address, len_bytes, flags);
-	if ((flags & ACCESS_MARKED) == 0 || weak_is_stale(W.current->id, address, len_bytes))
-		return;
-	seen = race_sync(address, false);
-	if (seen == NULL)
-		return;
-	if (seen->t[THREAD_DEVICE] > W.views[W.current->id].pending.t[THREAD_DEVICE])
-		event_add(EVENT_SEEN, address, len_bytes);
-	vclock_join(&W.views[W.current->id].pending, seen);
+	if ((flags & ACCESS_MARKED) != 0)
+		word_seen(address, len_bytes);
 }
 
 /* Inlined into each of the callbacks: it is most of what a run does. */

@@ -15,6 +15,9 @@
 #include "sim/view/event.h"
 #include "sim/world.h"
 
+/* What the old bytes of a place told of: of each half of it, as it was when the first of its bytes were kept. */
+SIM_STATE static struct vclock stale_clocks[THREAD_MAX][STALE_MAX][2];
+
 /* ---- a CPU's own part of what it sees ---- */
 
 static bool covers(const struct view *v, uintptr_t address)
@@ -137,6 +140,14 @@ void weak_capture_now(void)
 
 /* ---- what others write ---- */
 
+/* Before the new value brings its own clock. */
+static void clock_keep(const struct view *v, unsigned place, unsigned half)
+{
+	const struct vclock *clock = race_sync(v->stale[place].granule + (uintptr_t)half * 4, false);
+
+	stale_clocks[v - W.views][place][half] = clock != NULL ? *clock : (struct vclock){{0}};
+}
+
 /* @view is about to lose sight of the master's bytes: keep them as they were. */
 static void view_keep(struct view *v, uintptr_t address, size_t len_bytes)
 {
@@ -161,6 +172,8 @@ static void view_keep(struct view *v, uintptr_t address, size_t len_bytes)
 		for (unsigned b = from; b < to; b++) {
 			if (s->mask & (1u << b))
 				continue;
+			if ((s->mask >> (b & 4) & 0xf) == 0)
+				clock_keep(v, (unsigned)(s - v->stale), b / 4);
 			s->mask |= (uint8_t)(1u << b);
 			s->old[b] = *master(granule + b);
 		}
@@ -252,9 +265,9 @@ static void drain_one(unsigned thread, unsigned index)
 	W.buffered--;
 	world_mix(s.address ^ s.value[0]);
 	view_forget(v, s.address, s.len_bytes);
-	store_publish(&s);
 	event_visible(thread, s.address, s.len_bytes, s.step, s.pc);
 	master_write((int)thread, s.address, s.value, s.len_bytes, 1);
+	store_publish(&s);
 }
 
 /* The first of the stores up to @index, made since the same barrier, that lies where it does. */
@@ -294,8 +307,8 @@ bool weak_promise(unsigned thread, uintptr_t address, size_t len_bytes, uint64_t
 		return false;
 	view_keep(v, address, len_bytes);
 	memcpy(s.value, &value, len_bytes);
-	store_publish(&s);
 	master_write((int)thread, address, s.value, len_bytes, 1);
+	store_publish(&s);
 	return true;
 }
 
@@ -406,7 +419,7 @@ static uint8_t mask_of(uintptr_t granule, uintptr_t address, size_t len_bytes)
 	return (uint8_t)((1u << to) - (1u << from));
 }
 
-bool weak_is_stale(unsigned thread, uintptr_t address, size_t len_bytes)
+static bool is_stale(unsigned thread, uintptr_t address, size_t len_bytes)
 {
 	struct view *v = &W.views[thread];
 
@@ -421,13 +434,25 @@ bool weak_is_stale(unsigned thread, uintptr_t address, size_t len_bytes)
 	return false;
 }
 
+/* What a load of bytes of the 4 at @word tells this CPU of, as old as they are; NULL: nothing. */
+const struct vclock *weak_clock(unsigned thread, uintptr_t word, uintptr_t address, size_t len_bytes)
+{
+	struct view *v = &W.views[thread];
+	const struct stale *s = v->stale_count > 0 ? stale_find(v, word & ~(uintptr_t)7) : NULL;
+
+	if (s == NULL || (s->mask & mask_of(s->granule, MAX(address, word),
+					    MIN(address + len_bytes, word + 4) - MAX(address, word))) == 0)
+		return race_sync(word, false);
+	return &stale_clocks[thread][stale_place(s->granule)][word >> 2 & 1];
+}
+
 /* Each load may find the new value; what it found it will find again. */
 void weak_before_load(uintptr_t address, size_t len_bytes)
 {
 	unsigned thread = W.current->id;
 	struct view *v = &W.views[thread];
 
-	if (!weak_is_stale(thread, address, len_bytes))
+	if (!is_stale(thread, address, len_bytes))
 		return;
 	if (random_one_in(&W.random_memory, 2)) {
 		event_old(address, len_bytes);

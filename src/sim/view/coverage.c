@@ -28,12 +28,18 @@ static void add(void *to, const void *from, size_t len_bytes)
 			into[i] |= more[i];
 }
 
-/* A place is one type's, the first one's: states of another would be counted as its own. */
-static bool is_of(unsigned device, struct sim_coverage *c, uint32_t type)
+/* Where states of a device are counted: of one type and number. COVERAGE_DEVICES: no place is left. */
+static unsigned place_of(struct sim_coverage *c, uint32_t type, uint32_t number)
 {
-	if (c->devices[device].type == 0)
-		c->devices[device].type = type;
-	return c->devices[device].type == type;
+	for (unsigned i = 0; i < COVERAGE_DEVICES; i++) {
+		if (c->devices[i].type == 0) {
+			c->devices[i].type = type;
+			c->devices[i].number = number;
+		}
+		if (c->devices[i].type == type && c->devices[i].number == number)
+			return i;
+	}
+	return COVERAGE_DEVICES;
 }
 
 void sim_coverage_add(struct sim_coverage *to, const struct sim_coverage *from)
@@ -46,19 +52,25 @@ void sim_coverage_add(struct sim_coverage *to, const struct sim_coverage *from)
 	add(to->faults, from->faults, sizeof(to->faults));
 	add(to->places, from->places, sizeof(to->places));
 	for (unsigned i = 0; i < COVERAGE_DEVICES; i++) {
-		if (from->devices[i].type == 0 || !is_of(i, to, from->devices[i].type))
+		unsigned at = from->devices[i].type != 0 ? place_of(to, from->devices[i].type, from->devices[i].number)
+							 : COVERAGE_DEVICES;
+
+		if (at == COVERAGE_DEVICES)
 			continue;
-		add(to->devices[i].states, from->devices[i].states, sizeof(to->devices[i].states));
-		add(to->devices[i].transitions, from->devices[i].transitions, sizeof(to->devices[i].transitions));
+		add(to->devices[at].states, from->devices[i].states, sizeof(to->devices[at].states));
+		add(to->devices[at].transitions, from->devices[i].transitions, sizeof(to->devices[at].transitions));
 	}
 }
 
 void coverage_state(unsigned device, const void *type, unsigned before, unsigned now)
 {
-	if (device >= COVERAGE_DEVICES || before >= COVERAGE_STATES || now >= COVERAGE_STATES)
+	unsigned at;
+
+	if (before >= COVERAGE_STATES || now >= COVERAGE_STATES)
 		return;
-	if (!is_of(device, coverage, (uint32_t)((uintptr_t)type - world_text_base)))
+	at = place_of(coverage, (uint32_t)((uintptr_t)type - world_text_base), device);
+	if (at == COVERAGE_DEVICES)
 		return;
-	coverage->devices[device].states[now] = 1;
-	coverage->devices[device].transitions[before][now / 8] |= (uint8_t)(1u << now % 8);
+	coverage->devices[at].states[now] = 1;
+	coverage->devices[at].transitions[before][now / 8] |= (uint8_t)(1u << now % 8);
 }

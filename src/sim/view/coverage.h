@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 #define COVERAGE_TEXT    (4u << 20) /* of a program at most; a power of two */
-#define COVERAGE_DEVICES 4
+#define COVERAGE_DEVICES 16         /* in all scenarios that were run, those of another type counted anew */
 #define COVERAGE_STATES  256
 #define COVERAGE_FAULTS  64
 
@@ -27,7 +27,8 @@
 struct sim_coverage {
 	uint8_t faults[COVERAGE_FAULTS]; /* that struck, by kind */
 	struct {
-		uint32_t type; /* of device: where its struct sim_device_type lies; 0: no such device */
+		uint32_t type;   /* of device: where its struct sim_device_type lies; 0: no device */
+		uint32_t number; /* in its scenario */
 		uint8_t states[COVERAGE_STATES];
 		uint8_t transitions[COVERAGE_STATES][COVERAGE_STATES / 8];
 	} devices[COVERAGE_DEVICES];

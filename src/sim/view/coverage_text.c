@@ -129,8 +129,8 @@ static void print_states(const struct sim_coverage *c, FILE *f)
 		if (c->devices[d].type == 0)
 			continue;
 		count_states(c, d, &states, &transitions);
-		fprintf(f, "\nstates of device %u, %s: %u, %u transitions\n", d, type_of(c, d)->name, states,
-			transitions);
+		fprintf(f, "\nstates of device %u, %s: %u, %u transitions\n", c->devices[d].number, type_of(c, d)->name,
+			states, transitions);
 		for (unsigned i = 0; i < COVERAGE_STATES; i++) {
 			if (!c->devices[d].states[i])
 				continue;
