@@ -101,6 +101,8 @@ struct sim_config {
 	unsigned vectors;      /* default one more than queues */
 	bool slot;             /* devices stand behind root ports, in hot plug slots */
 	bool lossy;            /* a disk loses at a power cut what was not flushed */
+	/* virtio devices: by default split rings, with indirect tables, event indexes, used in any order */
+	bool packed_rings, direct_rings, event_flags, ordered_rings;
 	/* faults: how often each strikes, one time in …; 0: never */
 	unsigned fault_one_in[SIM_FAULT_COUNT];
 	const struct sim_fault_script *fault_script; /* … and those that were written down; or NULL */

@@ -26,6 +26,10 @@ static void vary(uint64_t seed, struct sim_config *c)
 	c->memory_buffer = random_one_in(&x, 8);
 	/* Short ones come round, and get full, in a short world. */
 	c->ring_entries = 8u << random_below(&x, 4);
+	c->packed_rings = random_one_in(&x, 2);
+	c->direct_rings = random_one_in(&x, 3);
+	c->event_flags = random_one_in(&x, 3);
+	c->ordered_rings = random_one_in(&x, 4);
 }
 
 /* Few at a time, so that one does not hide what another would show; in one seed of eight none at all. */

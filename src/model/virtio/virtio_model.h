@@ -73,10 +73,9 @@ struct virtio_model_queue {
 	uint64_t desc, driver, device;
 	uint16_t size, vector;
 	bool enabled;
-	bool ready;   /* vq is set up */
-	bool pending; /* it was notified, or is not done yet */
-	bool paused;  /* by its class, which marks it when it can go on */
-	bool dirty;   /* requests were given back since the last look at interrupts */
+	bool ready;  /* vq is set up */
+	bool paused; /* by its class, which marks it when it can go on */
+	bool dirty;  /* requests were given back since the last look at interrupts */
 };
 
 /* Embedded first by a class's model. */
@@ -119,6 +118,14 @@ void virtio_model_set_hooks(struct virtio_model *v, const struct virtio_model_ho
 void virtio_model_fail(struct virtio_model *v, const char *why);
 /* Which of its own purposes it has memory of the host for; or NULL. */
 const char *virtio_model_holds(const struct virtio_model *v, uint64_t iova, uint64_t len_bytes);
+
+/* describe.c: in words, for who looks for a driver's bug; as nvme_model_describe() and its relatives. */
+#define VIRTIO_MODEL_STATES 96
+void virtio_model_describe(const struct virtio_model *v, unsigned in_flight, char *text, size_t size);
+bool virtio_model_register_name(const struct virtio_model *v, unsigned bar, uint64_t offset, char *text, size_t size);
+bool virtio_model_memory_name(const struct virtio_model *v, uint64_t iova, char *text, size_t size);
+unsigned virtio_model_state(const struct virtio_model *v, unsigned in_flight);
+void virtio_model_state_name(unsigned state, char *text, size_t size);
 
 /* ---- for the classes ---- */
 

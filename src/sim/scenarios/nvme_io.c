@@ -3,6 +3,8 @@
  * Scenario: reads and writes of the NVMe driver over some channels on as many CPUs, each on blocks of its own, checked
  * against what was written. All choices come from the seed.
  */
+#include <errno.h>
+
 #include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
@@ -162,6 +164,8 @@ static void lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 	rc = ob_block_channel_open(l->block, &config, &l->channel);
 	if (rc != 0)
 		sim_fail("not-driven", "a channel cannot be opened: %d, and nothing is wrong with the device", rc);
+	if (ob_block_channel_depth(l->channel) < l->depth)
+		l->depth = ob_block_channel_depth(l->channel); /* short rings hold less */
 }
 
 /* A completion that was overlooked is found by the driver's watch in the end: that must not be needed. */
@@ -216,8 +220,11 @@ static void bed_open(struct bed *b, const struct sim_config *config)
 	b->block = ob_block_find(b->ob, NULL);
 	if (b->block == NULL)
 		sim_fail("not-driven", "no block device appeared, and nothing is wrong with the device");
-	if (config->memory_buffer)
-		SIM_CHECK(ob_nvme_use_memory_buffer(b->block, true) == 0);
+	if (config->memory_buffer) {
+		int rc = ob_nvme_use_memory_buffer(b->block, true);
+
+		SIM_CHECK(rc == 0 || rc == -EOPNOTSUPP); /* another driver's disk */
+	}
 	for (unsigned i = 0; i < b->channels; i++) {
 		b->lanes[i].index = i;
 		b->lanes[i].block = b->block;
@@ -281,7 +288,7 @@ static void bed_close(struct bed *b)
 	ob_free(b->lanes);
 }
 
-static void run_io(const struct sim_config *config)
+void disk_run_io(const struct sim_config *config)
 {
 	struct bed b;
 
@@ -308,7 +315,7 @@ static void run_disturbed(const struct sim_config *config, void (*disturb)(const
 	bed_close(&b);
 }
 
-static void run_suspend(const struct sim_config *config)
+void disk_run_suspend(const struct sim_config *config)
 {
 	run_disturbed(config, sleep_once);
 }
@@ -335,17 +342,17 @@ static void run_from_checkpoint(const struct sim_config *config, unsigned reques
 	bed_close(&b);
 }
 
-static void run_small(const struct sim_config *config)
+void disk_run_small(const struct sim_config *config)
 {
 	run_from_checkpoint(config, SMALL_REQUESTS);
 }
 
-static void run_long(const struct sim_config *config)
+void disk_run_long(const struct sim_config *config)
 {
 	run_from_checkpoint(config, LONG_REQUESTS);
 }
 
-static void shape_machine(const struct sim_config *config, struct sim_config *shape)
+void disk_shape_machine(const struct sim_config *config, struct sim_config *shape)
 {
 	shape->queues = config->queues;
 	shape->ring_entries = config->ring_entries;
@@ -355,32 +362,36 @@ static void shape_machine(const struct sim_config *config, struct sim_config *sh
 	shape->cpus_max = config->cpus_max;
 	shape->channels_max = config->channels_max;
 	shape->vectors = config->vectors;
+	shape->packed_rings = config->packed_rings;
+	shape->direct_rings = config->direct_rings;
+	shape->event_flags = config->event_flags;
+	shape->ordered_rings = config->ordered_rings;
 }
 
 const struct sim_scenario scenario_nvme_io = {
 	.name = "nvme-io",
 	.help = "reads and writes over some channels",
-	.run = run_io,
+	.run = disk_run_io,
 };
 
 const struct sim_scenario scenario_nvme_small = {
 	.name = "nvme-small",
 	.help = "8 reads and writes on a machine that is up: the quickest",
-	.run = run_small,
-	.shape = shape_machine,
+	.run = disk_run_small,
+	.shape = disk_shape_machine,
 };
 
 const struct sim_scenario scenario_nvme_long = {
 	.name = "nvme-long",
 	.help = "480 reads and writes on a machine that is up: rings go round many times",
-	.run = run_long,
-	.shape = shape_machine,
+	.run = disk_run_long,
+	.shape = disk_shape_machine,
 };
 
 const struct sim_scenario scenario_nvme_suspend = {
 	.name = "nvme-suspend",
 	.help = "reads and writes while the device is suspended and resumed",
-	.run = run_suspend,
+	.run = disk_run_suspend,
 };
 
 const struct sim_scenario scenario_nvme_reset = {

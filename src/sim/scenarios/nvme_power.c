@@ -274,7 +274,7 @@ static void log_line(void *arg, enum ob_log_level level, const char *message)
 	sim_log(arg, (int)level, message);
 }
 
-static void run(const struct sim_config *config)
+void disk_run_power(const struct sim_config *config)
 {
 	const struct ob_config ob_config = {
 		.log = log_line,
@@ -307,13 +307,10 @@ static void run(const struct sim_config *config)
 	ob_free(b);
 }
 
-#define BIT(kind) SIM_FAULT_BIT(SIM_FAULT_##kind)
-
 const struct sim_scenario scenario_nvme_power = {
 	.name = "nvme-power",
 	.help = "power cuts and a disk that is pulled out and put in: what was flushed is there",
-	.run = run,
-	.faults = BIT(HANG) | BIT(SLOW) | BIT(FAIL) | BIT(COMPLETION_LOST) | BIT(INTERRUPT_LOST) | BIT(INTERRUPT_LATE) |
-		  BIT(REMOVE) | BIT(INSERT) | BIT(POWER_CUT),
-	.faults_sure = BIT(POWER_CUT) | BIT(INSERT),
+	.run = disk_run_power,
+	.faults = DISK_FAULTS_POWER,
+	.faults_sure = DISK_FAULTS_POWER_SURE,
 };

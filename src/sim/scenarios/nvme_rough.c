@@ -22,18 +22,6 @@
 #define TIMEOUT_NS   (60 * OB_NS_PER_S)
 #define PATIENCE     2000 /* seconds */
 
-#define BIT(kind) SIM_FAULT_BIT(SIM_FAULT_##kind)
-
-/* A device that breaks … */
-#define ROUGH                                                                                                \
-	(BIT(HANG) | BIT(SLOW) | BIT(FAIL) | BIT(ADMIN_HANG) | BIT(ADMIN_SLOW) | BIT(ADMIN_FAIL) |           \
-	 BIT(COMPLETION_BAD) | BIT(COMPLETION_LOST) | BIT(INTERRUPT_LOST) | BIT(INTERRUPT_LATE) |            \
-	 BIT(INTERRUPT_SPURIOUS) | BIT(REGISTERS_ONES) | BIT(CONFIG_ONES) | BIT(NOT_READY) | BIT(NOT_IDLE) | \
-	 BIT(FATAL) | BIT(REMOVE) | BIT(INSERT) | BIT(POWER_CUT) | BIT(CALL))
-
-/* … and one that lies as well. */
-#define HOSTILE (SIM_FAULT_BIT(SIM_FAULT_COUNT) - 1)
-
 struct lane;
 
 struct slot {
@@ -298,7 +286,7 @@ static void log_line(void *arg, enum ob_log_level level, const char *message)
 	sim_log(arg, (int)level, message);
 }
 
-static void run(const struct sim_config *config)
+void disk_run_rough(const struct sim_config *config)
 {
 	const struct ob_config ob_config = {
 		.log = log_line,
@@ -342,20 +330,20 @@ static void run(const struct sim_config *config)
 const struct sim_scenario scenario_nvme_rough = {
 	.name = "nvme-rough",
 	.help = "all kinds of requests, cancelled, reset, cut off; a device that hangs, fails, vanishes",
-	.run = run,
-	.faults = ROUGH,
+	.run = disk_run_rough,
+	.faults = DISK_FAULTS_ROUGH,
 };
 
 /* A seed with the same faults as the other scenario's gets another world. */
-static void run_hostile(const struct sim_config *config)
+void disk_run_hostile(const struct sim_config *config)
 {
 	sim_random(2);
-	run(config);
+	disk_run_rough(config);
 }
 
 const struct sim_scenario scenario_nvme_hostile = {
 	.name = "nvme-hostile",
 	.help = "nvme-rough on a device that also lies: in completions, registers, identify data",
-	.run = run_hostile,
-	.faults = HOSTILE,
+	.run = disk_run_hostile,
+	.faults = DISK_FAULTS_HOSTILE,
 };

@@ -4,31 +4,9 @@
  * reads a report; nothing here changes anything.
  */
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "model/block/nvme/controller.h"
-
-/* Text that is put together; what does not fit is left out. */
-struct words {
-	char *at;
-	size_t left;
-};
-
-static void OB_PRINTF(2, 3) say(struct words *w, const char *format, ...)
-{
-	va_list args;
-	int len;
-
-	va_start(args, format);
-	len = vsnprintf(w->at, w->left, format, args);
-	va_end(args);
-	if (len < 0 || w->left == 0)
-		return;
-	len = (int)MIN((size_t)len, w->left - 1);
-	w->at += len;
-	w->left -= (size_t)len;
-}
+#include "model/words.h"
 
 /* ---- names ---- */
 

@@ -46,12 +46,18 @@ static uint64_t features_of(const struct vblk_model_config *c)
 
 /* ---- configuration ---- */
 
+/* Drivers read it as two words (§4.1.3.1). */
+static void capacity_store(struct vblk_model *m)
+{
+	ob_le32_pair_store((ob_le32 *)(void *)&m->space.capacity, m->backing->len_bytes >> VIRTIO_BLK_SECTOR_SHIFT);
+}
+
 static void space_fill(struct vblk_model *m)
 {
 	const struct vblk_model_config *c = &m->config;
 	struct virtio_blk_config *s = &m->space;
 
-	ob_le64_store(&s->capacity, m->backing->len_bytes >> VIRTIO_BLK_SECTOR_SHIFT);
+	capacity_store(m);
 	ob_le32_store(&s->size_max, c->size_max);
 	ob_le32_store(&s->seg_max, c->seg_max);
 	ob_le32_store(&s->blk_size, m->block_bytes);
@@ -76,7 +82,7 @@ int vblk_model_resize(struct vblk_model *m, uint64_t len_bytes)
 
 	if (ret != 0)
 		return ret;
-	ob_le64_store(&m->space.capacity, b->len_bytes >> VIRTIO_BLK_SECTOR_SHIFT);
+	capacity_store(m);
 	virtio_model_config_changed(&m->virtio);
 	return 0;
 }
