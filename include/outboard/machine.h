@@ -38,8 +38,8 @@ struct ob_machine_options {
  *
  * A device whose probe fails is logged and left unbound; that is no error of the open.
  * Context: a plain thread (it turns CPU 0 when nobody else does).
- * Return: 0; -EINVAL malformed URI; -ENOENT unknown scheme, or QEMU absent; -ENODEV it died; -ETIMEDOUT; the log says
- * more.
+ * Return: 0; -EINVAL malformed URI; -ENOENT unknown scheme; -ENOPKG a program is not installed, QEMU for example; -ENODEV
+ * it died; -ETIMEDOUT; the log says more.
  */
 int ob_machine_open(struct ob *ob, const char *uri, const struct ob_machine_options *options, struct ob_machine **out);
 

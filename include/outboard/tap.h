@@ -48,6 +48,8 @@ struct ob_tap_stats {
 int ob_tap_create(struct ob_net *net, const struct ob_tap_config *config, struct ob_tap **out);
 /** ob_tap_destroy - end it; a TAP device that was made here goes. A plain thread. NULL is fine. */
 void ob_tap_destroy(struct ob_tap *tap);
+/** ob_tap_online - false: somebody deleted the TAP device, and no frame comes through any more. Any thread */
+bool ob_tap_online(const struct ob_tap *tap);
 /** ob_tap_name - as the kernel calls it */
 const char *ob_tap_name(const struct ob_tap *tap);
 struct ob_net_channel *ob_tap_channel(const struct ob_tap *tap);

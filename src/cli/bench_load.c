@@ -517,7 +517,10 @@ int bench_run(struct cli *cli, struct ob_block *block, const struct bench_config
 		return cli_error(cli, CLI_FAILED, "out of memory");
 	for (unsigned i = 0; i < config->cpus && !error; i++) {
 		error = open_worker(&b, i);
-		if (error)
+		if (error == -ENOSPC)
+			code = cli_error(cli, CLI_USAGE, "%s has queues for %u CPU%s only; see --cpus",
+					 ob_block_name(block), i, i == 1 ? "" : "s");
+		else if (error)
 			code = cli_error(cli, cli_exit_of(error), "%s: channel %u of %u, depth %u: %s",
 					 ob_block_name(block), i + 1, config->cpus, config->depth, strerror(-error));
 	}

@@ -61,6 +61,8 @@ const struct cli_verb *cli_find_verb(const char *name);
 int cli_open(struct cli *cli, unsigned cpu_count);
 /** cli_close - dump the trace if one was asked for, close everything. The first failure of @status and its own. */
 int cli_close(struct cli *cli, int status);
+/** cli_no_block - say that the machine has no disk, and what it has. An exit code. */
+int cli_no_block(struct cli *cli);
 /** cli_block - the block device @name, or the only one when @name is NULL; held. Prints why not. An exit code. */
 int cli_block(struct cli *cli, const char *name, struct ob_block **out);
 

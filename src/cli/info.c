@@ -129,8 +129,8 @@ static void print_facts(const struct facts *f)
 	printf("  device       %s, driver %s\n", ob_device_name(ob_block_device(f->block)),
 	       ob_device_driver_name(ob_block_device(f->block)) ? ob_device_driver_name(ob_block_device(f->block))
 								: "none");
-	printf("  model        %s, serial %s, firmware %s\n", ob_block_model(f->block), ob_block_serial(f->block),
-	       ob_block_firmware(f->block));
+	printf("  model        %s, serial %s%s%s\n", ob_block_model(f->block), ob_block_serial(f->block),
+	       ob_block_firmware(f->block)[0] ? ", firmware " : "", ob_block_firmware(f->block));
 	printf("  size         %s, %llu blocks of %u bytes (physical %u)\n",
 	       text_size(a, l->block_count * l->block_bytes), (unsigned long long)l->block_count, l->block_bytes,
 	       l->physical_bytes);
@@ -247,7 +247,7 @@ static int show_all(struct cli *cli, json_t *list)
 		}
 	}
 	if (!count)
-		return cli_error(cli, CLI_NO_DEVICE, "machine '%s' has no block device", cli->machine_uri);
+		return cli_no_block(cli);
 	return CLI_OK;
 }
 

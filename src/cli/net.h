@@ -74,8 +74,8 @@ struct net_work {
 	/* Do some of it now; false: there was nothing to do. Sets @done, or @code for a failure that it printed. */
 	bool (*step)(struct net_work *work, uint64_t now_ns);
 	void *arg;
-	uint64_t start_ns, end_ns, started_cpu_ns;
-	uint64_t wake_ns; /* by then @step wants to be called again; 0: no such time */
+	uint64_t start_ns, end_ns, cpu_ns; /* cpu_ns: of all threads in between */
+	uint64_t wake_ns;                  /* by then @step wants to be called again; 0: no such time */
 	bool done;
 	int code;
 };

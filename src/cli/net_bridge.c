@@ -76,6 +76,8 @@ static int turn(struct cli *cli, const struct bridge_options *o, struct ob_net *
 		ob_cpu_turn(cpu, 50 * OB_NS_PER_MS);
 		if (!ob_net_online(net))
 			return cli_error(cli, CLI_IO, "%s: the interface is gone", ob_net_name(net));
+		if (!ob_tap_online(tap))
+			return CLI_FAILED; /* the library has said why */
 	}
 	return report(cli, o, tap, ob_now_ns() - start_ns, net_cpu_ns() - start_cpu_ns);
 }

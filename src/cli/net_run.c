@@ -64,7 +64,7 @@ int net_run(struct net_work *work)
 	unsigned steps = 0;
 
 	work->start_ns = ob_now_ns();
-	work->started_cpu_ns = net_cpu_ns();
+	work->cpu_ns = net_cpu_ns();
 	work->end_ns = work->options->time_ns ? ob_deadline(work->options->time_ns) : UINT64_MAX;
 	while (!work->done && !work->code) {
 		bool busy = work->step(work, ob_cpu_time_ns(cpu));
@@ -79,6 +79,7 @@ int net_run(struct net_work *work)
 			break;
 	}
 	work->end_ns = ob_now_ns();
+	work->cpu_ns = net_cpu_ns() - work->cpu_ns;
 	/* A signal is how such a command is ended: what it found is reported all the same. */
 	return work->code;
 }
@@ -94,7 +95,7 @@ static double rate(const struct net_work *work, uint64_t count)
 
 static double cpu_percent(const struct net_work *work)
 {
-	return 100 * rate(work, net_cpu_ns() - work->started_cpu_ns) / 1e9;
+	return 100 * rate(work, work->cpu_ns) / 1e9;
 }
 
 static struct ob_net_stats since(const struct net_port *port)

@@ -79,7 +79,16 @@ static int open_failed(struct cli *cli, int error)
 		else
 			cli_error(cli, CLI_NO_DEVICE, "machine '%s': %s", cli->machine_uri, strerror(-error));
 	}
-	return error == -EINVAL ? CLI_USAGE : error == -ENOMEM ? CLI_FAILED : CLI_NO_DEVICE;
+	switch (error) {
+	case -EINVAL:
+		return CLI_USAGE;
+	case -ENOMEM:
+		return CLI_FAILED;
+	case -ENOPKG:
+		return CLI_NO_PROGRAM;
+	default:
+		return CLI_NO_DEVICE;
+	}
 }
 
 int cli_open(struct cli *cli, unsigned cpu_count)
@@ -161,6 +170,15 @@ int cli_close(struct cli *cli, int status)
 
 /* ---- block devices ---- */
 
+int cli_no_block(struct cli *cli)
+{
+	struct ob_net *net = ob_net_find(cli->ob, NULL);
+
+	ob_net_put(net);
+	return cli_error(cli, CLI_NO_DEVICE, "machine '%s' has no block device%s", cli->machine_uri,
+			 net ? "; for network interfaces there is 'outboard net'" : "");
+}
+
 static int no_block(struct cli *cli, const char *name)
 {
 	struct ob_block *b = NULL;
@@ -171,7 +189,7 @@ static int no_block(struct cli *cli, const char *name)
 		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", count++ ? ", " : "",
 			 ob_block_name(b));
 	if (!count)
-		return cli_error(cli, CLI_NO_DEVICE, "machine '%s' has no block device", cli->machine_uri);
+		return cli_no_block(cli);
 	return cli_error(cli, CLI_NO_DEVICE, "no block device '%s'; there is %s", name, known);
 }
 

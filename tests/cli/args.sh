@@ -8,10 +8,10 @@ want 0 "$OUTBOARD" --version
 check "version is one line" grep -qx 'outboard [0-9]*\.[0-9]*\.[0-9]*' "$work/out"
 err_empty
 want 0 "$OUTBOARD" --help
-for verb in devices info read write bench serve explore trace doctor bind unbind attach-help; do
+for verb in devices info read write bench serve net explore trace doctor bind unbind attach-help; do
 	out_has "^  $verb "
 done
-for verb in devices info read write bench serve explore trace doctor bind unbind attach-help; do
+for verb in devices info read write bench serve net explore trace doctor bind unbind attach-help; do
 	want 0 "$OUTBOARD" "$verb" --help
 	out_has "^usage: outboard"
 	out_has "  outboard .*$verb"
@@ -26,6 +26,17 @@ for verb in devices info read write bench serve trace doctor bind unbind; do
 	for option in $("$OUTBOARD" "$verb" --help | grep -o -- '^ *\(-[a-z], \)\?--[a-z-]*' | grep -o -- '--[a-z-]*'); do
 		"$OUTBOARD" "$verb" "$option" --help >/dev/null 2>"$work/err"
 		check "$verb --help names $option, which is unknown" eval '! grep -q "unknown option" "$work/err"'
+	done
+done
+
+for command in info respond capture generate forward bridge; do
+	want 0 "$OUTBOARD" net "$command" --help
+	err_empty
+	cp "$work/out" "$work/first"
+	out_has "^usage: outboard net $command"
+	for option in $(grep -o -- '^ *--[a-z-]*' "$work/first"); do
+		"$OUTBOARD" net "$command" "$option" --help >/dev/null 2>"$work/err"
+		check "net $command --help names $option, which is unknown" eval '! grep -q "unknown option" "$work/err"'
 	done
 done
 
@@ -75,6 +86,15 @@ refused 2 "name the verb" "$OUTBOARD" trace
 refused 2 "cannot trace 'serve'" "$OUTBOARD" trace serve nbd
 refused 2 "data and trace would mix" "$OUTBOARD" trace read a
 refused 3 "no such" "$OUTBOARD" --machine nonsense: devices
+refused 3 "has no block device; for network interfaces there is 'outboard net'" "$OUTBOARD" -M 'model:?virtio-net' info
+refused 3 "has no block device; for" "$OUTBOARD" -M 'model:?virtio-net' bench
+refused 2 "vblk0 has queues for 2 CPUs only; see --cpus" "$OUTBOARD" -M 'model:?virtio-blk=1M&queues=2' bench --cpus 3
+want 0 "$OUTBOARD" -M 'model:?virtio-blk=1M' info
+out_has "serial OUTBOARDV0001$"
+refused 2 "path of a socket is needed" "$OUTBOARD" -M vhost-user: info
+refused 3 "there is no such socket" "$OUTBOARD" -M vhost-user:/nonexistent info
+refused 3 "is not a socket" "$OUTBOARD" -M vhost-user:/etc/passwd info
+refused 2 "known: hugepages, mac" "$OUTBOARD" -M 'vhost-user:/s?foo=1' info
 refused 2 "takes no arguments" "$OUTBOARD" attach-help x
 refused 2 "without attach=DIR" "$OUTBOARD" -M qemu:virt attach-help
 want 0 "$OUTBOARD" -M 'model:?virtio-blk=1M&entries=4' info
@@ -87,6 +107,15 @@ last="serve nbd without nbdkit"
 PATH=$work/bin "$OUTBOARD" serve nbd --unix "$work/s" >"$work/out" 2>"$work/err"
 check "serve nbd without nbdkit: exit code is not 5" [ $? = 5 ]
 err_has "apt install nbdkit"
+last="qemu:virt without QEMU"
+PATH=$work/bin "$OUTBOARD" -M qemu:virt info >"$work/out" 2>"$work/err"
+check "qemu:virt without QEMU: exit code is not 5" [ $? = 5 ]
+err_has "package qemu-system-arm"
+echo '/dts-v1/; / { };' >"$work/m.dts"
+last="model:m.dts without dtc"
+PATH=$work/bin "$OUTBOARD" -M "model:$work/m.dts" info >"$work/out" 2>"$work/err"
+check "model:m.dts without dtc: exit code is not 5" [ $? = 5 ]
+err_has "device-tree-compiler"
 
 # ---- standard output ----
 last="--help >/dev/full"

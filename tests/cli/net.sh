@@ -120,6 +120,13 @@ if ! ip netns add $one 2>/dev/null || ! ip netns add $two || [ ! -c /dev/net/tun
 	echo "left out: no network namespaces, or no /dev/net/tun"
 	finish
 fi
+refused 2 "another kind of interface of this name" ip netns exec $two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap lo
+refused 2 "no name for an interface" "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap a/b
+start orphan ip netns exec $two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap9
+await orphan.err "is tap9"
+ip -n $two link del tap9
+ends orphan 1
+check "nothing says that tap9 was deleted" grep -q "TAP device tap9: somebody deleted it" "$work/orphan.err"
 start ponged "$OUTBOARD" -M "$left" net respond --address 10.77.0.1
 await ponged.err "answers for 10.77.0.1" && await_socket
 start tap ip netns exec $two "$OUTBOARD" -M "$right" net bridge --tap tap0 --address 10.77.0.2/24

@@ -694,7 +694,7 @@ static ssize_t compile(struct tree *t, uint8_t *blob, uint64_t deadline_ns)
 	if (ret != 0) {
 		ob_err(ob, "model: %s: dtc cannot be started (Debian: device-tree-compiler): %s", t->path,
 		       strerror(-ret));
-		return ret;
+		return ret == -ENOENT ? -ENOPKG : ret;
 	}
 	len = slurp(fd, blob, TREE_BYTES_MAX, deadline_ns);
 	close(fd);

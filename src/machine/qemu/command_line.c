@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "machine/qemu/command_line.h"
@@ -62,7 +64,45 @@ void qemu_command_line(const struct qemu_uri *uri, const struct qemu_wiring *wir
 		strings_add(out, "%s", extra[i]);
 }
 
-int qemu_check_disks(const struct qemu_uri *uri, char *why, size_t why_bytes)
+/* QEMU itself reports nothing: its device would have a link, and nobody at the other end. */
+static int check_stream(const struct qemu_stream *stream, char *why, size_t why_bytes)
+{
+	const char *slash = strrchr(stream->path, '/'), *kind = stream->listen ? "listen" : "connect";
+	size_t len = slash == NULL ? 0 : slash == stream->path ? 1 : (size_t)(slash - stream->path);
+	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	struct stat st;
+	int error = 0;
+
+	if (strlen(stream->path) >= sizeof(dir)) {
+		snprintf(why, why_bytes, "virtio-net=%s:%s: longer than the %zu bytes that a socket's path may have",
+			 kind, stream->path, sizeof(dir) - 1);
+		return -EINVAL;
+	}
+	snprintf(dir, sizeof(dir), "%.*s", len > 0 ? (int)len : 1, len > 0 ? stream->path : ".");
+	if (stream->listen ? access(dir, W_OK | X_OK) < 0 : stat(stream->path, &st) < 0)
+		error = errno;
+	else if (!stream->listen && !S_ISSOCK(st.st_mode))
+		error = ENOTSOCK;
+	else if (!stream->listen && access(stream->path, W_OK) < 0)
+		error = errno;
+	if (error == 0)
+		return 0;
+	snprintf(why, why_bytes, "virtio-net=%s:%s: %s", kind, stream->path,
+		 error == ENOENT && !stream->listen ? "there is no such socket; who listens is started first"
+						    : strerror(error));
+	return -error;
+}
+
+/* By an interface that QEMU makes before that one. */
+static bool listened_to_here(const struct qemu_uri *uri, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (uri->streams[i].listen && strcmp(uri->streams[i].path, uri->streams[index].path) == 0)
+			return true;
+	return false;
+}
+
+int qemu_check_files(const struct qemu_uri *uri, char *why, size_t why_bytes)
 {
 	for (size_t i = 0; i < uri->disk_count; i++) {
 		const struct qemu_disk *disk = &uri->disks[i];
@@ -87,6 +127,12 @@ int qemu_check_disks(const struct qemu_uri *uri, char *why, size_t why_bytes)
 				 disk->file);
 			return -EACCES;
 		}
+	}
+	for (size_t i = 0; i < uri->stream_count; i++) {
+		int ret = listened_to_here(uri, i) ? 0 : check_stream(&uri->streams[i], why, why_bytes);
+
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }

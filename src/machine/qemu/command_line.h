@@ -20,7 +20,10 @@ void qemu_rom(uint8_t rom[QEMU_ROM_BYTES]);
 void qemu_command_line(const struct qemu_uri *uri, const struct qemu_wiring *wiring, const char *const *extra,
 		       struct strings *out);
 
-/* The files of nvme=... and virtio-blk=... are there and can be opened as asked. 0; -ENOENT, -EACCES, -EINVAL with the reason in @why. */
-int qemu_check_disks(const struct qemu_uri *uri, char *why, size_t why_bytes);
+/*
+ * The files and sockets of nvme=, virtio-blk= and virtio-net= are there and can be opened as asked. 0; -ENOENT, -EACCES,
+ * -ENOTSOCK, -EINVAL with the reason in @why.
+ */
+int qemu_check_files(const struct qemu_uri *uri, char *why, size_t why_bytes);
 
 #endif

@@ -78,7 +78,7 @@ static int find_binary(struct qemu *q, char *path, size_t path_bytes)
 		       q->uri.binary == NULL ? board->package : "");
 	else if (ret < 0)
 		ob_err(q->machine.ob, "qemu: %s: %s", name, strerror(-ret));
-	return ret;
+	return ret == -ENOENT ? -ENOPKG : ret;
 }
 
 static int start_qemu(struct qemu *q, const char *const *extra, uint64_t deadline_ns)
@@ -93,7 +93,7 @@ static int start_qemu(struct qemu *q, const char *const *extra, uint64_t deadlin
 	ret = find_binary(q, path, sizeof(q->start.path));
 	if (ret < 0)
 		return ret;
-	ret = qemu_check_disks(&q->uri, why, sizeof(why));
+	ret = qemu_check_files(&q->uri, why, sizeof(why));
 	if (ret < 0) {
 		ob_err(q->machine.ob, "qemu: %s", why);
 		return ret;

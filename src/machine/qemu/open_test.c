@@ -71,11 +71,16 @@ static void test_open_wrong_is_refused_and_leaves_nothing(void **state)
 		{"q35?device=edu,addr=1e", -EINVAL, "slot 30 function 0 not available"},
 		{"q35?arg=-machine&arg=pc", -EINVAL, "QEMU refused its arguments"},
 		{"q35?msi=off&arg=-machine&arg=pc", -EINVAL, "not a q35"},
-		{"q35?binary=/nonexistent/qemu", -ENOENT, "/nonexistent/qemu is not installed"},
+		{"q35?binary=/nonexistent/qemu", -ENOPKG, "/nonexistent/qemu is not installed"},
 		{"q35?binary=/etc/passwd", -EACCES, "/etc/passwd"},
 		{"q35?binary=/bin/true", -ENODEV, "QEMU exited with status 0"},
 		{"q35?nvme=/nonexistent.img", -ENOENT, "nvme=/nonexistent.img: No such file"},
 		{"q35?nvme=/etc", -EINVAL, "neither a file nor a block device"},
+		{"q35?virtio-net=connect:/nonexistent.sock", -ENOENT,
+		 "connect:/nonexistent.sock: there is no such socket"},
+		{"q35?virtio-net=connect:/etc/passwd", -ENOTSOCK, "connect:/etc/passwd: "},
+		{"q35?virtio-net=listen:/nonexistent/sock", -ENOENT, "listen:/nonexistent/sock: No such file"},
+		{"q35?virtio-net=listen:/etc&virtio-net=connect:/nonexistent.sock", -ENOENT, "there is no such socket"},
 		{"q35?attach=/nonexistent", -ENOENT, "attach=/nonexistent"},
 	};
 	unsigned fds = raw_count_fds(), threads = raw_count_threads();
@@ -98,7 +103,7 @@ static void test_open_without_qemu_names_the_package(void **state)
 	struct raw r;
 
 	setenv("PATH", "/nonexistent", 1);
-	assert_int_equal(raw_open(&r, ""), -ENOENT);
+	assert_int_equal(raw_open(&r, ""), -ENOPKG);
 	setenv("PATH", path, 1);
 	free(path);
 	assert_true(raw_logged(&r, "on Debian it is in the package qemu-system-x86"));
@@ -118,7 +123,7 @@ static int check_as_nobody(const char *rest)
 
 		if (ret < 0 || (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0))
 			_exit(1);
-		ret = qemu_check_disks(&uri, why, sizeof(why));
+		ret = qemu_check_files(&uri, why, sizeof(why));
 		_exit(ret == -EACCES && strstr(why, "not writable (add ,readonly=on") != NULL ? 100 : ret != 0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);

@@ -392,6 +392,9 @@ void qemu_uri_fini(struct qemu_uri *uri)
 	for (size_t i = 0; i < uri->disk_count; i++)
 		free(uri->disks[i].file);
 	free(uri->disks);
+	for (size_t i = 0; i < uri->stream_count; i++)
+		free(uri->streams[i].path);
+	free(uri->streams);
 	free(uri->binary);
 	free(uri->attach_dir);
 	strings_fini(&uri->args);

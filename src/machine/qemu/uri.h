@@ -20,6 +20,12 @@ struct qemu_disk {
 	bool readonly;
 };
 
+/* A stream socket behind virtio-net=listen: or connect:. */
+struct qemu_stream {
+	char *path;
+	bool listen;
+};
+
 struct qemu_uri {
 	const struct qemu_board *board;
 	uint64_t mem_bytes;
@@ -32,6 +38,8 @@ struct qemu_uri {
 	struct strings args; /* for QEMU's command line, in the URI's order */
 	struct qemu_disk *disks;
 	size_t disk_count;
+	struct qemu_stream *streams;
+	size_t stream_count;
 	size_t net_count; /* of virtio-net= */
 };
 

@@ -65,12 +65,29 @@ static int add_dgram(struct qemu_uri *uri, const char *paths, size_t index, char
 	return 0;
 }
 
+static int note_stream(struct qemu_uri *uri, const char *path, bool listen)
+{
+	struct qemu_stream *streams = realloc(uri->streams, (uri->stream_count + 1) * sizeof(*streams));
+	char *copy = strdup(path);
+
+	if (streams != NULL)
+		uri->streams = streams;
+	if (streams == NULL || copy == NULL) {
+		free(copy);
+		return -ENOMEM;
+	}
+	streams[uri->stream_count++] = (struct qemu_stream){.path = copy, .listen = listen};
+	return 0;
+}
+
 static int add_stream(struct qemu_uri *uri, const char *path, bool listen, size_t index)
 {
 	char *quoted = quote(path);
 
-	if (quoted == NULL)
+	if (quoted == NULL || note_stream(uri, path, listen) < 0) {
+		free(quoted);
 		return -ENOMEM;
+	}
 	strings_add(&uri->args, "stream,id=net%zu,server=%s,addr.type=unix,addr.path=%s", index, listen ? "on" : "off",
 		    quoted);
 	free(quoted);

@@ -55,8 +55,9 @@ static int explain(struct vu_link *link, const struct vhost_message *m, int erro
 	case -ENODEV:
 		return fail(link, error, "the back-end closed the connection (at %s)", name);
 	case -ETIMEDOUT:
-		return fail(link, error, "the back-end does not answer %s within %llu ms", name,
-			    (unsigned long long)(link->answer_ns / OB_NS_PER_MS));
+		return fail(link, error, "the back-end does not answer %s within %llu ms%s", name,
+			    (unsigned long long)(link->answer_ns / OB_NS_PER_MS),
+			    m->header.request == VHOST_USER_GET_FEATURES ? "; does it serve somebody else?" : "");
 	case -EPROTO:
 		return error; /* it was said */
 	case -EREMOTEIO:

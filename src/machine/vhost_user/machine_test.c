@@ -329,6 +329,38 @@ static void test_reset_waits_until_nothing_is_in_flight(void **state)
 	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), 0);
 }
 
+/* Drivers try more than once; what the back-end has is its own until it has answered. */
+static void test_reset_tried_again_waits_again(void **state)
+{
+	struct bench *b = *state;
+
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+	b->peer.stop_base[1] = 5;
+	ob_le16_store(&bench_used(b, 1)->idx, 3);
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(5 * OB_NS_PER_MS)), -ETIMEDOUT);
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(5 * OB_NS_PER_MS)), -ETIMEDOUT);
+	assert_int_equal(b->ops->queue_stop(b->m, 0, 1, ob_deadline(5 * OB_NS_PER_MS)), -ETIMEDOUT);
+	assert_int_equal(vhost_peer_count(&b->peer, VHOST_USER_GET_VRING_BASE), BENCH_QUEUES);
+	ob_le16_store(&bench_used(b, 1)->idx, 5);
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+}
+
+static void test_queue_that_is_not_given_up_is_the_end(void **state)
+{
+	struct bench *b = *state;
+
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+	b->peer.lie_request = VHOST_USER_SET_VRING_ENABLE;
+	b->peer.lie = VHOST_PEER_REFUSE;
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), -ENODEV);
+	assert_true(b->m->dead);
+}
+
 static void test_reset_of_a_packed_ring_waits_for_what_the_base_says(void **state)
 {
 	struct bench *b = *state;
@@ -456,6 +488,8 @@ int main(void)
 		TEST(test_doorbell_and_call_are_eventfds),
 		TEST(test_one_queue_stops_and_starts_alone),
 		TEST(test_reset_waits_until_nothing_is_in_flight),
+		TEST(test_reset_tried_again_waits_again),
+		TEST(test_queue_that_is_not_given_up_is_the_end),
 		TEST(test_reset_of_a_packed_ring_waits_for_what_the_base_says),
 		TEST(test_memory_grows_and_shrinks_while_it_works),
 		TEST(test_memory_cannot_be_cut_off_by_the_back_end),

@@ -89,6 +89,7 @@ int vu_queue_tell(struct vu_machine *vm, unsigned index, bool again)
 	if (ret != 0)
 		return ret;
 	q->told = q->served = true; /* some of it may arrive, whatever comes back */
+	q->stopping = false;
 	ret = vu_link_tell_state(&vm->link, VHOST_USER_SET_VRING_NUM, index, q->config.size);
 	if (ret == 0)
 		ret = vu_link_tell_state(&vm->link, VHOST_USER_SET_VRING_BASE, index, base);
@@ -147,19 +148,25 @@ static void sleep_until(uint64_t until_ns)
 }
 
 /* The back-end took no more from it, but may still write answers to what it had taken. */
-static int await_rest(struct vu_machine *vm, const struct vu_queue *q, uint32_t base, uint64_t deadline_ns)
+static int await_rest(struct vu_machine *vm, struct vu_queue *q, uint32_t base, uint64_t deadline_ns)
 {
 	for (uint64_t pause_ns = LOOK_NS; !is_at_rest(vm, q, base); pause_ns = MIN(2 * pause_ns, OB_NS_PER_MS)) {
 		if (ob_now_ns() >= deadline_ns)
 			return -ETIMEDOUT;
 		sleep_until(ob_deadline(pause_ns));
 	}
+	pthread_mutex_lock(&vm->lock);
+	q->stopping = false;
+	pthread_mutex_unlock(&vm->lock);
 	/* Its last answers are seen whole. */
 	ob_dma_rmb();
 	return 0;
 }
 
-/* 0 and *stopped false: it was not running. */
+/*
+ * 0 and *stopped false: it was not running. One that did not come to rest in time is asked nothing more, but is to be waited
+ * for again: whoever tries a second time is not to find it idle.
+ */
 static int tell_stop(struct vu_machine *vm, unsigned index, uint32_t *base, bool *stopped)
 {
 	struct vu_queue *q = &vm->queue[index];
@@ -167,8 +174,13 @@ static int tell_stop(struct vu_machine *vm, unsigned index, uint32_t *base, bool
 	int ret = 0;
 
 	*stopped = false;
-	if (!q->told || vm->state != VU_UP)
+	if (vm->state != VU_UP)
 		return vm->state == VU_DEAD ? -ENODEV : 0;
+	if (!q->told) {
+		*stopped = q->stopping;
+		*base = q->stop_base;
+		return 0;
+	}
 	if (vm->link.has_protocol)
 		ret = vu_link_tell_state(&vm->link, VHOST_USER_SET_VRING_ENABLE, index, 0);
 	vhost_message_init_state(&m, VHOST_USER_GET_VRING_BASE, false, index, 0);
@@ -180,12 +192,17 @@ static int tell_stop(struct vu_machine *vm, unsigned index, uint32_t *base, bool
 		ret = -EPROTO;
 	}
 	q->told = false;
+	if (ret == -EREMOTEIO) {
+		/* It serves on what is to be taken from it. */
+		vu_die(vm, "%s", vm->link.why);
+		return -ENODEV;
+	}
 	if (ret != 0) {
 		vu_link_failed(vm, ret);
 		return vm->state == VU_LOST ? 0 : ret;
 	}
-	*base = reply->payload.state.value;
-	*stopped = true;
+	*base = q->stop_base = reply->payload.state.value;
+	*stopped = q->stopping = true;
 	return 0;
 }
 

@@ -49,6 +49,9 @@ struct vu_queue {
 	bool set_up; /* by the driver */
 	bool told;   /* the back-end of this connection serves it */
 	bool served; /* some back-end did, since it was set up */
+	/* It was told to stop, and was not seen at rest since; what it said then. */
+	bool stopping;
+	uint32_t stop_base;
 };
 
 /* The back-end's table of requests in flight, kept for its successor. */

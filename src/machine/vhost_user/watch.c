@@ -156,7 +156,7 @@ static int welcome(struct vu_machine *vm, struct vu_link *link)
 	vm->state = VU_UP;
 	vu_memory_forget(vm);
 	for (unsigned i = 0; i < vm->queue_count; i++)
-		vm->queue[i].told = false;
+		vm->queue[i].told = vm->queue[i].stopping = false;
 	anew = must_begin_anew(vm, link);
 	ret = restore(vm, anew);
 	if (ret == -EREMOTEIO)

@@ -23,6 +23,13 @@ static int fail(struct ob *ob, const char *name, const char *what, int error)
 	return error;
 }
 
+/* The same for what its errno would say less well. */
+static int say(struct ob *ob, const char *name, const char *text, int error)
+{
+	ob_err(ob, "TAP device %s: %s", name, text);
+	return error;
+}
+
 static int open_tun(struct ob *ob, int *fd)
 {
 	*fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -42,16 +49,25 @@ static int make(struct ob *ob, int fd, const char *wish, unsigned offloads, char
 
 	if (wish != NULL && (wish[0] == '\0' || strlen(wish) >= sizeof(request.ifr_name) || strchr(wish, '/') != NULL ||
 			     strchr(wish, '%') != NULL))
-		return fail(ob, wish, "no name for an interface: 1 to 15 characters, no '/' or '%'", -EINVAL);
+		return say(ob, wish, "no name for an interface: 1 to 15 characters, no '/' or '%'", -EINVAL);
 	if (wish != NULL)
 		memcpy(request.ifr_name, wish, strlen(wish) + 1);
 	if (ioctl(fd, TUNSETIFF, &request) != 0) {
-		if (errno == EPERM)
-			return fail(ob, wish != NULL ? wish : "",
-				    "it takes CAP_NET_ADMIN, or a device that 'ip tuntap add NAME mode tap user $USER' "
-				    "made",
-				    -EPERM);
-		return fail(ob, wish != NULL ? wish : "", errno == EBUSY ? "somebody uses it" : "making it", -errno);
+		const char *asked = wish != NULL ? wish : "";
+
+		switch (errno) {
+		case EPERM:
+			return say(ob, asked,
+				   "it takes CAP_NET_ADMIN, or a device that 'ip tuntap add NAME mode tap user $USER' "
+				   "made",
+				   -EPERM);
+		case EBUSY:
+			return say(ob, asked, "somebody uses it; another name makes another one", -EBUSY);
+		case EINVAL:
+			return say(ob, asked, "there is another kind of interface of this name", -EINVAL);
+		default:
+			return fail(ob, asked, "making it", -errno);
+		}
 	}
 	snprintf(name, TAP_NAME_LEN, "%s", request.ifr_name);
 	flags |= (offloads & TAP_CSUM) != 0 ? TUN_F_CSUM : 0;

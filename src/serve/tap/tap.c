@@ -37,7 +37,8 @@ struct ob_tap {
 	struct ob_packet_pool *pool;
 	struct ob_net_channel *channel;
 	struct ob_net_watch watch;
-	bool watching, listening, stopping, is_gone;
+	bool watching, listening, stopping;
+	bool gone;                          /* __atomic */
 	struct ob_packet *spare[PARTS_MAX]; /* to read into */
 	unsigned part_count, spare_count;
 	struct ob_packet *unsent[BUDGET];
@@ -93,12 +94,13 @@ static void describe_frame(const struct ob_packet *frame, struct virtio_net_hdr 
 	}
 }
 
-/* Somebody deleted it. Nothing comes from it any more, and its descriptor would be readable for ever. */
-static void say_gone(struct ob_tap *tap)
+/* Somebody deleted it: the descriptor stays readable, and says so for ever. */
+static void say_gone(struct ob_tap *tap, int error)
 {
-	if (!tap->is_gone)
-		ob_err(tap->ob, "%s: the kernel's device %s is gone", ob_net_name(tap->net), tap->name);
-	tap->is_gone = true;
+	if (!tap->gone)
+		ob_err(tap->ob, "TAP device %s: %s", tap->name,
+		       error == EBADFD ? "somebody deleted it" : strerror(error));
+	__atomic_store_n(&tap->gone, true, __ATOMIC_RELEASE);
 }
 
 static void to_kernel(struct ob_tap *tap, const struct ob_packet *frame)
@@ -118,7 +120,7 @@ static void to_kernel(struct ob_tap *tap, const struct ob_packet *frame)
 	}
 	tap->stats.to_kernel_dropped++;
 	if (errno == EBADFD)
-		say_gone(tap);
+		say_gone(tap, errno);
 }
 
 static void received(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count, void *arg)
@@ -208,8 +210,8 @@ static struct ob_packet *read_frame(struct ob_tap *tap)
 			tap->stats.from_kernel_dropped++;
 	} while ((len < 0 && errno == EINTR) || (len >= 0 && len <= (ssize_t)sizeof(header)));
 	if (len < 0) {
-		if (errno == EBADFD)
-			say_gone(tap);
+		if (errno != EAGAIN)
+			say_gone(tap, errno);
 		return NULL;
 	}
 	frame = take_frame(tap, (uint32_t)len - (uint32_t)sizeof(header));
@@ -221,7 +223,7 @@ static struct ob_packet *read_frame(struct ob_tap *tap)
 
 static void listen_again(struct ob_tap *tap)
 {
-	if (!tap->listening && !tap->stopping && !tap->is_gone)
+	if (!tap->listening && !tap->stopping && !tap->gone)
 		tap->listening = ob_fd_add(tap->cpu, &tap->fd) == 0;
 }
 
@@ -494,6 +496,11 @@ void ob_tap_destroy(struct ob_tap *tap)
 	ob_packet_pool_put(tap->pool);
 	ob_net_put(tap->net);
 	ob_free(tap);
+}
+
+bool ob_tap_online(const struct ob_tap *tap)
+{
+	return !__atomic_load_n(&tap->gone, __ATOMIC_ACQUIRE);
 }
 
 const char *ob_tap_name(const struct ob_tap *tap)

@@ -88,15 +88,17 @@ static void test_device_that_is_deleted_is_let_go(void **state)
 
 	assert_int_equal(ob_tap_create(ram->net, NULL, &tap), 0);
 	snprintf(command, sizeof(command), "ip link del %s", ob_tap_name(tap));
+	assert_true(ob_tap_online(tap));
 	assert_int_equal(system(command), 0);
 	/* It is noticed, and then there is nothing more to do. */
 	for (unsigned i = 0; i < 20; i++)
 		ob_cpu_turn(cpu, OB_NS_PER_MS);
+	assert_false(ob_tap_online(tap));
 	begin_ns = ob_now_ns();
 	ob_cpu_turn(cpu, 50 * OB_NS_PER_MS);
 	assert_true(ob_now_ns() - begin_ns >= 40 * OB_NS_PER_MS);
 	ob_tap_destroy(tap);
-	said("is gone");
+	said("somebody deleted it");
 }
 
 int main(void)

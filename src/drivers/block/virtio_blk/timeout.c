@@ -31,8 +31,11 @@ static unsigned count_late(const struct vblk_queue *q)
 	return late;
 }
 
-static void report_late(struct vblk_queue *q)
+/* A device that hangs makes all of a queue late: one line tells of them. */
+static void report_late(struct vblk_queue *q, unsigned late)
 {
+	bool said = false;
+
 	for (unsigned i = 0; i < q->depth; i++) {
 		const struct vblk_slot *slot = &q->slots[i];
 
@@ -40,8 +43,12 @@ static void report_late(struct vblk_queue *q)
 			continue;
 		q->channel->stats.timeouts++;
 		OB_TRACE(q->cpu, OB_TRACE_VBLK_TIMEOUT, q->index, i, 0);
-		ob_warn(q->vblk->ob, "%s queue %u: %s of block %llu is late", q->vblk->name, q->index,
-			ob_block_op_name((enum ob_block_op)slot->request->op), (unsigned long long)slot->request->lba);
+		if (said)
+			continue;
+		said = true;
+		ob_warn(q->vblk->ob, "%s queue %u: %s of block %llu is late%s", q->vblk->name, q->index,
+			ob_block_op_name((enum ob_block_op)slot->request->op), (unsigned long long)slot->request->lba,
+			late > 1 ? ", and so are others" : "");
 	}
 	vblk_want_reset(q->vblk, "a request did not end in time");
 }
@@ -72,7 +79,7 @@ void vblk_queue_tick(struct ob_timer *timer)
 				q->index, late - still);
 		}
 		if (still > 0 && q->state == VBLK_QUEUE_LIVE)
-			report_late(q);
+			report_late(q, still);
 	}
 	q->ticking = is_busy(q);
 	if (q->ticking)
