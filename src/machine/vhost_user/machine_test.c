@@ -348,6 +348,33 @@ static void test_reset_tried_again_waits_again(void **state)
 	assert_int_equal(bench_run(b, SPLIT), 0);
 }
 
+static void test_memory_of_a_queue_that_is_not_at_rest_is_nobody_elses(void **state)
+{
+	struct machine_dma_memory memory;
+	struct bench *b = *state;
+	uint64_t before;
+
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+	assert_int_equal(b->m->ops->dma_alloc(b->m, 4096, 4096, &memory), 0);
+	before = memory.iova;
+	b->peer.stop_base[1] = 5;
+	ob_le16_store(&bench_used(b, 1)->idx, 3);
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(5 * OB_NS_PER_MS)), -ETIMEDOUT);
+	b->m->ops->dma_free(b->m, &memory);
+	assert_int_equal(b->m->ops->dma_alloc(b->m, 4096, 4096, &memory), 0);
+	assert_int_not_equal(memory.iova, before);
+	/* And again when it is. */
+	before = memory.iova;
+	ob_le16_store(&bench_used(b, 1)->idx, 5);
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), 0);
+	b->m->ops->dma_free(b->m, &memory);
+	assert_int_equal(b->m->ops->dma_alloc(b->m, 4096, 4096, &memory), 0);
+	assert_int_equal(memory.iova, before);
+	b->m->ops->dma_free(b->m, &memory);
+}
+
 static void test_queue_that_is_not_given_up_is_the_end(void **state)
 {
 	struct bench *b = *state;
@@ -489,6 +516,7 @@ int main(void)
 		TEST(test_one_queue_stops_and_starts_alone),
 		TEST(test_reset_waits_until_nothing_is_in_flight),
 		TEST(test_reset_tried_again_waits_again),
+		TEST(test_memory_of_a_queue_that_is_not_at_rest_is_nobody_elses),
 		TEST(test_queue_that_is_not_given_up_is_the_end),
 		TEST(test_reset_of_a_packed_ring_waits_for_what_the_base_says),
 		TEST(test_memory_grows_and_shrinks_while_it_works),

@@ -325,15 +325,24 @@ unlock:
 	return 0;
 }
 
+/*
+ * Drivers free memory after a reset, even one that failed: on other buses the device can write no more then. Here nothing
+ * stops a back-end that did not come to rest, so what it may still write to is given to nobody else.
+ */
 void vu_dma_free(struct machine *m, struct machine_dma_memory *memory)
 {
 	struct vu_machine *vm = vu_of(m);
 	struct vu_region *region = memory->cookie;
 
 	pthread_mutex_lock(&vm->lock);
-	machine_arena_free(&region->arena, memory->iova, memory->len_bytes);
-	if (region->arena.allocated_count == 0)
-		region_drop(vm, region);
+	if (vu_queues_are_at_rest(vm)) {
+		machine_arena_free(&region->arena, memory->iova, memory->len_bytes);
+		if (region->arena.allocated_count == 0)
+			region_drop(vm, region);
+	} else {
+		ob_warn(vm->machine.ob, "vhost-user: %s: %llu bytes that the back-end may still write to are lost",
+			vm->uri.path, (unsigned long long)memory->len_bytes);
+	}
 	pthread_mutex_unlock(&vm->lock);
 	*memory = (struct machine_dma_memory){0};
 }

@@ -206,6 +206,14 @@ static int tell_stop(struct vu_machine *vm, unsigned index, uint32_t *base, bool
 	return 0;
 }
 
+bool vu_queues_are_at_rest(const struct vu_machine *vm)
+{
+	for (unsigned i = 0; i < vm->queue_count && vm->state == VU_UP; i++)
+		if (vm->queue[i].stopping)
+			return false;
+	return true;
+}
+
 int vu_queue_stop(struct vu_machine *vm, unsigned index, uint64_t deadline_ns)
 {
 	uint32_t base = 0;

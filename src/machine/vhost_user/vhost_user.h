@@ -143,6 +143,8 @@ int vu_queue_tell(struct vu_machine *vm, unsigned index, bool again);
 /* Take them away from it. Without the lock; a task. 0; -ETIMEDOUT; as vu_link_do() */
 int vu_queues_stop(struct vu_machine *vm, uint64_t deadline_ns);
 int vu_queue_stop(struct vu_machine *vm, unsigned index, uint64_t deadline_ns);
+/* No back-end works on a queue that was taken away from it. Under the lock. */
+bool vu_queues_are_at_rest(const struct vu_machine *vm);
 void vu_queue_kick(const struct vu_queue *q);
 /* Take what the eventfd counted. */
 void vu_queue_silence(const struct vu_queue *q);

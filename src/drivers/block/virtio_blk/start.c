@@ -136,7 +136,7 @@ int vblk_quiesce(struct vblk *v)
 		if (ob_device_reset(v->dev) == 0)
 			ret = ob_virtio_reset(v->dev, ob_deadline(VBLK_STOP_TIMEOUT_NS));
 	}
-	/* Whatever it says: it is no bus master any more. */
+	/* Whatever it says: it is no bus master any more; a machine without that keeps what we free. */
 	v->quiet = true;
 	if (ret == -ENODEV)
 		vblk_check_present(v);

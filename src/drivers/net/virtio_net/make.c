@@ -156,7 +156,7 @@ void vnet_unmake(struct vnet *v)
 	for_each_pair(v, stop_on_cpu);
 	if (worked)
 		drain(v);
-	/* Should it not end its reset: bus mastering is off in any case, so it touches nothing more. */
+	/* Should it not end its reset: bus mastering is off in any case; a machine without that keeps what we free. */
 	if (!v->quiet && ob_virtio_reset(v->dev, ob_deadline(VNET_RESET_NS)) != 0)
 		ob_warn(v->ob, "%s: it did not answer to a reset", v->name);
 	v->quiet = true;
