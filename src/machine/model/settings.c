@@ -121,6 +121,7 @@ uint64_t model_net_feature(const char *name)
 		{"mergeable", BIT64(VIRTIO_NET_F_MRG_RXBUF)},
 		{"status", BIT64(VIRTIO_NET_F_STATUS) | BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE)},
 		{"rss", BIT64(VIRTIO_NET_F_RSS) | BIT64(VIRTIO_NET_F_HASH_REPORT)},
+		{"steering", BIT64(VIRTIO_NET_F_RSS)},
 		{"vlan-filter", BIT64(VIRTIO_NET_F_CTRL_VLAN)},
 		/* Without the queue there is nothing that it would be for. */
 		{"control", BIT64(VIRTIO_NET_F_CTRL_VQ) | BIT64(VIRTIO_NET_F_CTRL_RX) |

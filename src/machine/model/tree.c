@@ -186,6 +186,7 @@ static const struct property vnet_properties[] = {
 	{"no-mergeable", SWITCH, 0},
 	{"no-status", SWITCH, 0},
 	{"no-rss", SWITCH, 0},
+	{"no-steering", SWITCH, 0},
 	{"no-vlan-filter", SWITCH, 0},
 	{"no-control", SWITCH, 0},
 	{"threaded", SWITCH, 0},

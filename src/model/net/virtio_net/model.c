@@ -43,7 +43,8 @@ static void fill_space(struct vnet_model *m)
 	ob_le32_store(&space->speed, m->config.speed_mbps);
 	space->duplex = VIRTIO_NET_DUPLEX_FULL;
 	space->rss_max_key_size = VNET_MODEL_KEY_BYTES;
-	ob_le16_store(&space->rss_max_indirection_table_length, VNET_MODEL_RSS_TABLE);
+	if ((m->config.without & BIT64(VIRTIO_NET_F_RSS)) == 0)
+		ob_le16_store(&space->rss_max_indirection_table_length, VNET_MODEL_RSS_TABLE);
 	ob_le32_store(&space->supported_hash_types, HASH_TYPES);
 }
 
