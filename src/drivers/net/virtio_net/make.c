@@ -250,6 +250,7 @@ static int pair_make(struct vnet_pair *p, unsigned index)
 	if (ret != 0)
 		return ret;
 	channel->rx_depth = p->rx_depth = ob_virtio_queue_size(p->rx);
+	p->rx_refill = MIN(MAX(p->rx_depth / 4, 1u), VNET_REFILL);
 	channel->tx_depth = p->tx_depth = ob_virtio_queue_size(p->tx);
 	p->header_bytes = v->header_bytes;
 	p->merge = vnet_has(v, VIRTIO_NET_F_MRG_RXBUF);

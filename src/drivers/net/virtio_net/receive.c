@@ -291,7 +291,7 @@ unsigned vnet_receive(struct ob_net_channel *channel, struct ob_packet **frames,
 		count = receive_headed(p, frames, max, &bytes);
 	channel->stats.rx_frames += count;
 	channel->stats.rx_bytes += bytes;
-	if (p->rx_depth - p->rx_posted >= VNET_REFILL && OB_LIKELY(!p->broken))
+	if (p->rx_depth - p->rx_posted >= p->rx_refill && OB_LIKELY(!p->broken))
 		vnet_refill(p);
 	return count;
 }

@@ -76,9 +76,10 @@ struct vnet_pair {
 	uint32_t header_bytes; /* in front of a frame */
 	uint32_t rx_posted;    /* buffers that the device has */
 	uint32_t rx_depth;
-	bool rx_plain;  /* no header needs to be read */
-	bool merge;     /* num_buffers counts */
-	bool refilling; /* the timer is armed */
+	uint32_t rx_refill; /* so many are given at once: a quarter of a small ring, at most VNET_REFILL */
+	bool rx_plain;      /* no header needs to be read */
+	bool merge;         /* num_buffers counts */
+	bool refilling;     /* the timer is armed */
 	uint32_t rx_offloads;
 	struct ob_packet *partial, *partial_last; /* a frame whose buffers have not all been seen */
 	unsigned partial_missing;
