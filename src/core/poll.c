@@ -131,9 +131,10 @@ void ob_poll_schedule(struct ob_poll *poll)
 		poll->again = true;
 		return;
 	}
-	poll->ops->disarm(poll->arg);
-	poll->stats.schedules++;
+	/* First the list: an interrupt inside disarm() would list it as well, and twice is once too often. */
 	poll_list(poll->cpu, poll);
+	poll->stats.schedules++;
+	poll->ops->disarm(poll->arg);
 }
 
 /* Arm when the window is over, and at once when there is none. */

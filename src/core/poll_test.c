@@ -15,8 +15,9 @@ struct source {
 	unsigned waiting; /* completions that nobody took */
 	bool armed;
 	unsigned interrupts, polls, disarms, largest;
-	unsigned race;  /* as it is armed, so many have just arrived without interrupting */
-	bool stop_self; /* stop polling from within the completions, and spoil the memory */
+	unsigned race;        /* as it is armed, so many have just arrived without interrupting */
+	bool stop_self;       /* stop polling from within the completions, and spoil the memory */
+	bool interrupted_off; /* the next disarming is interrupted, by the source itself */
 };
 
 static unsigned source_poll(void *arg, unsigned budget)
@@ -50,6 +51,10 @@ static void source_disarm(void *arg)
 
 	s->armed = false;
 	s->disarms++;
+	if (s->interrupted_off) {
+		s->interrupted_off = false;
+		ob_poll_schedule(&s->poll);
+	}
 }
 
 static const struct ob_poll_ops source_ops = {
@@ -155,6 +160,34 @@ static void test_interrupt_mode_arming_race_loses_nothing(void **state)
 	assert_int_equal(s.interrupts, 1);
 	assert_true(s.armed);
 	ob_poll_stop(&s.poll);
+	source_close(&s);
+	context_close(&c);
+}
+
+/* Scheduled by who waits, and inside that by its own interrupt: in the list once, and after stopping not at all. */
+static void test_interrupt_mode_interrupt_inside_disarming_lists_once(void **state)
+{
+	const struct ob_poll_config config = {.mode = OB_COMPLETION_INTERRUPT};
+	struct source s;
+	struct context c;
+
+	context_open(&c, 1);
+	source_open(&s, c.cpu, &config);
+	s.waiting = 2;
+	s.interrupted_off = true;
+	ob_poll_schedule(&s.poll);
+	assert_false(s.interrupted_off);
+	assert_int_equal(c.cpu->poll_count, 1);
+	assert_ptr_equal(c.cpu->polls, &s.poll);
+	assert_null(s.poll.next);
+	turn_dry(c.cpu);
+	assert_int_equal(s.waiting, 0);
+	assert_true(s.armed);
+	assert_int_equal(c.cpu->poll_count, 0);
+	s.interrupted_off = true;
+	ob_poll_stop(&s.poll);
+	assert_int_equal(c.cpu->poll_count, 0);
+	assert_null(c.cpu->polls);
 	source_close(&s);
 	context_close(&c);
 }
@@ -484,6 +517,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_interrupt_mode_polls_only_after_an_interrupt),
 		cmocka_unit_test(test_interrupt_mode_arming_race_loses_nothing),
+		cmocka_unit_test(test_interrupt_mode_interrupt_inside_disarming_lists_once),
 		cmocka_unit_test(test_interrupt_mode_started_with_work_takes_it),
 		cmocka_unit_test(test_interrupt_mode_busy_source_leaves_room_for_another),
 		cmocka_unit_test(test_polled_mode_polls_each_turn_and_looks_once_a_millisecond),
