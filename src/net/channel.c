@@ -49,7 +49,7 @@ void ob_net_channel_gate(struct ob_net_channel *channel, bool open)
 	channel->receive = open ? channel->ops->receive : receive_nothing;
 	channel->send = !open ? send_nothing : cuts_all(c) ? channel->ops->send : net_segment_send;
 	channel->kick = open ? channel->ops->kick : kick_nothing;
-	c->open = open;
+	OB_WRITE_ONCE(c->open, open); /* the interrupt looks at it */
 	/* What came or went meanwhile: a look at it, also by who waits. */
 	if (open && c->started)
 		ob_poll_schedule(&c->poll);
@@ -84,11 +84,13 @@ static void detach_call(struct net_channel *c, void (*fn)(void *arg))
 static void stop_on_cpu(void *arg)
 {
 	struct net_channel *c = arg;
+	bool started = c->started;
 
 	ob_net_channel_gate(&c->pub, false);
-	if (c->started && !c->leaked)
-		ob_poll_stop(&c->poll);
+	/* First no interrupt may schedule it any more. */
 	OB_WRITE_ONCE(c->started, false);
+	if (started && !c->leaked)
+		ob_poll_stop(&c->poll);
 	c->closing = true;
 	net_train_drop(c);
 	if (!c->leaked)
@@ -140,8 +142,9 @@ static void start_on_cpu(void *arg)
 	struct ob_poll_config config = c->pub.poll;
 
 	config.mode = c->pub.mode;
+	/* The interrupt looks at it, and may come as soon as the poll is armed: inside the start. */
+	OB_WRITE_ONCE(c->started, true);
 	ob_poll_start(&c->poll, c->pub.cpu, &net_poll_ops, c, &config);
-	OB_WRITE_ONCE(c->started, true); /* the interrupt looks at it */
 }
 
 static int channel_open(struct net_call *call)

@@ -85,7 +85,7 @@ static void net_disarm(void *arg)
 {
 	struct net_channel *c = arg;
 
-	if (c->pub.ops->disarm != NULL && c->open)
+	if (c->pub.ops->disarm != NULL && OB_READ_ONCE(c->open))
 		c->pub.ops->disarm(&c->pub);
 }
 
