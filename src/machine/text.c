@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -82,4 +83,19 @@ int machine_text_decode(char *text)
 	}
 	*to = '\0';
 	return 0;
+}
+
+int machine_text_pair(char *pair, char **value, char *why, size_t why_bytes)
+{
+	*value = strchr(pair, '=');
+	if (*value == NULL) {
+		snprintf(why, why_bytes, "'%s' has no '=value'", pair);
+		return -EINVAL;
+	}
+	*(*value)++ = '\0';
+	if (machine_text_decode(pair) == 0 && machine_text_decode(*value) == 0)
+		return 0;
+	snprintf(why, why_bytes, "'%s=%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)",
+		 pair, *value);
+	return -EINVAL;
 }

@@ -15,5 +15,13 @@ int machine_text_time(const char *text, uint64_t *ns);
  * Return: 0; -EINVAL a percent sign without two hex digits, or a NUL.
  */
 int machine_text_decode(char *text);
+/**
+ * machine_text_pair - "key=value", both percent-encoded, cut in two and decoded in place
+ * @pair:  becomes the key
+ * @value: set to the value
+ *
+ * Return: 0; -EINVAL, with a line in @why.
+ */
+int machine_text_pair(char *pair, char **value, char *why, size_t why_bytes);
 
 #endif

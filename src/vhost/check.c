@@ -4,7 +4,6 @@
  * Where the text and what its peers send differ, both are let through.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "vhost/message.h"
@@ -32,18 +31,6 @@ struct shape {
 #define FDS(low, high)   .fds = {low, high}
 #define ANSWERED(member) .has_reply = true, .reply_len_bytes = EXACTLY(sizeof(((union vhost_user_payload *)0)->member))
 
-static int wrong(char *why, size_t why_bytes, const char *format, ...) OB_PRINTF(3, 4);
-static int wrong(char *why, size_t why_bytes, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	if (why != NULL)
-		vsnprintf(why, why_bytes, format, args);
-	va_end(args);
-	return -EPROTO;
-}
-
 static int check_memory(const struct vhost_message *m, char *why, size_t why_bytes)
 {
 	const struct vhost_user_memory *memory = &m->payload.memory;
@@ -51,11 +38,11 @@ static int check_memory(const struct vhost_message *m, char *why, size_t why_byt
 	/* Some send room for all regions whatever their number. */
 	if (m->header.len_bytes <
 	    offsetof(struct vhost_user_memory, region) + memory->count * sizeof(memory->region[0]))
-		return wrong(why, why_bytes, "SET_MEM_TABLE of %u bytes has %u regions", m->header.len_bytes,
-			     memory->count);
+		return vhost_malformed(why, why_bytes, "SET_MEM_TABLE of %u bytes has %u regions", m->header.len_bytes,
+				       memory->count);
 	if (m->fd_count != memory->count)
-		return wrong(why, why_bytes, "SET_MEM_TABLE has %u regions and %u descriptors", memory->count,
-			     m->fd_count);
+		return vhost_malformed(why, why_bytes, "SET_MEM_TABLE has %u regions and %u descriptors", memory->count,
+				       m->fd_count);
 	return 0;
 }
 
@@ -65,9 +52,10 @@ static int check_vring_fd(const struct vhost_message *m, char *why, size_t why_b
 	char name[32];
 
 	if (m->fd_count != expected)
-		return wrong(why, why_bytes, "%s for queue %u has %u descriptors and says %u",
-			     vhost_request_name(VHOST_FRONTEND, m->header.request, name, sizeof(name)),
-			     (unsigned)FIELD_GET(VHOST_USER_VRING_INDEX, m->payload.u64), m->fd_count, expected);
+		return vhost_malformed(why, why_bytes, "%s for queue %u has %u descriptors and says %u",
+				       vhost_request_name(VHOST_FRONTEND, m->header.request, name, sizeof(name)),
+				       (unsigned)FIELD_GET(VHOST_USER_VRING_INDEX, m->payload.u64), m->fd_count,
+				       expected);
 	return 0;
 }
 
@@ -76,11 +64,11 @@ static int check_config(const struct vhost_message *m, char *why, size_t why_byt
 	const struct vhost_user_config *config = &m->payload.config;
 
 	if (config->len_bytes > VHOST_USER_CONFIG_MAX || config->offset > VHOST_USER_CONFIG_MAX - config->len_bytes)
-		return wrong(why, why_bytes, "%u bytes at %#x are not in configuration space", config->len_bytes,
-			     config->offset);
+		return vhost_malformed(why, why_bytes, "%u bytes at %#x are not in configuration space",
+				       config->len_bytes, config->offset);
 	if (m->header.len_bytes != VHOST_USER_CONFIG_HEADER_BYTES + config->len_bytes)
-		return wrong(why, why_bytes, "a message of %u bytes has %u bytes of configuration space",
-			     m->header.len_bytes, config->len_bytes);
+		return vhost_malformed(why, why_bytes, "a message of %u bytes has %u bytes of configuration space",
+				       m->header.len_bytes, config->len_bytes);
 	return 0;
 }
 
@@ -181,15 +169,16 @@ int vhost_check_request(enum vhost_side side, const struct vhost_message *m, cha
 	const struct shape *shape = shape_of(side, m->header.request);
 
 	if ((m->header.flags & VHOST_USER_FLAGS_REPLY) != 0)
-		return wrong(why, why_bytes, "a reply where a request is expected (request %u)", m->header.request);
+		return vhost_malformed(why, why_bytes, "a reply where a request is expected (request %u)",
+				       m->header.request);
 	if (shape == NULL) {
-		wrong(why, why_bytes, "request %u is not known", m->header.request);
+		vhost_malformed(why, why_bytes, "request %u is not known", m->header.request);
 		return -EOPNOTSUPP;
 	}
 	if (!is_in(&shape->len_bytes, m->header.len_bytes))
-		return wrong(why, why_bytes, "%s has %u bytes", shape->name, m->header.len_bytes);
+		return vhost_malformed(why, why_bytes, "%s has %u bytes", shape->name, m->header.len_bytes);
 	if (!is_in(&shape->fds, m->fd_count))
-		return wrong(why, why_bytes, "%s has %u descriptors", shape->name, m->fd_count);
+		return vhost_malformed(why, why_bytes, "%s has %u descriptors", shape->name, m->fd_count);
 	return shape->check != NULL ? shape->check(m, why, why_bytes) : 0;
 }
 
@@ -205,9 +194,9 @@ static int check_config_reply(const struct vhost_message *request, const struct 
 		return 0;
 	if (told->len_bytes != asked->len_bytes || told->offset != asked->offset ||
 	    reply->header.len_bytes != request->header.len_bytes)
-		return wrong(why, why_bytes,
-			     "the reply to GET_CONFIG of %u bytes at %#x has %u bytes at %#x, %u in all",
-			     asked->len_bytes, asked->offset, told->len_bytes, told->offset, reply->header.len_bytes);
+		return vhost_malformed(
+			why, why_bytes, "the reply to GET_CONFIG of %u bytes at %#x has %u bytes at %#x, %u in all",
+			asked->len_bytes, asked->offset, told->len_bytes, told->offset, reply->header.len_bytes);
 	return 0;
 }
 
@@ -221,15 +210,16 @@ int vhost_check_reply(enum vhost_side side, const struct vhost_message *request,
 
 	vhost_request_name(side, request->header.request, name, sizeof(name));
 	if ((reply->header.flags & VHOST_USER_FLAGS_REPLY) == 0 || reply->header.request != request->header.request)
-		return wrong(why, why_bytes, "%s is answered by a %s of number %u", shape != NULL ? shape->name : name,
-			     (reply->header.flags & VHOST_USER_FLAGS_REPLY) != 0 ? "reply" : "request",
-			     reply->header.request);
+		return vhost_malformed(why, why_bytes, "%s is answered by a %s of number %u",
+				       shape != NULL ? shape->name : name,
+				       (reply->header.flags & VHOST_USER_FLAGS_REPLY) != 0 ? "reply" : "request",
+				       reply->header.request);
 	if (!is_in(own ? &shape->reply_len_bytes : &acknowledgement, reply->header.len_bytes))
-		return wrong(why, why_bytes, "the reply to %s has %u bytes", shape != NULL ? shape->name : name,
-			     reply->header.len_bytes);
+		return vhost_malformed(why, why_bytes, "the reply to %s has %u bytes",
+				       shape != NULL ? shape->name : name, reply->header.len_bytes);
 	if (!is_in(own ? &shape->reply_fds : &none, reply->fd_count))
-		return wrong(why, why_bytes, "the reply to %s has %u descriptors", shape != NULL ? shape->name : name,
-			     reply->fd_count);
+		return vhost_malformed(why, why_bytes, "the reply to %s has %u descriptors",
+				       shape != NULL ? shape->name : name, reply->fd_count);
 	if (request->header.request == VHOST_USER_GET_CONFIG && side == VHOST_FRONTEND)
 		return check_config_reply(request, reply, why, why_bytes);
 	return 0;

@@ -93,8 +93,7 @@ void vhost_receiver_fini(struct vhost_receiver *r)
 	r->have_bytes = 0;
 }
 
-static int malformed(char *why, size_t why_bytes, const char *format, ...) OB_PRINTF(3, 4);
-static int malformed(char *why, size_t why_bytes, const char *format, ...)
+int vhost_malformed(char *why, size_t why_bytes, const char *format, ...)
 {
 	va_list args;
 
@@ -108,11 +107,12 @@ static int malformed(char *why, size_t why_bytes, const char *format, ...)
 static int check_header(const struct vhost_user_header *header, char *why, size_t why_bytes)
 {
 	if (FIELD_GET(VHOST_USER_FLAGS_VERSION, header->flags) != VHOST_USER_VERSION)
-		return malformed(why, why_bytes, "a message of another protocol: request %#x, flags %#x, %#x bytes",
-				 header->request, header->flags, header->len_bytes);
+		return vhost_malformed(why, why_bytes,
+				       "a message of another protocol: request %#x, flags %#x, %#x bytes",
+				       header->request, header->flags, header->len_bytes);
 	if (header->len_bytes > sizeof(union vhost_user_payload))
-		return malformed(why, why_bytes, "request %u has %u bytes, more than any", header->request,
-				 header->len_bytes);
+		return vhost_malformed(why, why_bytes, "request %u has %u bytes, more than any", header->request,
+				       header->len_bytes);
 	return 0;
 }
 
@@ -153,7 +153,8 @@ int vhost_receive_some(int fd, struct vhost_receiver *r, char *why, size_t why_b
 			return 0;
 		n = io_receive_fds(fd, place(r), missing(r), m->fds, &m->fd_count, VHOST_FDS_MAX);
 		if (n == -EMFILE)
-			return malformed(why, why_bytes, "more descriptors than a message has, or than may be open");
+			return vhost_malformed(why, why_bytes,
+					       "more descriptors than a message has, or than may be open");
 		if (n < 0)
 			return (int)n;
 		r->have_bytes += (size_t)n;

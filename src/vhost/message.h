@@ -76,6 +76,8 @@ int vhost_receive_some(int fd, struct vhost_receiver *r, char *why, size_t why_b
 /** vhost_receive - the same, waits for a whole message. -ETIMEDOUT, too. */
 int vhost_receive(int fd, struct vhost_receiver *r, uint64_t deadline_ns, char *why, size_t why_bytes);
 
+/** vhost_malformed - say in @why, which may be NULL, what is wrong with a message. -EPROTO */
+int vhost_malformed(char *why, size_t why_bytes, const char *format, ...) OB_PRINTF(3, 4);
 /** vhost_request_name - "SET_MEM_TABLE", or "request N" in @buffer */
 const char *vhost_request_name(enum vhost_side side, unsigned request, char *buffer, size_t buffer_bytes);
 /** vhost_request_has_reply - one of its own, whether or not REPLY_ACK asks for one */

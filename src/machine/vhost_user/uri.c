@@ -164,14 +164,11 @@ static int unknown_key(struct parser *p, const char *key)
 
 static int parse_pair(struct parser *p, char *pair)
 {
-	char *value = strchr(pair, '=');
+	char *value;
+	int ret = machine_text_pair(pair, &value, p->why, p->why_bytes);
 
-	if (value == NULL)
-		return refuse(p, "'%s' has no '=value'", pair);
-	*value++ = '\0';
-	if (machine_text_decode(pair) < 0 || machine_text_decode(value) < 0)
-		return refuse(p, "'%s=%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)",
-			      pair, value);
+	if (ret != 0)
+		return ret;
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (strcmp(keys[i].key, pair) == 0)
 			return keys[i].set(p, value);
