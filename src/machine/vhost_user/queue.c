@@ -147,10 +147,26 @@ static void sleep_until(uint64_t until_ns)
 		nanosleep(&(struct timespec){.tv_nsec = (long)(until_ns - now_ns)}, NULL);
 }
 
-/* The back-end took no more from it, but may still write answers to what it had taken. */
+static enum vu_state state_of(struct vu_machine *vm)
+{
+	enum vu_state state;
+
+	pthread_mutex_lock(&vm->lock);
+	state = vm->state;
+	pthread_mutex_unlock(&vm->lock);
+	return state;
+}
+
+/* The back-end took no more from it, but may still write answers to what it had taken, as long as it is there. */
 static int await_rest(struct vu_machine *vm, struct vu_queue *q, uint32_t base, uint64_t deadline_ns)
 {
 	for (uint64_t pause_ns = LOOK_NS; !is_at_rest(vm, q, base); pause_ns = MIN(2 * pause_ns, OB_NS_PER_MS)) {
+		enum vu_state state = state_of(vm);
+
+		if (state == VU_DEAD)
+			return -ENODEV;
+		if (state == VU_LOST)
+			break;
 		if (ob_now_ns() >= deadline_ns)
 			return -ETIMEDOUT;
 		sleep_until(ob_deadline(pause_ns));

@@ -216,6 +216,28 @@ static void test_reset_while_it_is_away_needs_no_other(void **state)
 	check_told(b, 1, 0);
 }
 
+static void *stop_soon(void *arg)
+{
+	(void)poll(NULL, 0, 20);
+	vhost_peer_stop(arg);
+	return NULL;
+}
+
+static void test_server_that_goes_while_it_is_waited_for_has_nothing_in_flight(void **state)
+{
+	struct bench *b = *state;
+	pthread_t thread;
+	uint64_t begin_ns;
+
+	run_machine(b, "", SPLIT);
+	b->peer.stop_base[0] = 3;
+	assert_int_equal(pthread_create(&thread, NULL, stop_soon, &b->peer), 0);
+	begin_ns = ob_now_ns();
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(20 * OB_NS_PER_S)), 0);
+	assert_true(ob_now_ns() - begin_ns < 10 * OB_NS_PER_S);
+	pthread_join(thread, NULL);
+}
+
 static void test_restart_of_an_idle_machine_is_nothing(void **state)
 {
 	struct bench *b = *state;
@@ -365,6 +387,7 @@ int main(void)
 		TEST(test_restart_with_a_table_of_nonsense_is_the_end),
 		TEST(test_restart_without_a_table_asks_for_a_reset),
 		TEST(test_reset_while_it_is_away_needs_no_other),
+		TEST(test_server_that_goes_while_it_is_waited_for_has_nothing_in_flight),
 		TEST(test_restart_of_an_idle_machine_is_nothing),
 		TEST(test_error_of_a_ring_asks_for_a_reset),
 		TEST(test_nobody_comes_back_is_the_end_in_time),
