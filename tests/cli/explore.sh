@@ -11,6 +11,7 @@ cd "$work" || exit 1
 # ---- the command ----
 want 0 "$OUTBOARD" explore --list
 out_has "^nvme-io  *reads and writes"
+out_has "^virtio-blk-suspend reads and writes while"
 err_empty
 want 0 "$OUTBOARD" explore --seeds 20 nvme-small
 out_has "^nvme-small: 20 runs, 0 reports, seeds 1 to 20, hash [0-9a-f]\{16\}$"

@@ -236,7 +236,7 @@ int explore_arguments(struct explore *e, int argc, char **argv, bool *done)
 	if (code == CLI_OK && !e->list)
 		code = check_outputs(e);
 	for (unsigned i = 0; code == CLI_OK && e->list && i < e->scenario_count; i++)
-		printf("%-16s %s\n", e->scenarios[i]->name, e->scenarios[i]->help);
+		printf("%-18s %s\n", e->scenarios[i]->name, e->scenarios[i]->help);
 	return code;
 }
 
