@@ -180,6 +180,22 @@ static void print_blocks(struct cli *cli, const struct ob_device *dev, unsigned 
 	}
 }
 
+static void print_nets(struct cli *cli, const struct ob_device *dev, unsigned indent)
+{
+	struct ob_net_info info;
+	struct ob_net_link link;
+	struct ob_net *n = NULL;
+
+	while ((n = ob_net_next(cli->ob, n)) != NULL) {
+		if (ob_net_device(n) != dev)
+			continue;
+		ob_net_info(n, &info);
+		ob_net_link(n, &link);
+		printf("%*s%s  %02x:%02x:%02x:%02x:%02x:%02x, link %s\n", (int)indent, "", ob_net_name(n), info.mac[0],
+		       info.mac[1], info.mac[2], info.mac[3], info.mac[4], info.mac[5], link.up ? "up" : "down");
+	}
+}
+
 /* What a device tree says of it, in full. */
 static void print_dt(const struct ob_device *dev, unsigned indent)
 {
@@ -219,6 +235,7 @@ static void print_device(struct cli *cli, struct ob_device *dev, unsigned depth,
 	if (options->full)
 		print_dt(dev, 2 * depth + 4);
 	print_blocks(cli, dev, 2 * depth + 4);
+	print_nets(cli, dev, 2 * depth + 4);
 }
 
 /* How many from @first on are of one kind in one place, and nobody drives them: a board has dozens of places for one. */
@@ -316,18 +333,24 @@ static json_t *json_device(struct cli *cli, struct ob_device *dev)
 {
 	struct ob_device *parent = ob_device_parent(dev);
 	const char *driver = ob_device_driver_name(dev);
-	json_t *blocks = json_array();
+	json_t *blocks = json_array(), *nets = json_array();
 	struct ob_block *b = NULL;
+	struct ob_net *n = NULL;
 
 	while ((b = ob_block_next(cli->ob, b)) != NULL) {
 		if (ob_block_device(b) == dev)
 			json_array_append_new(blocks, json_string(ob_block_name(b)));
 	}
-	return json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:i, s:o, s:o, s:o, s:o}", "name", ob_device_name(dev), "bus",
-			 ob_device_bus_name(dev), "parent", parent ? ob_device_name(parent) : NULL, "state",
+	while ((n = ob_net_next(cli->ob, n)) != NULL) {
+		if (ob_net_device(n) == dev)
+			json_array_append_new(nets, json_string(ob_net_name(n)));
+	}
+	return json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:i, s:o, s:o, s:o, s:o, s:o}", "name", ob_device_name(dev),
+			 "bus", ob_device_bus_name(dev), "parent", parent ? ob_device_name(parent) : NULL, "state",
 			 state_name(ob_device_state(dev)), "driver", driver, "error", ob_device_error(dev), "pci",
 			 json_pci(dev), "dt", json_dt(dev), "virtio",
-			 ob_virtio_id(dev) ? json_integer(ob_virtio_id(dev)) : json_null(), "block", blocks);
+			 ob_virtio_id(dev) ? json_integer(ob_virtio_id(dev)) : json_null(), "block", blocks, "net",
+			 nets);
 }
 
 /* ---- the verb ---- */

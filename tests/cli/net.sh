@@ -78,6 +78,10 @@ refused 2 "name an interface; there is net0, net1" "$OUTBOARD" -M 'model:?virtio
 refused 1 "No space left on device" "$OUTBOARD" -M 'model:?virtio-net' net capture --time 300ms /dev/full
 
 # ---- modelled devices ----
+want 0 "$OUTBOARD" -M 'model:?virtio-net=a&virtio-net=a' devices
+out_has "^      net1  02:00:00:00:00:02, link up$"
+want 0 "$OUTBOARD" -M 'model:?virtio-net=a&virtio-net=a' devices --json
+json '[x["net"] for x in d["devices"] if x["net"]] == [["net0"], ["net1"]]'
 want 0 "$OUTBOARD" -M 'model:?virtio-net=a&virtio-net=a&queues=3' net info --json
 json 'len(d["interfaces"]) == 2 and d["interfaces"][1]["channels_max"] == 3 and d["interfaces"][0]["link_up"]'
 want 0 "$OUTBOARD" -M 'model:?virtio-net' net generate --count 5000 --size 200 --flows 7 --json
