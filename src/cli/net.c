@@ -142,6 +142,9 @@ int net_parse_mac(const char *text, uint8_t mac[6])
 	unsigned v[6];
 	int end = -1;
 
+	/* What is read as a number may have a sign, or blanks before it. */
+	if (text[strspn(text, "0123456789abcdefABCDEF:")] != '\0')
+		return -EINVAL;
 	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &end) != 6 || end < 0 ||
 	    text[end] != '\0')
 		return -EINVAL;

@@ -70,6 +70,7 @@ refused 2 "name a file for the frames" "$OUTBOARD" net capture
 refused 2 "say for which address" "$OUTBOARD" net respond
 refused 2 "is no IPv4 address" "$OUTBOARD" net respond --address 10.0.0
 refused 2 "is no Ethernet address" "$OUTBOARD" -M 'model:?virtio-net' net generate --to 1:2
+refused 2 "is no Ethernet address" "$OUTBOARD" -M 'model:?virtio-net' net generate --count 1 --to 52:54:00:12:34:-1
 refused 2 "takes frames of 1514 bytes at most" "$OUTBOARD" -M 'model:?virtio-net' net generate --size 1600
 refused 2 "a bridge has no number of frames" "$OUTBOARD" net bridge --count 3
 refused 3 "has no network interface" "$OUTBOARD" net info
