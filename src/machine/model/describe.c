@@ -299,10 +299,11 @@ static int device_begin(struct parser *p, const struct form *form, const char *v
 /* Of what keeps its data. */
 static int set_data_switch(struct parser *p, const char *key, bool on)
 {
-	struct model_namespace_desc *ns = &p->ns[p->ns_count - 1];
+	struct model_namespace_desc *ns;
 
 	if (p->form->ns_max == 0)
 		return -ENOENT;
+	ns = &p->ns[p->ns_count - 1];
 	if (strcmp(key, "filled") == 0)
 		ns->filled = on;
 	else if (strcmp(key, "create") == 0)
