@@ -3,8 +3,11 @@
 #include "serve/vhost_user/call.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +42,43 @@ int vu_call(struct vu_lane *lane, int fd)
 	__atomic_store_n(&lane->write_stuck, false, __ATOMIC_RELAXED);
 	/* A full counter will be read by whoever reads at all. */
 	return n == sizeof(one) || (n < 0 && errno == EAGAIN) ? 0 : n < 0 ? -errno : -EINVAL;
+}
+
+/* Whether a read can be told not to wait: eventfds of Linux 5.8 and later can, those of some emulators cannot. */
+static bool can_nowait(void)
+{
+	static int known; /* __atomic: 0 nobody has looked, 1 yes, -1 no */
+	int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
+	uint64_t count;
+	struct iovec piece = {&count, sizeof(count)};
+
+	if (answer == 0) {
+		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+		answer = fd >= 0 && preadv2(fd, &piece, 1, -1, RWF_NOWAIT) < 0 && errno == EAGAIN ? 1 : -1;
+		if (fd >= 0)
+			close(fd);
+		__atomic_store_n(&known, answer, __ATOMIC_RELAXED);
+	}
+	return answer > 0;
+}
+
+int vu_take_kick(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+	uint64_t count;
+	struct iovec piece = {&count, sizeof(count)};
+	ssize_t n;
+
+	if (OB_LIKELY(can_nowait()))
+		n = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
+	else if (poll(&look, 1, 0) == 1)
+		n = read(fd, &count, sizeof(count)); /* the watchdog is not for this; nothing better is to be had */
+	else
+		return 0;
+	if (OB_LIKELY(n == sizeof(count)) || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return 0;
+	return n < 0 ? -errno : -EINVAL;
 }
 
 static void on_nudge(int number)

@@ -15,6 +15,14 @@ struct vu_watchdog;
 /** vu_call - count an eventfd of a client's up. The lane's CPU. 0; negative errno: it takes none. */
 int vu_call(struct vu_lane *lane, int fd);
 
+/**
+ * vu_take_kick - take what an eventfd of a client's has counted, if anything
+ *
+ * Its count may be taken by the client between our being woken and our look, and its reads may be made to wait: this one
+ * never does. Hard context. 0; negative errno: it is no eventfd.
+ */
+int vu_take_kick(int fd);
+
 /** vu_watchdog_start - over these lanes, whose CPUs run. A plain thread. 0; -ENOMEM; -EAGAIN */
 int vu_watchdog_start(struct vu_lane *lanes, unsigned lane_count, struct vu_watchdog **out);
 void vu_watchdog_stop(struct vu_watchdog *watchdog);

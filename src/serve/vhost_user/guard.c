@@ -57,8 +57,10 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		before.sa_sigaction(number, info, context);
 	else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
 		before.sa_handler(number);
-	else
-		signal(SIGBUS, SIG_DFL); /* the access is made once more, and ends the process */
+	else {
+		signal(SIGBUS, SIG_DFL);
+		raise(SIGBUS);
+	}
 }
 
 /* Who set a handler of his own meanwhile gets what is not ours. */

@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/list.h"
@@ -137,18 +135,12 @@ void vu_queue_wake(struct vu_queue *q)
 	ob_poll_schedule(&q->poll);
 }
 
-/*
- * The eventfd is the client's too, which may take its count between our being woken and our look, or have made it one whose
- * read waits: this read never does.
- */
+/* Hard. */
 static void queue_kicked(struct ob_fd *fd)
 {
 	struct vu_queue *q = container_of(fd, struct vu_queue, kick);
-	uint64_t count;
-	struct iovec piece = {&count, sizeof(count)};
-	ssize_t n = preadv2(fd->fd, &piece, 1, -1, RWF_NOWAIT);
 
-	if (OB_LIKELY(n == sizeof(count)) || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
+	if (OB_LIKELY(vu_take_kick(fd->fd) == 0)) {
 		ob_poll_schedule(&q->poll);
 		return;
 	}
