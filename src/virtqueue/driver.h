@@ -47,7 +47,8 @@ struct virtqueue_driver {
 	bool packed, event_idx, in_order;
 	bool broken;
 	bool armed;
-	bool batch; /* in order: a batch of used ones is being given out */
+	bool batch;    /* in order: a batch of used ones is being given out */
+	bool straight; /* split, in order: each place of the avail ring holds its own number, and always will */
 	uint16_t size;
 	uint16_t free_entries; /* of the ring */
 	uint16_t direct_low;   /* fewer than these beside the request: by a table */

@@ -50,6 +50,7 @@ TEMPLATE void split_add(struct virtqueue_driver *q, const struct source *source,
 	struct virtq_desc *desc = q->desc;
 	const uint16_t *next = q->next;
 	ob_le16 *ring = q->avail_ring->ring;
+	bool straight = q->straight;
 
 	for (unsigned i = 0; i < count; i++) {
 		const struct ob_virtio_single single = source_at(source, i);
@@ -58,7 +59,9 @@ TEMPLATE void split_add(struct virtqueue_driver *q, const struct source *source,
 		ob_le32_16_16_store(&desc[head].len, virtqueue_word(single.len_bytes, in ? VIRTQ_DESC_F_WRITE : 0, 0));
 		slot_fill(&slots[head], &single, in);
 		slots[head].last = (uint16_t)head;
-		ob_le16_store(&ring[avail++ & mask], (uint16_t)head);
+		if (!straight)
+			ob_le16_store(&ring[avail & mask], (uint16_t)head);
+		avail++;
 		head = next[head];
 	}
 	q->free_head = (uint16_t)head;

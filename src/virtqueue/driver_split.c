@@ -50,6 +50,10 @@ static void event_store(struct virtqueue_driver *q, uint16_t event)
 void virtqueue_split_rewind(struct virtqueue_driver *q)
 {
 	virtqueue_split_partition(q);
+	/* As long as each request is one descriptor, the ring needs not be written again, nor fetched by the device. */
+	q->straight = q->in_order;
+	for (unsigned i = 0; q->straight && i < q->size; i++)
+		ob_le16_store(&q->avail_ring->ring[i], (uint16_t)i);
 	q->used_seen = 0;
 	q->armed = true;
 	q->event_told = 0;
@@ -125,6 +129,7 @@ static __attribute__((noinline)) int add_chain(struct virtqueue_driver *q, const
 	const uint16_t *next = q->next;
 	uint32_t in_bytes = 0;
 
+	q->straight = false;
 	for (; pieces != in; pieces++) {
 		last = at;
 		at = next[last];
