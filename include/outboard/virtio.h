@@ -253,14 +253,26 @@ unsigned ob_virtio_queue_add_singles(struct ob_virtio_queue *q, const struct ob_
 int ob_virtio_queue_add_framed(struct ob_virtio_queue *q, uint32_t slot, const struct ob_dma_piece *data,
 			       unsigned count, bool in);
 
-/* Private: what every queue begins with, for the function below. */
+/* Private: what every queue begins with, for the functions below. */
 struct ob_virtio_slot {
-	uint32_t token;
-	uint32_t in_bytes;  /* room for what the device writes */
-	uint16_t entries;   /* of the ring that it takes; 0: no such request */
-	uint16_t bent;      /* split, framed: its descriptors are not as they were prepared */
-	uint16_t last;      /* split: its last descriptor */
-	uint16_t next_free; /* packed: id that is free after this one */
+	union {
+		struct {
+			uint32_t token;
+			uint32_t in_bytes; /* room for what the device writes */
+		};
+		uint64_t data_word; /* of a frame's second: its descriptor's, without a length, to be written */
+		ob_le64 *data_desc; /* of a frame's third: the second's descriptor */
+	};
+	uint16_t entries; /* of the ring that it takes; 0: no such request */
+	uint16_t bent;    /* split, framed: its descriptors are not as they were prepared */
+	union {
+		uint16_t last;      /* split: its last descriptor */
+		uint16_t end_bytes; /* framed: what is written at the end */
+	};
+	union {
+		uint16_t next_free; /* packed: id that is free after this one */
+		uint16_t head;      /* framed: its own number */
+	};
 };
 
 #define OB_VIRTIO_LANE                                                                                         \
@@ -269,41 +281,55 @@ struct ob_virtio_slot {
 	uint16_t in_flight;   /* requests */                                                                   \
 	uint16_t frame_count; /* slots with descriptors of their own, three each, from the ring's beginning */ \
 	struct ob_virtio_slot *slots;                                                                          \
-	uint8_t *lane_desc;  /* descriptors of 16 bytes */                                                     \
-	ob_le16 *lane_avail; /* the avail ring's entries */
+	uint8_t *lane_desc;       /* descriptors of 16 bytes */                                                \
+	ob_le16 *lane_avail;      /* the avail ring's entries */                                               \
+	const ob_le32 *lane_used; /* split: the used ring's, of two words each */                              \
+	uint16_t used;            /* split: free running; packed: ring index */                                \
+	uint16_t used_seen;       /* split: the device's index as last read */                                 \
+	uint16_t frame_end;       /* 3 * frame_count, or what that was */                                      \
+	uint64_t taken;           /* of its statistics */
 
 struct ob_virtio_lane {
 	OB_VIRTIO_LANE
 };
 
-/** ob_virtio_queue_framed_ready - may ob_virtio_queue_put_framed() be used for the slot now? */
-static inline bool ob_virtio_queue_framed_ready(const struct ob_virtio_queue *q, uint32_t slot)
-{
-	const struct ob_virtio_lane *lane = (const struct ob_virtio_lane *)(const void *)q;
+/* What a slot's requests are written by; the driver keeps it. */
+struct ob_virtio_framed {
+	struct ob_virtio_slot three[3];
+};
 
-	return slot < lane->frame_count && lane->slots[3 * slot].entries == 0 && lane->slots[3 * slot].bent == 0;
+/**
+ * ob_virtio_queue_framed - a slot's, for ob_virtio_queue_put_framed(), as long as the queue is there and has this frame
+ *
+ * Return: never NULL; for a slot without descriptors of its own one that is never ready.
+ */
+struct ob_virtio_framed *ob_virtio_queue_framed(struct ob_virtio_queue *q, uint32_t slot);
+
+/** ob_virtio_queue_framed_ready - may ob_virtio_queue_put_framed() be used for the slot now? */
+static inline bool ob_virtio_queue_framed_ready(const struct ob_virtio_framed *framed)
+{
+	return framed->three[0].entries == 0 && framed->three[0].bent == 0;
 }
 
 /**
  * ob_virtio_queue_put_framed - ob_virtio_queue_add_framed() for one piece of data, inline, where the slot is ready
  * @iova, @len_bytes: of the data
  */
-static inline void ob_virtio_queue_put_framed(struct ob_virtio_queue *q, uint32_t slot, ob_iova iova,
+static inline void ob_virtio_queue_put_framed(struct ob_virtio_queue *q, struct ob_virtio_framed *framed, ob_iova iova,
 					      uint32_t len_bytes, bool in)
 {
 	struct ob_virtio_lane *lane = (struct ob_virtio_lane *)(void *)q;
-	uint32_t head = 3 * slot;
-	struct ob_virtio_slot *s = &lane->slots[head];
-	ob_le64 *desc = (ob_le64 *)(void *)(lane->lane_desc + 16 * ((size_t)head + 1));
+	struct ob_virtio_slot *s = framed->three;
+	ob_le64 *desc = s[2].data_desc;
+	uint32_t at = lane->avail;
 
-	/* The second of its three: address; then length, flags (more follows, to be written) and next (§2.7.5). */
+	/* The second of its three: address; then length, flags (more follows, perhaps to be written) and next (§2.7.5). */
 	ob_le64_store(desc, iova.addr);
-	ob_le32_16_16_store((ob_le32 *)(void *)(desc + 1),
-			    (uint64_t)(head + 2) << 48 | (uint64_t)(in ? 3 : 1) << 32 | len_bytes);
-	s->in_bytes = s->last + (in ? len_bytes : 0);
+	ob_le32_16_16_store((ob_le32 *)(void *)(desc + 1), s[1].data_word + len_bytes - (in ? 0 : (uint64_t)2 << 32));
+	s->in_bytes = s->end_bytes + (in ? len_bytes : 0);
 	s->entries = 3;
-	ob_le16_store(&lane->lane_avail[lane->avail & lane->mask], (uint16_t)head);
-	lane->avail++;
+	ob_le16_store(&lane->lane_avail[at & lane->mask], s->head);
+	lane->avail = (uint16_t)(at + 1);
 	lane->in_flight++;
 }
 
@@ -333,6 +359,43 @@ void ob_virtio_queue_nudge(struct ob_virtio_queue *q);
  * (logged once).
  */
 int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max);
+
+/**
+ * ob_virtio_queue_look_framed - how many answers are there for ob_virtio_queue_take_framed()?
+ *
+ * Return: how many that may be tried with; 0: none, or the ring is not one for it, or broken: ob_virtio_queue_take() it is.
+ */
+unsigned ob_virtio_queue_look_framed(struct ob_virtio_queue *q);
+
+/**
+ * ob_virtio_queue_take_framed - ob_virtio_queue_take() for one, inline, where a framed request was answered as it should
+ * @slot: whose
+ *
+ * At most as often as ob_virtio_queue_look_framed() said, which also ordered its answer before what is read here.
+ * Return: true: all that it had room for was written. False: no such answer; whatever there is, ob_virtio_queue_take() tells.
+ */
+static inline bool ob_virtio_queue_take_framed(struct ob_virtio_queue *q, uint32_t *slot)
+{
+	struct ob_virtio_lane *lane = (struct ob_virtio_lane *)(void *)q;
+	uint32_t at = lane->used;
+	struct ob_virtio_slot *s;
+	uint64_t elem;
+
+	if (OB_UNLIKELY(at == lane->used_seen))
+		return false;
+	elem = ob_le32_pair_load(lane->lane_used + 2 * (size_t)(at & lane->mask));
+	if (OB_UNLIKELY((uint32_t)elem >= lane->frame_end))
+		return false;
+	s = &lane->slots[(uint32_t)elem];
+	if (OB_UNLIKELY(s->entries == 0 || (uint32_t)(elem >> 32) != s->in_bytes))
+		return false;
+	s->entries = 0;
+	lane->used++;
+	lane->in_flight--;
+	lane->taken++;
+	*slot = s->token;
+	return true;
+}
 
 /** ob_virtio_queue_take_singles - the same, for less where there are many and the device keeps their order */
 int ob_virtio_queue_take_singles(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max);

@@ -83,6 +83,7 @@ int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_dri
 	q->device_event = (const void *)((uint8_t *)config->ring + device);
 	q->lane_desc = config->ring;
 	q->lane_avail = q->avail_ring->ring;
+	q->lane_used = &q->used_ring->ring[0].id;
 	q->next = config->shadow;
 	q->slots = (void *)((uint8_t *)config->shadow + next_bytes(q->size));
 	q->direct_max = q->chain_max;
@@ -111,6 +112,14 @@ static unsigned frames_prepared(const struct virtqueue_driver *q, unsigned slots
 	if (q->packed || q->in_order || q->chain_max < 3)
 		return 0;
 	return MIN(slots, (q->size - MIN(rest, q->size)) / 3);
+}
+
+/* No slot has descriptors of its own any more. What is in flight comes back all the same. */
+static void frames_end(struct virtqueue_driver *q)
+{
+	for (unsigned i = 0; i < q->frame_count; i++)
+		q->slots[3 * i].bent = true;
+	q->frame_count = 0;
 }
 
 /* All descriptors are free: set some aside. What is left goes further when it holds tables only. */
@@ -163,7 +172,7 @@ int virtqueue_driver_frame(struct virtqueue_driver *q, const struct ob_virtio_fr
 	q->frame = *frame;
 	if (q->in_flight != 0) {
 		/* Descriptors that are in flight cannot be given another task. */
-		q->frame_count = 0;
+		frames_end(q);
 		return 0;
 	}
 	frames_place(q);
@@ -212,7 +221,7 @@ int virtqueue_driver_break(struct virtqueue_driver *q, const char *why)
 	q->broken = true;
 	/* Nothing fits any more, so that adding need not ask. */
 	q->free_entries = 0;
-	q->frame_count = 0;
+	frames_end(q);
 	q->why = why;
 	q->stats.protocol_errors++;
 	return -EPROTO;

@@ -55,8 +55,6 @@ struct virtqueue_driver {
 	uint16_t direct_max;   /* pieces of the longest chain in the ring itself */
 	uint16_t free_head;    /* split: descriptor; packed: id */
 	uint16_t told;         /* split: avail as the device knows it */
-	uint16_t used;         /* split: free running; packed: ring index */
-	uint16_t used_seen;    /* split: the device's index as last read */
 	uint16_t order_head;   /* in order: the oldest request */
 	uint16_t batch_id;
 	uint16_t avail_flags; /* packed: what marks a descriptor available in this round */
@@ -80,7 +78,6 @@ struct virtqueue_driver {
 	uint32_t table_bytes; /* of one */
 	uint16_t chain_max;
 	bool notify_data;
-	uint16_t frame_end; /* 3 * frame_count, or what that was */
 	struct ob_virtio_frame frame;
 	struct ob_virtio_queue_stats stats;
 	struct virtqueue_driver_config config;
@@ -133,6 +130,10 @@ int virtqueue_split_add(struct virtqueue_driver *q, const struct ob_dma_piece *p
 int virtqueue_split_add_framed(struct virtqueue_driver *q, uint32_t slot, const struct ob_dma_piece *data,
 			       unsigned count, bool in);
 void virtqueue_split_kick(struct virtqueue_driver *q);
+/** virtqueue_split_framed - ob_virtio_queue_framed() */
+struct ob_virtio_framed *virtqueue_split_framed(struct virtqueue_driver *q, uint32_t frame);
+/** virtqueue_split_look - how many used entries there are to look at: the index is read when none is known; -EPROTO */
+int virtqueue_split_look(struct virtqueue_driver *q);
 int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max);
 bool virtqueue_split_arm(struct virtqueue_driver *q);
 void virtqueue_split_disarm(struct virtqueue_driver *q);

@@ -208,7 +208,7 @@ static inline void slot_free(struct virtqueue_driver *q, unsigned id)
 	q->free_entries = (uint16_t)(q->free_entries + slot->entries);
 	slot->entries = 0;
 	q->in_flight--;
-	q->stats.taken++;
+	q->taken++;
 }
 
 /* One used descriptor may stand for all requests up to the one that it names; those before were used whole (§2.8.8). */
@@ -286,7 +286,7 @@ static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *use
 	q->free_head = (uint16_t)free_head;
 	q->free_entries = (uint16_t)free_entries;
 	q->in_flight = (uint16_t)(q->in_flight - n);
-	q->stats.taken += n;
+	q->taken += n;
 	if (OB_UNLIKELY(wrong != NULL))
 		virtqueue_driver_break(q, wrong);
 	return (int)n;

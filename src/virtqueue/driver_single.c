@@ -216,7 +216,7 @@ static inline void note_taken(struct virtqueue_driver *q, unsigned count, unsign
 	q->order_head = (uint16_t)head;
 	q->in_flight = (uint16_t)(q->in_flight - count);
 	q->free_entries = (uint16_t)(q->free_entries + entries);
-	q->stats.taken += count;
+	q->taken += count;
 }
 
 /* Where a walk over used descriptors is. */

@@ -26,8 +26,24 @@ static void frame_prepare(struct virtqueue_driver *q, unsigned frame)
 	virtqueue_frame_ends(q, frame, &out, &in);
 	desc_store(&q->desc[head], &out, VIRTQ_DESC_F_NEXT, head + 1);
 	desc_store(&q->desc[head + 2], &in, VIRTQ_DESC_F_WRITE, 0);
-	/* Theirs need no last descriptor, as none of them is ever free: what is written at the end, in its place. */
-	q->slots[head] = (struct ob_virtio_slot){.token = frame, .last = (uint16_t)q->frame.in_bytes};
+	/* Theirs need no last descriptor, as none of them is ever free, and the other two have no request. */
+	q->slots[head] = (struct ob_virtio_slot){
+		.token = frame,
+		.end_bytes = (uint16_t)q->frame.in_bytes,
+		.head = (uint16_t)head,
+	};
+	q->slots[head + 1] = (struct ob_virtio_slot){
+		.data_word = virtqueue_word(0, VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_NEXT, head + 2),
+	};
+	q->slots[head + 2] = (struct ob_virtio_slot){.data_desc = &q->desc[head + 1].addr};
+}
+
+struct ob_virtio_framed *virtqueue_split_framed(struct virtqueue_driver *q, uint32_t frame)
+{
+	/* Nobody writes to what is not ready. */
+	static struct ob_virtio_framed none = {{{.bent = true}}};
+
+	return frame < q->frame_count ? (struct ob_virtio_framed *)(void *)&q->slots[3 * frame] : &none;
 }
 
 void virtqueue_split_partition(struct virtqueue_driver *q)
@@ -201,11 +217,12 @@ static __attribute__((noinline)) int framed_slow(struct virtqueue_driver *q, uin
 int virtqueue_split_add_framed(struct virtqueue_driver *q, uint32_t frame, const struct ob_dma_piece *data,
 			       unsigned count, bool in)
 {
-	struct ob_virtio_queue *lane = (struct ob_virtio_queue *)(void *)q;
+	struct ob_virtio_framed *framed = virtqueue_split_framed(q, frame);
 
-	if (count != 1 || q->broken || !ob_virtio_queue_framed_ready(lane, frame))
+	if (count != 1 || q->broken || !ob_virtio_queue_framed_ready(framed))
 		return framed_slow(q, frame, data, count, in);
-	ob_virtio_queue_put_framed(lane, frame, data->iova, (uint32_t)data->len_bytes, in);
+	ob_virtio_queue_put_framed((struct ob_virtio_queue *)(void *)q, framed, data->iova, (uint32_t)data->len_bytes,
+				   in);
 	return 0;
 }
 
@@ -247,7 +264,7 @@ static inline void slot_free(struct virtqueue_driver *q, unsigned head)
 	q->free_entries = (uint16_t)(q->free_entries + slot->entries);
 	slot->entries = 0;
 	q->in_flight--;
-	q->stats.taken++;
+	q->taken++;
 	q->used++;
 }
 
@@ -342,13 +359,13 @@ static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *use
 	q->free_entries = (uint16_t)free_entries;
 	q->used = (uint16_t)at;
 	q->in_flight = (uint16_t)(q->in_flight - n);
-	q->stats.taken += n;
+	q->taken += n;
 	if (OB_UNLIKELY(wrong != NULL))
 		virtqueue_driver_break(q, wrong);
 	return OB_UNLIKELY(wrong != NULL && n == 0) ? -EPROTO : (int)n;
 }
 
-int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
+int virtqueue_split_look(struct virtqueue_driver *q)
 {
 	uint16_t seen = q->used_seen;
 
@@ -369,7 +386,16 @@ int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used
 	if (OB_UNLIKELY(q->event_idx && !OB_READ_ONCE(q->armed) &&
 			(uint16_t)(q->used - OB_READ_ONCE(q->event_told)) >= 0x4000))
 		event_store(q, (uint16_t)(q->used - 1));
-	return q->in_order ? take_in_order(q, used, max, seen) : take_any_order(q, used, max, seen);
+	return (uint16_t)(seen - q->used);
+}
+
+int virtqueue_split_take(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
+{
+	int count = virtqueue_split_look(q);
+
+	if (count <= 0)
+		return count;
+	return q->in_order ? take_in_order(q, used, max, q->used_seen) : take_any_order(q, used, max, q->used_seen);
 }
 
 bool virtqueue_split_arm(struct virtqueue_driver *q)

@@ -190,12 +190,17 @@ int ob_virtio_queue_frame(struct ob_virtio_queue *q, const struct ob_virtio_fram
 	return virtqueue_driver_frame(&q->ring, frame);
 }
 
+struct ob_virtio_framed *ob_virtio_queue_framed(struct ob_virtio_queue *q, uint32_t slot)
+{
+	return virtqueue_split_framed(&q->ring, slot);
+}
+
 void ob_virtio_queue_stats(const struct ob_virtio_queue *q, struct ob_virtio_queue_stats *out)
 {
 	const struct ob_virtio_queue_stats *s = &q->ring.stats;
 
 	out->added = OB_READ_ONCE(s->added);
-	out->taken = OB_READ_ONCE(s->taken);
+	out->taken = OB_READ_ONCE(q->ring.taken);
 	out->kicks = OB_READ_ONCE(s->kicks);
 	out->kicks_spared = OB_READ_ONCE(s->kicks_spared);
 	out->protocol_errors = OB_READ_ONCE(s->protocol_errors);
@@ -277,6 +282,15 @@ int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used,
 	if (OB_UNLIKELY(q->ring.broken))
 		say_broken(q);
 	return n;
+}
+
+unsigned ob_virtio_queue_look_framed(struct ob_virtio_queue *q)
+{
+	int n = q->ring.packed || q->ring.in_order ? 0 : virtqueue_split_look(&q->ring);
+
+	if (OB_UNLIKELY(q->ring.broken))
+		say_broken(q);
+	return n > 0 ? (unsigned)n : 0;
 }
 
 int ob_virtio_queue_take_singles(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max)

@@ -98,12 +98,19 @@ static int queue_alloc(struct vblk *v, struct vblk_queue *q, struct ob_block_cha
 	depth = MIN(depth, ob_virtio_queue_depth(q->vq, SIMPLE_PIECES));
 	q->free = NULL;
 	for (unsigned i = depth; i > 0; i--) {
-		q->slots[i - 1].next = q->free;
-		q->free = &q->slots[i - 1];
+		struct vblk_slot *slot = &q->slots[i - 1];
+
+		slot->index = i - 1;
+		slot->line = &q->lines[i - 1];
+		slot->status = &q->status[i - 1];
+		slot->framed = ob_virtio_queue_framed(q->vq, i - 1);
+		slot->next = q->free;
+		q->free = slot;
 	}
 	q->depth = depth;
 	q->waiting = 0;
-	q->epoch = 0;
+	q->fresh_in_bytes = VBLK_IN_BYTES_ASK;
+	q->epoch = q->fresh_zero = 0;
 	q->dma_index = channel->dma_index;
 	q->grant_offset = (uint32_t)offsetof(struct ob_window, grant[channel->dma_index].iova);
 	q->sector_shift = v->info.sector_shift;
@@ -353,7 +360,7 @@ static void abandon(struct vblk *v, struct vblk_queue *q)
 	OB_WRITE_ONCE(q->state, VBLK_QUEUE_DEAD);
 	queue_finish(q);
 	for (unsigned i = 0; i < q->depth; i++)
-		q->slots[i].in_bytes = UINT32_MAX;
+		q->slots[i].in_bytes = VBLK_IN_BYTES_ASK;
 	ob_dma_free(v->dev, &q->dma);
 	if (heir == NULL)
 		return; /* it stays taken */

@@ -6,6 +6,7 @@
  * device cannot write; that a token is one of ours, and in flight, is the queue's to check.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "drivers/block/virtio_blk/virtio_blk.h"
 
@@ -20,9 +21,9 @@ static const uint8_t types[OB_BLOCK_OP_COUNT] = {
 	[OB_BLOCK_TRIM] = VIRTIO_BLK_T_DISCARD,
 };
 
-static inline unsigned slot_index(const struct vblk_queue *q, const struct vblk_slot *slot)
+static inline bool trace_is_on(const struct vblk_queue *q)
 {
-	return (unsigned)(slot - q->slots);
+	return OB_READ_ONCE(((const struct ob_cpu_head *)(const void *)q->cpu)->trace_on);
 }
 
 /* Type and priority in one store: the latter is zero. */
@@ -74,13 +75,19 @@ static void range_store(const struct vblk_queue *q, struct vblk_line *line, cons
 	ob_le32_store(&line->range.flags, flags);
 }
 
+/* What the device writes for it: what is read, and the status. */
+static uint32_t in_bytes_of(const struct vblk_queue *q, const struct ob_block_request *request)
+{
+	return 1 +
+	       (request->op == OB_BLOCK_READ ? request->block_count << (q->sector_shift + VIRTIO_BLK_SECTOR_SHIFT) : 0);
+}
+
 /* Put a slot's request into the ring. 0; -EAGAIN no room; -EPROTO; or why it cannot be put at all. */
 static int issue(struct vblk_queue *q, unsigned index)
 {
 	const struct ob_block_request *request = q->slots[index].request;
 	struct vblk_line *line = &q->lines[index];
 	struct ob_dma_piece data[VBLK_SEGMENTS_MAX];
-	uint32_t in_bytes = 1;
 	uint64_t sector = 0;
 	int count = 0;
 
@@ -91,8 +98,6 @@ static int issue(struct vblk_queue *q, unsigned index)
 		if (count < 0)
 			return count;
 		sector = request->lba << q->sector_shift;
-		if (request->op == OB_BLOCK_READ)
-			in_bytes += request->block_count << (q->sector_shift + VIRTIO_BLK_SECTOR_SHIFT);
 		break;
 	case OB_BLOCK_WRITE_ZEROES:
 	case OB_BLOCK_TRIM:
@@ -108,7 +113,7 @@ static int issue(struct vblk_queue *q, unsigned index)
 		return -EOPNOTSUPP;
 	}
 	header_store(line, types[request->op], sector);
-	q->slots[index].in_bytes = in_bytes;
+	q->slots[index].in_bytes = in_bytes_of(q, request);
 	return ob_virtio_queue_add_framed(q->vq, index, data, (unsigned)count, request->op == OB_BLOCK_READ);
 }
 
@@ -131,7 +136,7 @@ static inline void slot_take(struct vblk_queue *q, struct vblk_slot *slot, struc
 	slot->epoch = q->epoch;
 	slot->flags = flags;
 	slot->attempts = 0;
-	request->tag = slot_index(q, slot);
+	request->tag = slot->index;
 }
 
 static void slot_give(struct vblk_queue *q, struct vblk_slot *slot)
@@ -156,7 +161,7 @@ static VBLK_SLOW int submit_slow(struct vblk_queue *q, struct ob_block_request *
 		return 0;
 	}
 	slot_take(q, slot, request, 0);
-	ret = issue(q, slot_index(q, slot));
+	ret = issue(q, slot->index);
 	if (ret == 0) {
 		OB_TRACE(q->cpu, OB_TRACE_VBLK_SUBMIT, q->index, request->tag, types[request->op]);
 		return 0;
@@ -175,10 +180,10 @@ static __attribute__((noinline)) int submit_one(struct vblk_queue *q, struct ob_
 	const struct ob_segment *s = request->segments;
 	struct ob_dma_piece data = {{addr}, s->len_bytes};
 	struct vblk_slot *slot = q->free;
-	unsigned index = slot_index(q, slot), write = request->op;
+	unsigned index = slot->index, write = request->op;
 	int ret;
 
-	header_store(&q->lines[index], write, request->lba << q->sector_shift);
+	header_store(slot->line, write, request->lba << q->sector_shift);
 	ret = ob_virtio_queue_add_framed(q->vq, index, &data, 1, write == 0);
 	if (OB_UNLIKELY(ret != 0))
 		return ret == -EAGAIN ? ret : submit_slow(q, request);
@@ -188,40 +193,59 @@ static __attribute__((noinline)) int submit_one(struct vblk_queue *q, struct ob_
 	return 0;
 }
 
-int vblk_io_submit(struct ob_block_channel *channel, struct ob_block_request *request)
+/* The trace is on: once more what submit_ready() says there, out of its way. */
+static VBLK_SLOW int submit_traced(struct vblk_queue *q, const struct ob_block_request *request)
 {
-	struct vblk_queue *q = channel->driver_data;
-	const struct ob_segment *s = request->segments;
-	const struct ob_window *window = request->window;
-	struct vblk_slot *slot = q->free;
-	uint32_t len_bytes;
-	unsigned index;
-	ob_iova data;
-	bool in;
+	OB_TRACE(q->cpu, OB_TRACE_VBLK_SUBMIT, q->index, request->tag, request->op);
+	return 0;
+}
 
-	/* Simple: read or write of one segment. */
-	if (OB_UNLIKELY(q->state != VBLK_QUEUE_LIVE || slot == NULL || request->segment_count != 1 ||
-			request->op > OB_BLOCK_WRITE || request->flags != 0))
+/* A read or write of one segment. @op is a constant. */
+static inline __attribute__((always_inline)) int submit_simple(struct vblk_queue *q, struct ob_block_request *request,
+							       enum ob_block_op op)
+{
+	const struct ob_window *window = request->window;
+	const struct ob_segment *segment = request->segments;
+	struct vblk_slot *slot = q->free;
+	ob_iova data;
+
+	if (OB_UNLIKELY(q->state != VBLK_QUEUE_LIVE || slot == NULL))
 		return submit_slow(q, request);
 	/* The block class has found the segment inside the window, and the window granted with these rights. */
 	data.addr = *(const uint64_t *)(const void *)((const uint8_t *)window + q->grant_offset) +
-		    (uint64_t)((const uint8_t *)s->base - window->base);
-	index = slot_index(q, slot);
-	if (OB_UNLIKELY(!ob_virtio_queue_framed_ready(q->vq, index)))
+		    (uint64_t)((const uint8_t *)segment->base - window->base);
+	if (OB_UNLIKELY(!ob_virtio_queue_framed_ready(slot->framed)))
 		return submit_one(q, request, data.addr);
-	in = request->op == OB_BLOCK_READ;
-	len_bytes = (uint32_t)s->len_bytes;
+	ob_virtio_queue_put_framed(q->vq, slot->framed, data, (uint32_t)segment->len_bytes, op == OB_BLOCK_READ);
+	header_store(slot->line, op, request->lba << q->sector_shift);
 	q->free = slot->next;
 	slot->request = request;
-	slot->in_bytes = 1 + (in ? len_bytes : 0);
-	slot->epoch = q->epoch;
-	slot->flags = 0;
-	slot->attempts = 0;
-	request->tag = index;
-	header_store(&q->lines[index], request->op, request->lba << q->sector_shift);
-	ob_virtio_queue_put_framed(q->vq, index, data, len_bytes, in);
-	OB_TRACE(q->cpu, OB_TRACE_VBLK_SUBMIT, q->index, index, request->op);
-	return 0;
+	slot->issued = q->fresh;
+	request->tag = slot->index;
+	return OB_UNLIKELY(trace_is_on(q)) ? submit_traced(q, request) : 0;
+}
+
+/* The first four bytes of a request in one: operation, no flags, one segment. A constant to the compiler. */
+static inline uint32_t head_of(uint8_t op)
+{
+	const struct ob_block_request r = {.op = op, .segment_count = 1};
+	uint32_t head;
+
+	memcpy(&head, &r, sizeof(head));
+	return head;
+}
+
+int vblk_io_submit(struct ob_block_channel *channel, struct ob_block_request *request)
+{
+	struct vblk_queue *q = channel->driver_data;
+	uint32_t head;
+
+	memcpy(&head, request, sizeof(head));
+	if (OB_LIKELY(head == head_of(OB_BLOCK_READ)))
+		return submit_simple(q, request, OB_BLOCK_READ);
+	if (head == head_of(OB_BLOCK_WRITE))
+		return submit_simple(q, request, OB_BLOCK_WRITE);
+	return submit_slow(q, request);
 }
 
 void vblk_queue_issue(struct vblk_queue *q)
@@ -296,34 +320,64 @@ static int status_error(uint8_t status)
 }
 
 /* A status, or an answer that is too short, or none of a request's. */
-static VBLK_SLOW void end_slow(struct vblk_queue *q, const struct ob_virtio_used *used)
+static VBLK_SLOW void end_slow(struct vblk_queue *q, uint32_t token, uint32_t len_bytes)
 {
 	struct vblk_slot *slot;
+	uint32_t expected;
 	uint8_t status;
 	int error;
 
-	if (used->token == VBLK_TOKEN_COMMAND) {
+	if (token == VBLK_TOKEN_COMMAND) {
 		q->completed--; /* it is none of the user's */
-		vblk_command_ended(q->vblk, used->len_bytes);
+		vblk_command_ended(q->vblk, len_bytes);
 		return;
 	}
-	slot = &q->slots[used->token];
+	slot = &q->slots[token];
 	if (slot->request == NULL)
 		return; /* the queue was given up meanwhile */
-	status = OB_READ_ONCE(q->status[used->token]);
+	status = OB_READ_ONCE(*slot->status);
 	error = status_error(status);
-	if (used->len_bytes < slot->in_bytes && error == 0) {
+	expected = slot->in_bytes != VBLK_IN_BYTES_ASK ? slot->in_bytes : in_bytes_of(q, slot->request);
+	if (len_bytes < expected && error == 0) {
 		/* What it does not say it wrote is not to be looked at (§2.7.8.2): neither the data nor the status. */
 		if (q->count.short_answers++ == 0)
 			ob_warn(q->vblk->ob, "%s queue %u: an answer of %u bytes where there are %u counts as an error",
-				q->vblk->name, q->index, used->len_bytes, slot->in_bytes);
+				q->vblk->name, q->index, len_bytes, expected);
 		error = -EIO;
 	}
 	if (error != 0)
 		ob_debug(q->vblk->ob, "%s queue %u: %s of block %llu ended with status %u", q->vblk->name, q->index,
 			 ob_block_op_name((enum ob_block_op)slot->request->op), (unsigned long long)slot->request->lba,
 			 status);
-	vblk_slot_end(q, used->token, error, status);
+	vblk_slot_end(q, token, error, status);
+}
+
+/*
+ * What was answered as it should be, each from its place in the ring straight to whom it belongs. A done function may take
+ * answers itself, and the CPU may be away in it for so long that the queue was frozen, or given up.
+ */
+static __attribute__((noinline)) unsigned take_good(struct vblk_queue *q, unsigned budget)
+{
+	struct ob_virtio_queue *vq = q->vq;
+	unsigned there = ob_virtio_queue_look_framed(vq), count = MIN(budget, there), left = count;
+	uint8_t state = q->state;
+	uint32_t index;
+
+	while (left > 0 && ob_virtio_queue_take_framed(vq, &index)) {
+		struct vblk_slot *slot = &q->slots[index];
+		struct ob_block_request *request = slot->request;
+
+		left--;
+		if (OB_UNLIKELY(OB_READ_ONCE(*slot->status) != VIRTIO_BLK_S_OK || request == NULL)) {
+			end_slow(q, slot->index, UINT32_MAX);
+		} else {
+			slot_give(q, slot);
+			ob_block_end(q->channel, request, 0, 0);
+		}
+		if (OB_UNLIKELY(q->state != state))
+			break;
+	}
+	return count - left;
 }
 
 unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
@@ -332,7 +386,9 @@ unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
 	uint8_t state = q->state;
 	unsigned done = 0;
 
-	while (done < budget) {
+	if (OB_LIKELY(!trace_is_on(q)))
+		done = take_good(q, budget);
+	while (done < budget && OB_READ_ONCE(q->state) == state) {
 		int count = ob_virtio_queue_take(q->vq, used, MIN(budget - done, TAKE_MAX));
 
 		if (OB_UNLIKELY(count < 0)) {
@@ -346,13 +402,13 @@ unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
 			OB_TRACE(q->cpu, OB_TRACE_VBLK_COMPLETE, q->index, used[i].token, used[i].len_bytes);
 			/* Before the slot is looked at: the token of a command is none. */
 			if (OB_UNLIKELY(used[i].token >= q->depth)) {
-				end_slow(q, &used[i]);
+				end_slow(q, used[i].token, used[i].len_bytes);
 				continue;
 			}
 			slot = &q->slots[used[i].token];
 			if (OB_UNLIKELY(used[i].len_bytes < slot->in_bytes ||
 					OB_READ_ONCE(q->status[used[i].token]) != VIRTIO_BLK_S_OK)) {
-				end_slow(q, &used[i]);
+				end_slow(q, used[i].token, used[i].len_bytes);
 				continue;
 			}
 			request = slot->request;
@@ -360,8 +416,7 @@ unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
 			ob_block_end(q->channel, request, 0, 0);
 		}
 		done += (unsigned)count;
-		/* In a done function the CPU may have been away for so long that the queue was frozen, or given up. */
-		if (count < (int)TAKE_MAX || OB_READ_ONCE(q->state) != state)
+		if (count < (int)TAKE_MAX)
 			break;
 	}
 	q->completed += done;

@@ -63,27 +63,36 @@ enum vblk_queue_state {
 #define VBLK_SLOT_WAITS     BIT(0) /* the device does not have it */
 #define VBLK_SLOT_CANCELLED BIT(1) /* the user wants it back */
 
-/* One request of a queue. */
-struct vblk_slot {
-	struct ob_block_request *request; /* NULL: free */
-	union {
-		struct vblk_slot *next; /* free: the next free one */
-		struct {
-			uint32_t in_bytes; /* that the device writes, the status with them */
-			uint16_t epoch;    /* of the queue, when it was issued */
-			uint8_t flags;
-			uint8_t attempts; /* issued again so many times */
-		};
-	};
-};
-static_assert(sizeof(struct vblk_slot) == 16, "no padding");
-
 /* What the device reads of a slot besides data. */
 struct vblk_line {
 	struct virtio_blk_header header;
 	struct virtio_blk_range range; /* of discard and write zeroes */
 };
 static_assert(sizeof(struct vblk_line) == 32, "two to a cache line");
+
+/* One request of a queue. */
+struct vblk_slot {
+	struct ob_block_request *request; /* NULL: free */
+	union {
+		struct vblk_slot *next; /* free: the next free one */
+		struct {
+			uint32_t in_bytes; /* that the device writes, the status with them; or VBLK_IN_BYTES_ASK */
+			uint16_t epoch;    /* of the queue, when it was issued */
+			uint8_t flags;
+			uint8_t attempts; /* issued again so many times */
+		};
+		uint64_t issued; /* these four as one: vblk_queue.fresh */
+	};
+	/* What never changes, so that nobody has to compute it. */
+	struct vblk_line *line;
+	struct ob_virtio_framed *framed;
+	const uint8_t *status;
+	uint32_t index;
+} __attribute__((aligned(OB_CACHE_LINE)));
+static_assert(sizeof(struct vblk_slot) == OB_CACHE_LINE, "a shift, and one line to touch");
+
+/* In the place of a length: more than any answer has, so that it is looked at closely; the request tells what it was. */
+#define VBLK_IN_BYTES_ASK UINT32_MAX
 
 struct vblk;
 
@@ -95,15 +104,22 @@ struct vblk_queue {
 	struct vblk_line *lines; /* by slot; device reads */
 	const uint8_t *status;   /* by slot; device writes */
 	ob_iova lines_iova, status_iova;
+	union {
+		struct {
+			uint32_t fresh_in_bytes; /* VBLK_IN_BYTES_ASK */
+			uint16_t epoch;
+			uint16_t fresh_zero;
+		};
+		uint64_t fresh; /* what a slot has that was issued just now, in one word */
+	};
 	uint32_t grant_offset; /* of our grant in a window: no index to scale */
 	uint32_t depth;
 	unsigned dma_index;
 	uint8_t state; /* enum vblk_queue_state; the interrupt reads it */
 	uint8_t sector_shift;
-	bool ticking; /* tick is armed */
-	bool polling; /* poll is started */
-	bool broken;  /* was, when it was frozen: what its ring holds is not to be trusted */
-	uint16_t epoch;
+	bool ticking;     /* tick is armed */
+	bool polling;     /* poll is started */
+	bool broken;      /* was, when it was frozen: what its ring holds is not to be trusted */
 	uint32_t waiting; /* slots with VBLK_SLOT_WAITS, while it is live: the ring had no room */
 	struct ob_cpu *cpu;
 	struct ob_block_channel *channel;
@@ -128,6 +144,10 @@ struct vblk_queue {
 	uint64_t completed_seen;
 	struct ob_work death, wake; /* for a CPU that did not answer a call */
 };
+
+static_assert(offsetof(struct vblk_slot, epoch) - offsetof(struct vblk_slot, issued) ==
+		      offsetof(struct vblk_queue, epoch) - offsetof(struct vblk_queue, fresh),
+	      "slots take it over as it is");
 
 /* ---- the device ---- */
 
