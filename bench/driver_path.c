@@ -215,7 +215,8 @@ static int bench_open(struct bench *b, const char *uri)
 	if (ret == 0)
 		ret = ob_block_grant(b->block, b->window);
 	if (ret == 0 && b->outstanding != 0) {
-		snprintf(command, sizeof(command), "fault nvme0 op=read lba=%u count=%u delay=hang", HELD_LBA,
+		snprintf(command, sizeof(command), "fault %s op=read lba=%u count=%u delay=hang",
+			 strcmp(ob_block_name(b->block), "vblk0") == 0 ? "vblk0" : "nvme0", HELD_LBA,
 			 b->outstanding * b->pairs);
 		ret = ob_machine_command(b->machine, command, NULL, ob_deadline(OB_NS_PER_S));
 	}

@@ -136,6 +136,21 @@ void ring_rig_close(struct ring_rig *rig)
 	free(rig->shadow);
 }
 
+int ring_rig_take_framed(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
+{
+	int there = q->packed || q->in_order ? 0 : virtqueue_split_look(q), n = 0, more;
+
+	while (n < there && (unsigned)n < max &&
+	       ob_virtio_queue_take_framed((struct ob_virtio_queue *)(void *)q, &used[n].token)) {
+		used[n].len_bytes = q->slots[3 * used[n].token].in_bytes;
+		n++;
+	}
+	if ((unsigned)n == max)
+		return n;
+	more = virtqueue_driver_take(q, used + n, max - (unsigned)n);
+	return more > 0 ? n + more : n > 0 ? n : more;
+}
+
 uint64_t ring_rig_buffer(const struct ring_rig *rig, size_t offset)
 {
 	return RING_RIG_ADDRESS + rig->ring_bytes + rig->table_bytes + offset;

@@ -38,6 +38,8 @@ int ring_rig_open(struct ring_rig *rig, const struct ring_rig_config *config);
 void ring_rig_close(struct ring_rig *rig);
 /* The device's end anew, as after a reset; what virtqueue_device_init() says. */
 int ring_rig_device_init(struct ring_rig *rig);
+/* As a driver of framed requests takes: what it can inline, then the general way. */
+int ring_rig_take_framed(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max);
 /* Pointer and address of byte @offset of the buffers. */
 uint64_t ring_rig_buffer(const struct ring_rig *rig, size_t offset);
 void *ring_rig_pointer(const struct ring_rig *rig, uint64_t address);

@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
 #include <errno.h>
 #include <string.h>
 
@@ -787,13 +786,14 @@ int main(void)
 		cmocka_unit_test(test_ring_that_cannot_be_reached_breaks_the_queue),
 		cmocka_unit_test(test_bases_that_cannot_be_are_refused),
 	};
-
 	int failed;
 
 	take = take_in_general;
 	failed = cmocka_run_group_tests_name("one by one", tests, NULL, NULL);
 	take = virtqueue_driver_take_singles;
 	failed += cmocka_run_group_tests_name("in runs", tests, NULL, NULL);
+	take = ring_rig_take_framed;
+	failed += cmocka_run_group_tests_name("framed ones first", tests, NULL, NULL);
 	take = take_tokens;
 	failed += cmocka_run_group_tests_name("tokens alone", tests, NULL, NULL);
 	return failed;

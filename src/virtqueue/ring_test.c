@@ -261,11 +261,13 @@ static int take(struct pair *p, struct ob_virtio_used *used, unsigned max, bool 
 	int n;
 
 	*lengths = true;
-	switch (random_below(&p->random, 3)) {
+	switch (random_below(&p->random, 4)) {
 	case 0:
 		return virtqueue_driver_take(&p->rig.driver, used, max);
 	case 1:
 		return virtqueue_driver_take_singles(&p->rig.driver, used, max);
+	case 2:
+		return ring_rig_take_framed(&p->rig.driver, used, max);
 	default:
 		n = virtqueue_driver_take_tokens(&p->rig.driver, tokens, max);
 		for (int i = 0; i < n; i++)

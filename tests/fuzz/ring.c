@@ -113,7 +113,7 @@ static void step_take(struct ring_fuzz *f, const uint8_t *s)
 {
 	struct ob_virtio_used used[16];
 	unsigned max = 1 + s[1] % ARRAY_SIZE(used);
-	int n = virtqueue_driver_take(&f->rig.driver, used, max);
+	int n = ring_rig_take_framed(&f->rig.driver, used, max);
 
 	if (n < 0) {
 		EXPECT(n == -EPROTO && f->rig.driver.broken && f->rig.driver.why != NULL, "%d from a take", n);
