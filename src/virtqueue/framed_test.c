@@ -135,10 +135,34 @@ static void test_framed_answer_that_comes_twice_is_taken_once(void **state)
 	open_with_two(&rig);
 	use(&rig, 0, HEAD(0), WHOLE);
 	use(&rig, 1, HEAD(0), WHOLE);
+	/* Nothing behind the index as it was looked at. */
+	assert_false(ob_virtio_queue_take_framed(public_of(&rig), &slot));
 	assert_int_equal(virtqueue_split_look(&rig.driver), 2);
 	assert_true(ob_virtio_queue_take_framed(public_of(&rig), &slot));
 	assert_false(ob_virtio_queue_take_framed(public_of(&rig), &slot));
 	assert_int_equal(virtqueue_driver_take(&rig.driver, used, 2), -EPROTO);
+	ring_rig_close(&rig);
+}
+
+static void test_answer_to_another_request_is_left_to_the_general_way(void **state)
+{
+	struct ob_virtio_used used[2];
+	struct ob_dma_piece piece;
+	struct ring_rig rig;
+	unsigned free_entries;
+	uint32_t slot = 0;
+
+	open_with_two(&rig);
+	piece = (struct ob_dma_piece){{ring_rig_buffer(&rig, 0)}, DATA_BYTES};
+	free_entries = rig.driver.free_entries;
+	assert_int_equal(virtqueue_driver_add(&rig.driver, &piece, 0, 1, 77), 0);
+	virtqueue_driver_kick(&rig.driver);
+	use(&rig, 0, HEAD(3), DATA_BYTES);
+	assert_int_equal(virtqueue_split_look(&rig.driver), 1);
+	assert_false(ob_virtio_queue_take_framed(public_of(&rig), &slot));
+	assert_int_equal(virtqueue_driver_take(&rig.driver, used, 2), 1);
+	assert_int_equal(used[0].token, 77);
+	assert_int_equal(rig.driver.free_entries, free_entries);
 	ring_rig_close(&rig);
 }
 
@@ -169,6 +193,7 @@ int main(void)
 		cmocka_unit_test(test_framed_answers_as_they_should_be_are_taken_inline),
 		cmocka_unit_test(test_framed_answer_that_is_none_is_not_taken_inline),
 		cmocka_unit_test(test_framed_answer_that_comes_twice_is_taken_once),
+		cmocka_unit_test(test_answer_to_another_request_is_left_to_the_general_way),
 		cmocka_unit_test(test_framed_slot_of_a_broken_queue_is_ready_after_a_rewind),
 	};
 
