@@ -256,7 +256,7 @@ int ob_virtio_queue_add_framed(struct ob_virtio_queue *q, uint32_t slot, const s
 /* Private: what every queue begins with, for the functions below. */
 struct ob_virtio_slot {
 	union {
-		struct {
+		__extension__ struct {
 			uint32_t token;
 			uint32_t in_bytes; /* room for what the device writes */
 		};
