@@ -349,6 +349,8 @@ void os_fiber_switch(struct os_fiber *from, struct os_fiber *to, bool last)
 	W.current->spin_what = 0;
 	from->frames = W.current->frames;
 	W.current->frames = to->frames;
+	/* What is on top there may be open or not, whatever it was here. */
+	preempt_resumed();
 	event_add(EVENT_TASK, (uintptr_t)to, 0);
 	fiber_arch_switch(&from->sp, to->sp);
 }
