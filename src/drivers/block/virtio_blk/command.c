@@ -93,6 +93,9 @@ static int wait_for_answer(struct vblk *v, uint64_t deadline_ns)
 			return -EIO;
 		if (ob_event_wait(&c->event, MIN(deadline_ns, ob_deadline(pause_ns))) == 0)
 			break;
+		/* It will not answer then. */
+		if (pause_ns == PAUSE_MAX_NS && vblk_check_present(v) && ob_virtio_needs_reset(v->dev))
+			return -EREMOTEIO;
 		pause_ns = MIN(2 * pause_ns, PAUSE_MAX_NS);
 	}
 	return 0;

@@ -11,7 +11,8 @@
 #include "core/hooks.h"
 #include "drivers/block/virtio_blk/virtio_blk.h"
 
-#define PIECES_MIN 3u /* header, one segment, status */
+#define PIECES_MIN  3u /* header, one segment, status */
+#define START_TRIES 3u
 
 void *vblk_alloc(struct vblk *v, size_t len_bytes)
 {
@@ -210,6 +211,7 @@ static int start_hardware(struct vblk *v)
 	int ret;
 
 	v->quiet = false;
+	v->features = 0;
 	ret = ob_virtio_negotiate(v->dev, VBLK_FEATURES, 0);
 	for (unsigned bit = 0; ret == 0 && bit < 64; bit++)
 		v->features |= ob_virtio_has(v->dev, bit) ? BIT64(bit) : 0;
@@ -255,7 +257,8 @@ int vblk_start(struct vblk *v)
 	ob_mutex_init(&v->lock, "virtio-blk");
 	ob_event_init(&v->command.event, v->cpu);
 	ob_event_init(&v->service_event, v->cpu);
-	ret = start_hardware(v);
+	for (unsigned try = 1; (ret = start_hardware(v)) == -EREMOTEIO && try < START_TRIES; try++)
+		ob_warn(v->ob, "%s: says that it needs a reset as it starts (%u of %u)", v->name, try, START_TRIES);
 	if (ret != 0)
 		return ret;
 	ob_info(v->ob, "%s: %llu blocks of %u bytes, serial \"%s\", %u queues of %u, %u vectors%s%s", v->name,

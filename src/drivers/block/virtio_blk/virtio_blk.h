@@ -297,7 +297,7 @@ int vblk_command_init(struct vblk *v);
 void vblk_command_fini(struct vblk *v);
 /*
  * Under v->lock, or alone: a request of our own, whose data comes to @data. Return: 0; -EIO, -EOPNOTSUPP by its status;
- * -ETIMEDOUT; -ENODEV; -EBUSY an earlier one has no answer yet; -ECANCELED by a reset.
+ * -ETIMEDOUT; -ENODEV; -EBUSY an earlier one has no answer yet; -ECANCELED by a reset; -EREMOTEIO it needs a reset.
  */
 int vblk_command_run(struct vblk *v, uint32_t type, void *data, uint32_t len_bytes, uint64_t deadline_ns);
 /* The answer, by whoever took it from queue 0. */
