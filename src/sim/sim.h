@@ -183,6 +183,8 @@ bool sim_call_fails(const char *call);
 bool sim_fault_possible(enum sim_fault kind);
 /** sim_fault_count - how often @kind has struck so far; SIM_FAULT_COUNT: all kinds together */
 unsigned sim_fault_count(enum sim_fault kind);
+/** sim_device_break - the machine's first device says that it cannot go on, as soon as it comes to it */
+void sim_device_break(void);
 /** sim_power_cuts - how often a device came back without what it had not flushed */
 unsigned sim_power_cuts(void);
 /** sim_checkpoint - what comes after this differs from seed to seed; at most once, for a scenario with a shape */

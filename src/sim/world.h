@@ -296,7 +296,8 @@ struct world {
 	uint32_t choices[SIM_CHOICE_COUNT]; /* that came up: choice.h */
 	uint32_t requests_begun;
 
-	uint64_t fault_on; /* bit of each kind that may strike */
+	bool device_breaks; /* as the scenario wants it */
+	uint64_t fault_on;  /* bit of each kind that may strike */
 	unsigned fault_counts[SIM_FAULT_COUNT];
 	uint64_t fault_seen[FAULT_THINGS]; /* how many of each there were that a fault may strike */
 	uint16_t fault_left[FAULT_RULES];  /* of the script's lines: how often they may strike yet */

@@ -8,6 +8,12 @@
 #include "model/virtio/virtio_model.h"
 #include "model/words.h"
 
+/* One that was destroyed has none any more, and is described all the same by who kept its memory. */
+static unsigned queue_count(const struct virtio_model *v)
+{
+	return v->queues != NULL ? v->config.queue_count : 0;
+}
+
 /* ---- registers ---- */
 
 bool virtio_model_register_name(const struct virtio_model *v, unsigned bar, uint64_t offset, char *text, size_t size)
@@ -123,7 +129,7 @@ bool virtio_model_memory_name(const struct virtio_model *v, uint64_t iova, char 
 	bool packed = virtio_model_has(v, VIRTIO_F_RING_PACKED);
 	struct words w = {text, size};
 
-	for (unsigned i = 0; i < v->config.queue_count; i++) {
+	for (unsigned i = 0; i < queue_count(v); i++) {
 		const struct virtio_model_queue *q = &v->queues[i];
 
 		if (q->enabled && (packed ? name_packed(&w, q, i, iova) : name_split(&w, q, i, iova)))
@@ -162,7 +168,7 @@ unsigned virtio_model_state(const struct virtio_model *v, unsigned in_flight)
 {
 	unsigned enabled = 0, state = (unsigned)phase_of(v);
 
-	for (unsigned i = 0; i < v->config.queue_count && enabled < FEW - 1; i++)
+	for (unsigned i = 0; i < queue_count(v) && enabled < FEW - 1; i++)
 		enabled += v->queues[i].enabled;
 	state = state * FEW + enabled;
 	state = state * FEW + MIN(in_flight, FEW - 1u);
@@ -210,7 +216,7 @@ void virtio_model_describe(const struct virtio_model *v, unsigned in_flight, cha
 
 	virtio_model_state_name(virtio_model_state(v, in_flight), state, sizeof(state));
 	say(&w, "%s; status %#x, features %#llx, ISR %#x", state, v->status, (unsigned long long)v->accepted, v->isr);
-	for (unsigned i = 0; i < v->config.queue_count; i++)
+	for (unsigned i = 0; i < queue_count(v); i++)
 		if (v->queues[i].enabled)
 			describe_queue(&w, v, i);
 }

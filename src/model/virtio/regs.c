@@ -64,7 +64,8 @@ void virtio_model_fail(struct virtio_model *v, const char *why)
 {
 	struct model_host *host = v->host;
 
-	if ((v->status & VIRTIO_STATUS_NEEDS_RESET) != 0)
+	/* One that was just reset has nothing that could have gone wrong. */
+	if (v->status == 0 || (v->status & VIRTIO_STATUS_NEEDS_RESET) != 0)
 		return;
 	host->ops->note(host, "it needs a reset: %s", why);
 	v->status |= VIRTIO_STATUS_NEEDS_RESET;

@@ -226,6 +226,13 @@ static bool run_due(struct sim_machine *m)
 	return false;
 }
 
+void sim_device_break(void)
+{
+	world_capture();
+	W.device_breaks = true;
+	sched_wake_device(W.now_ns);
+}
+
 /* Something that a device does of its own; false: none has anything to do. */
 bool machine_work(void)
 {
@@ -240,6 +247,11 @@ bool machine_work(void)
 			W.device_due_ns = W.fault_due_ns;
 		}
 		return false;
+	}
+	if (OB_UNLIKELY(W.device_breaks)) {
+		W.device_breaks = false;
+		m->devices[0]->type->fail(m->devices[0]);
+		return true;
 	}
 	if (W.fault_on != 0 &&
 	    (W.fault_commands != W.commands || W.device_due_ns <= W.now_ns || W.config.fault_script != NULL) &&

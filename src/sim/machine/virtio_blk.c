@@ -121,13 +121,15 @@ static void used_change(void *arg, unsigned queue, uint16_t *id, uint32_t *writt
 {
 	const struct fault_rule *r = fault_strike(SIM_FAULT_COMPLETION_BAD);
 
-	if (r != NULL)
+	if (r != NULL && fault_draw(2) == 0)
+		*id |= (uint16_t)(1u << (7 + fault_draw(9))); /* more than any queue has */
+	else if (r != NULL)
 		*written_bytes += 1 + (uint32_t)fault_draw(1u << 16);
 	r = fault_strike(SIM_FAULT_COMPLETION_FIELD);
 	if (r == NULL)
 		return;
 	W.fault_excuses |= FAULT_EXCUSE_NOTES | FAULT_EXCUSE_DMA;
-	if (fault_draw(2) == 0)
+	if (fault_draw(4) == 0)
 		*written_bytes = (uint32_t)fault_draw(4096);
 	else
 		*id = (uint16_t)fault_draw(16);

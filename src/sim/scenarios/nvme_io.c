@@ -169,7 +169,7 @@ static void lane_open(struct lane *l, struct ob *ob, struct ob_machine *machine,
 }
 
 /* A completion that was overlooked is found by the driver's watch in the end: that must not be needed. */
-static void check_pace(struct ob_block *block, uint64_t start_ns, bool was_reset)
+static void check_counts(struct ob_block *block, bool was_reset)
 {
 	struct ob_block_stats stats;
 
@@ -180,6 +180,10 @@ static void check_pace(struct ob_block *block, uint64_t start_ns, bool was_reset
 		sim_fail("lost-completion", "%llu timeouts, %llu aborts, %llu resets, %llu reissues",
 			 (unsigned long long)stats.timeouts, (unsigned long long)stats.aborts,
 			 (unsigned long long)stats.resets, (unsigned long long)stats.reissues);
+}
+
+static void check_pace(uint64_t start_ns)
+{
 	if (ob_now_ns() - start_ns > LONG_NS)
 		sim_fail("lost-completion", "the requests took %llu virtual ms",
 			 (unsigned long long)((ob_now_ns() - start_ns) / OB_NS_PER_MS));
@@ -253,6 +257,12 @@ static void reset_once(const struct bed *b)
 	SIM_CHECK(ob_nvme_reset(b->block, ob_deadline(TIMEOUT_NS)) == 0);
 }
 
+/* It says that it cannot go on; its driver sees that and resets it. */
+static void break_once(const struct bed *b)
+{
+	sim_device_break();
+}
+
 /* At most @times the device is disturbed meanwhile. */
 static void bed_work(const struct bed *b, void (*disturb)(const struct bed *b), int times)
 {
@@ -273,7 +283,10 @@ static void bed_work(const struct bed *b, void (*disturb)(const struct bed *b), 
 		if (!over && ob_event_wait(finished, ob_deadline(TIMEOUT_NS)) != 0)
 			sim_fail("lost-completion", "the requests of channel %u do not end", i);
 	}
-	check_pace(b->block, start_ns, disturb == reset_once);
+	/* While its driver is at it, counters may still move. */
+	if (disturb != break_once)
+		check_counts(b->block, disturb == reset_once);
+	check_pace(start_ns);
 }
 
 static void bed_close(struct bed *b)
@@ -323,6 +336,11 @@ void disk_run_suspend(const struct sim_config *config)
 static void run_reset(const struct sim_config *config)
 {
 	run_disturbed(config, reset_once);
+}
+
+void disk_run_breaks(const struct sim_config *config)
+{
+	run_disturbed(config, break_once);
 }
 
 /* The same on a machine that is up, and mostly left so. */

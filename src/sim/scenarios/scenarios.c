@@ -20,5 +20,6 @@ const struct sim_scenario *const sim_scenarios[] = {
 	&scenario_virtio_blk_suspend,
 	&scenario_virtio_blk_hostile,
 	&scenario_virtio_blk_power,
+	&scenario_virtio_blk_reset,
 	NULL,
 };

@@ -8,7 +8,8 @@
 extern const struct sim_scenario scenario_nvme_io, scenario_nvme_small, scenario_nvme_long, scenario_nvme_rough,
 	scenario_nvme_suspend, scenario_nvme_hostile, scenario_nvme_power, scenario_nvme_reset;
 extern const struct sim_scenario scenario_virtio_blk_io, scenario_virtio_blk_small, scenario_virtio_blk_long,
-	scenario_virtio_blk_suspend, scenario_virtio_blk_rough, scenario_virtio_blk_hostile, scenario_virtio_blk_power;
+	scenario_virtio_blk_suspend, scenario_virtio_blk_rough, scenario_virtio_blk_hostile, scenario_virtio_blk_power,
+	scenario_virtio_blk_reset;
 
 /* All of them, in the order of `outboard explore --list`; ends with NULL. */
 extern const struct sim_scenario *const sim_scenarios[];
@@ -17,6 +18,7 @@ extern const struct sim_scenario *const sim_scenarios[];
 
 void disk_run_io(const struct sim_config *config);
 void disk_run_suspend(const struct sim_config *config);
+void disk_run_breaks(const struct sim_config *config);
 void disk_run_small(const struct sim_config *config);
 void disk_run_long(const struct sim_config *config);
 void disk_shape_machine(const struct sim_config *config, struct sim_config *shape);

@@ -40,6 +40,13 @@ const struct sim_scenario scenario_virtio_blk_suspend = {
 	.devices = devices,
 };
 
+const struct sim_scenario scenario_virtio_blk_reset = {
+	.name = "virtio-blk-reset",
+	.help = "reads and writes of a virtio disk that says that it needs a reset",
+	.run = disk_run_breaks,
+	.devices = devices,
+};
+
 const struct sim_scenario scenario_virtio_blk_rough = {
 	.name = "virtio-blk-rough",
 	.help = "nvme-rough on a virtio disk",
