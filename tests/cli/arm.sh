@@ -59,6 +59,6 @@ out_has "^virtio_mmio@a003e00  virtio,mmio  failed: Operation not supported$"
 err_has "virtio_mmio@a003e00: it has the legacy interface only (version 1, not 2), which is not supported$"
 on 3 "" info
 err_has "no block device"
-want 3 "$OUTBOARD" -M "qemu:virt?binary=/nonexistent/qemu" devices
+want 5 "$OUTBOARD" -M "qemu:virt?binary=/nonexistent/qemu" devices
 err_has "/nonexistent/qemu is not installed$"
 finish

@@ -125,20 +125,20 @@ if ! ip netns add $one 2>/dev/null || ! ip netns add $two || [ ! -c /dev/net/tun
 	echo "left out: no network namespaces, or no /dev/net/tun"
 	finish
 fi
-refused 2 "another kind of interface of this name" ip netns exec $two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap lo
+refused 2 "another kind of interface of this name" nsenter --net=/run/netns/$two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap lo
 refused 2 "no name for an interface" "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap a/b
-start orphan ip netns exec $two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap9
+start orphan nsenter --net=/run/netns/$two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap9
 await orphan.err "is tap9"
 ip -n $two link del tap9
 ends orphan 1
 check "nothing says that tap9 was deleted" grep -q "TAP device tap9: somebody deleted it" "$work/orphan.err"
 start ponged "$OUTBOARD" -M "$left" net respond --address 10.77.0.1
 await ponged.err "answers for 10.77.0.1" && await_socket
-start tap ip netns exec $two "$OUTBOARD" -M "$right" net bridge --tap tap0 --address 10.77.0.2/24
+start tap nsenter --net=/run/netns/$two "$OUTBOARD" -M "$right" net bridge --tap tap0 --address 10.77.0.2/24
 await tap.err "is tap0"
-want 0 ip netns exec $two ping -c 3 -i 0.2 -W 10 10.77.0.1
+want 0 nsenter --net=/run/netns/$two ping -c 3 -i 0.2 -W 10 10.77.0.1
 out_has "3 received"
-refused 1 "somebody uses it" ip netns exec $two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap0
+refused 1 "somebody uses it" nsenter --net=/run/netns/$two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap0
 kill -INT $ponged $tap
 ends ponged 130
 ends tap 130
@@ -149,9 +149,9 @@ start ponged "$OUTBOARD" -M "$left" net respond --address 10.77.0.1
 await ponged.err "answers for 10.77.0.1" && await_socket
 start middle "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/wire&virtio-net=listen:$work/near" net forward net0 net1
 for ((i = 0; i < 300; i++)); do [ -S "$work/near" ] && break; sleep 0.1; done
-start tap ip netns exec $two "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/near" net bridge --tap tap0 --address 10.77.0.2/24
+start tap nsenter --net=/run/netns/$two "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/near" net bridge --tap tap0 --address 10.77.0.2/24
 await tap.err "is tap0"
-want 0 ip netns exec $two ping -c 10 -i 0.2 -W 10 10.77.0.1
+want 0 nsenter --net=/run/netns/$two ping -c 10 -i 0.2 -W 10 10.77.0.1
 out_has "10 received"
 fastest=$(sed -n 's|^rtt min.* = \([0-9]*\)\..*|\1|p' "$work/out")
 check "the fastest of ten took $fastest ms" [ "${fastest:-999}" -lt 15 ]
@@ -161,14 +161,14 @@ ends middle 130
 ends tap 130
 rm -f "$work/wire" "$work/near"
 
-start tap1 ip netns exec $one "$OUTBOARD" -M "$left" net bridge --tap tap0 --address 10.77.0.1/24
+start tap1 nsenter --net=/run/netns/$one "$OUTBOARD" -M "$left" net bridge --tap tap0 --address 10.77.0.1/24
 await_socket
-start tap2 ip netns exec $two "$OUTBOARD" -M "$right,packed=on" net bridge --tap tap0 --address 10.77.0.2/24
+start tap2 nsenter --net=/run/netns/$two "$OUTBOARD" -M "$right,packed=on" net bridge --tap tap0 --address 10.77.0.2/24
 await tap1.err "is tap0" && await tap2.err "is tap0"
 head -c "${mebibytes}M" /dev/urandom >"$work/sent"
-start sink timeout 600 ip netns exec $two socat -u TCP-LISTEN:7000,reuseaddr "OPEN:$work/arrived,creat"
+start sink timeout 600 nsenter --net=/run/netns/$two socat -u TCP-LISTEN:7000,reuseaddr "OPEN:$work/arrived,creat"
 sleep 0.5
-want 0 timeout 600 ip netns exec $one socat -u "OPEN:$work/sent" TCP:10.77.0.2:7000
+want 0 timeout 600 nsenter --net=/run/netns/$one socat -u "OPEN:$work/sent" TCP:10.77.0.2:7000
 ends sink 0
 same "$work/sent" "$work/arrived"
 kill -INT $tap1 $tap2
