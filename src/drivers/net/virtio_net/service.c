@@ -31,9 +31,9 @@ static void reset(struct vnet *v)
 		vnet_die(v, "one reset after the other, and not a frame between them");
 		return;
 	}
-	ob_net_counters(v->net)->resets++;
 	if (vnet_remake(v) != 0)
 		return;
+	ob_net_counters(v->net)->resets++;
 	ob_info(v->ob, "%s: reset, and works again", v->name);
 	ob_net_event(v->net, OB_NET_EVENT_RESET);
 }
