@@ -66,22 +66,28 @@ void world_interrupt(void)
 
 void __sanitizer_cov_trace_pc(void);
 
-/* Called at each basic block of drivers and classes, and there alone: so it marks their frames. */
+/*
+ * Called at each basic block of drivers and classes, and there alone: so it marks their frames, at the first block, which
+ * comes right behind __tsan_func_entry(). The last one may come behind __tsan_func_exit(), and a function that touches no
+ * memory has neither: the frame on top is the caller's then, which may be core's.
+ */
 void __sanitizer_cov_trace_pc(void)
 {
 	struct thread *t = W.current;
 	struct frames *f;
+	bool first;
 
 	if (OB_UNLIKELY(!W.on))
 		return;
 	world_capture();
+	first = W.entered == W.steps;
 	t->pc = WORLD_PC();
 	coverage_place(WORLD_PC(), COVERAGE_REACHED);
 	world_step(0xb10c);
 	f = t->frames;
 	if (OB_UNLIKELY(f->depth - 1u >= FRAME_MAX || t->data.cpu == NULL))
 		return;
-	if (!(f->pc[f->depth - 1] & FRAME_OPEN)) {
+	if (first && !(f->pc[f->depth - 1] & FRAME_OPEN)) {
 		f->pc[f->depth - 1] |= FRAME_OPEN;
 		world_mode_update();
 		/* Core calls a driver: the handlers before that have ended, and what they told of is known. */

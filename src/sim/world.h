@@ -252,6 +252,7 @@ struct world {
 	bool yields;  /* the current thread gives way of itself */
 	uint8_t mode; /* ACCESS_HARD, ACCESS_OPEN or nothing: of the current thread's accesses */
 	uint64_t steps, decide_at, now_ns, hash;
+	uint64_t entered; /* steps when a function was entered last */
 	uint64_t watched; /* steps when the watchdog was last told that there are some */
 	struct sim_config config;
 	uint64_t seed;

@@ -188,6 +188,7 @@ void __tsan_func_entry(void *caller)
 	if (f->depth < FRAME_MAX)
 		f->pc[f->depth] = (uint32_t)((uintptr_t)caller - world_text_base) & FRAME_PC;
 	f->depth++;
+	W.entered = W.steps;
 	W.mode &= ACCESS_HARD;
 }
 
