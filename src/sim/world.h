@@ -405,7 +405,7 @@ void weak_capture_now(void);
 void weak_load_view(int thread);
 void weak_store(uintptr_t address, size_t len_bytes, bool marked);
 void weak_before_load(uintptr_t address, size_t len_bytes);
-const struct vclock *weak_clock(unsigned thread, uintptr_t word, uintptr_t address, size_t len_bytes);
+const struct vclock *weak_clock(unsigned thread, uintptr_t pair, uintptr_t address, size_t len_bytes);
 void weak_drain_some(void);
 void weak_drain_all(unsigned thread);
 void weak_drain_before(unsigned thread, uint32_t barrier);

@@ -22,7 +22,7 @@ static void word_seen(uintptr_t address, size_t len_bytes)
 	struct view *view = &W.views[W.current->id];
 	bool news = false;
 
-	for (uintptr_t at = address & ~(uintptr_t)3; at < address + len_bytes; at += 4) {
+	for (uintptr_t at = address & ~(uintptr_t)1; at < address + len_bytes; at += 2) {
 		const struct vclock *seen = weak_clock(W.current->id, at, address, len_bytes);
 
 		if (seen == NULL)

@@ -15,8 +15,11 @@
 #include "sim/view/event.h"
 #include "sim/world.h"
 
-/* What the old bytes of a place told of: of each half of it, as it was when the first of its bytes were kept. */
-SIM_STATE static struct vclock stale_clocks[THREAD_MAX][STALE_MAX][2];
+/*
+ * What the old bytes of a place told of: of each two of them, as it was when the first of the two was kept. Loads of two
+ * bytes let go of what lies beside them at other times.
+ */
+SIM_STATE static struct vclock stale_clocks[THREAD_MAX][STALE_MAX][4];
 
 /* ---- a CPU's own part of what it sees ---- */
 
@@ -141,11 +144,11 @@ void weak_capture_now(void)
 /* ---- what others write ---- */
 
 /* Before the new value brings its own clock. */
-static void clock_keep(const struct view *v, unsigned place, unsigned half)
+static void clock_keep(const struct view *v, unsigned place, unsigned pair)
 {
-	const struct vclock *clock = race_sync(v->stale[place].granule + (uintptr_t)half * 4, false);
+	const struct vclock *clock = race_sync(v->stale[place].granule + (uintptr_t)pair / 2 * 4, false);
 
-	stale_clocks[v - W.views][place][half] = clock != NULL ? *clock : (struct vclock){{0}};
+	stale_clocks[v - W.views][place][pair] = clock != NULL ? *clock : (struct vclock){{0}};
 }
 
 /* @view is about to lose sight of the master's bytes: keep them as they were. */
@@ -172,8 +175,8 @@ static void view_keep(struct view *v, uintptr_t address, size_t len_bytes)
 		for (unsigned b = from; b < to; b++) {
 			if (s->mask & (1u << b))
 				continue;
-			if ((s->mask >> (b & 4) & 0xf) == 0)
-				clock_keep(v, (unsigned)(s - v->stale), b / 4);
+			if ((s->mask >> (b & 6) & 3) == 0)
+				clock_keep(v, (unsigned)(s - v->stale), b / 2);
 			s->mask |= (uint8_t)(1u << b);
 			s->old[b] = *master(granule + b);
 		}
@@ -434,16 +437,16 @@ static bool is_stale(unsigned thread, uintptr_t address, size_t len_bytes)
 	return false;
 }
 
-/* What a load of bytes of the 4 at @word tells this CPU of, as old as they are; NULL: nothing. */
-const struct vclock *weak_clock(unsigned thread, uintptr_t word, uintptr_t address, size_t len_bytes)
+/* What a load of bytes of the 2 at @pair tells this CPU of, as old as they are; NULL: nothing. */
+const struct vclock *weak_clock(unsigned thread, uintptr_t pair, uintptr_t address, size_t len_bytes)
 {
 	struct view *v = &W.views[thread];
-	const struct stale *s = v->stale_count > 0 ? stale_find(v, word & ~(uintptr_t)7) : NULL;
+	const struct stale *s = v->stale_count > 0 ? stale_find(v, pair & ~(uintptr_t)7) : NULL;
 
-	if (s == NULL || (s->mask & mask_of(s->granule, MAX(address, word),
-					    MIN(address + len_bytes, word + 4) - MAX(address, word))) == 0)
-		return race_sync(word, false);
-	return &stale_clocks[thread][stale_place(s->granule)][word >> 2 & 1];
+	if (s == NULL || (s->mask & mask_of(s->granule, MAX(address, pair),
+					    MIN(address + len_bytes, pair + 2) - MAX(address, pair))) == 0)
+		return race_sync(pair & ~(uintptr_t)3, false);
+	return &stale_clocks[thread][stale_place(s->granule)][pair >> 1 & 3];
 }
 
 /* Each load may find the new value; what it found it will find again. */
