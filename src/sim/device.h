@@ -85,6 +85,6 @@ struct sim_device_type {
 	void (*state_name)(unsigned state, char *text, size_t size);
 };
 
-extern const struct sim_device_type sim_nvme, sim_virtio_blk;
+extern const struct sim_device_type sim_nvme, sim_virtio_blk, sim_virtio_net;
 
 #endif

@@ -249,7 +249,7 @@ static void vblk_fail(struct sim_device *dev)
 
 /* ---- the type ---- */
 
-static uint64_t ring_features(void)
+uint64_t sim_ring_features(void)
 {
 	uint64_t features = BIT64(VIRTIO_F_ACCESS_PLATFORM) | BIT64(VIRTIO_F_ORDER_PLATFORM);
 
@@ -275,7 +275,7 @@ static int vblk_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_
 	c.queue_size = (uint16_t)MAX(W.config.ring_entries, 8u);
 	c.seg_max = SEGMENTS;
 	c.held_max = HELD;
-	c.ring_features = ring_features();
+	c.ring_features = sim_ring_features();
 	c.msix_vectors = W.config.vectors != 0 ? (uint16_t)W.config.vectors : (uint16_t)(W.config.queues + 1);
 	if (W.config.pin_interrupts)
 		c.msix_vectors = 0;

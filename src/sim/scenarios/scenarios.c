@@ -21,5 +21,7 @@ const struct sim_scenario *const sim_scenarios[] = {
 	&scenario_virtio_blk_hostile,
 	&scenario_virtio_blk_power,
 	&scenario_virtio_blk_reset,
+	&scenario_virtio_net,
+	&scenario_virtio_net_suspend,
 	NULL,
 };
