@@ -52,9 +52,10 @@ static inline void ob_dma_rmb(void)
 {
 	__asm__ __volatile__("" ::: "memory");
 }
+/* Any locked instruction orders all loads and stores of write-back memory, for less than MFENCE (SDM vol. 3 §8.2.2). */
 static inline void ob_dma_mb(void)
 {
-	__asm__ __volatile__("mfence" ::: "memory");
+	__asm__ __volatile__("lock; addl $0, -4(%%rsp)" ::: "memory", "cc");
 }
 static inline void ob_mmio_wmb(void)
 {
