@@ -1,38 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What outboard/nvme.h offers. Each call takes a use of the device, which holds off the driver's removal, and does its
- * work in a task on CPU 0, where the admin queue lives. The caller may stop waiting before the task ends: what both need
- * is in memory that belongs to neither's stack, the caller's data are copied to it and from it.
- */
+/* What outboard/nvme.h offers: calls (core/driver_call.h) whose work is done on CPU 0, where the admin queue lives. */
 #include <errno.h>
 #include <string.h>
 
-#include "core/cpu.h"
+#include "core/driver_call.h"
 #include "drivers/block/nvme/nvme.h"
 
-#define CALL_NS            (60 * OB_NS_PER_S) /* where the caller names no deadline */
-#define CALL_SLACK_NS      (100 * OB_NS_PER_MS)
+#define CALL_NS            DRIVER_CALL_NS
 #define RESET_SLICE_NS     (250 * OB_NS_PER_MS)
 #define FIRMWARE_PIECE     (32u * 1024)
 #define FIRMWARE_UNIT      4096u
 #define FIRMWARE_NS        (600 * OB_NS_PER_S)
 #define FIRMWARE_COMMIT_NS (60 * OB_NS_PER_S)
 
-enum call_state {
-	CALL_RUNNING,
-	CALL_DONE,
-	CALL_ABANDONED, /* the caller's deadline passed: the task frees it */
-};
-
 struct call {
+	struct driver_call base;
 	struct nvme *n;
-	struct ob_device *dev;
 	int (*fn)(struct call *call);
 	uint64_t deadline_ns;
-	int ret;
 	uint16_t status;
-	int state; /* __atomic; enum call_state */
-	struct ob_event over;
 	union {
 		struct {
 			uint8_t page;
@@ -54,103 +40,50 @@ struct call {
 
 static bool call_is_abandoned(const struct call *call)
 {
-	return __atomic_load_n(&call->state, __ATOMIC_ACQUIRE) == CALL_ABANDONED;
+	return driver_call_is_abandoned(&call->base);
 }
 
-static bool call_move(struct call *call, int to)
+static int call_body(struct driver_call *base)
 {
-	int from = CALL_RUNNING;
+	struct call *call = container_of(base, struct call, base);
 
-	return __atomic_compare_exchange_n(&call->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-}
-
-/* Lets go of the device, too. */
-static void call_body(struct call *call)
-{
-	call->ret = call->fn(call);
-	ob_device_put_online(call->dev);
-}
-
-static void call_task(void *arg)
-{
-	struct call *call = arg;
-
-	call_body(call);
-	if (call_move(call, CALL_DONE))
-		ob_event_signal(&call->over);
-	else
-		ob_free(call);
+	return call->fn(call);
 }
 
 /* A call to @fn for the controller behind @block, with room for so much data. */
 static int call_new(struct ob_block *block, int (*fn)(struct call *call), size_t len_bytes, uint64_t deadline_ns,
 		    struct call **out)
 {
-	struct ob_device *dev = ob_block_device(block);
-	enum cpu_context context = cpu_context();
+	struct driver_call *base;
 	struct call *call;
-	const char *driver;
 	int ret;
 
-	if (context == CPU_CONTEXT_HARD || context == CPU_CONTEXT_SOFT)
-		return -EDEADLK;
 	if (len_bytes > SIZE_MAX - sizeof(*call))
 		return -EINVAL;
-	if (!ob_block_online(block) || !ob_device_get_online(dev))
+	if (!ob_block_online(block))
 		return -ENODEV;
-	driver = ob_device_driver_name(dev);
-	ret = -EOPNOTSUPP;
-	if (driver == NULL || strcmp(driver, nvme_driver.name) != 0)
-		goto put;
-	ret = -ENODEV;
-	if (ob_device_driver_data(dev) == NULL)
-		goto put;
-	ret = -ENOMEM;
-	call = ob_alloc(sizeof(*call) + len_bytes);
-	if (call == NULL)
-		goto put;
-	call->n = ob_device_driver_data(dev);
-	call->dev = dev;
+	ret = driver_call_new(ob_block_device(block), nvme_driver.name, call_body, sizeof(*call) + len_bytes,
+			      deadline_ns, &base);
+	if (ret != 0)
+		return ret;
+	call = container_of(base, struct call, base);
+	call->n = base->driver_data;
 	call->fn = fn;
 	call->deadline_ns = deadline_ns;
 	call->len_bytes = len_bytes;
 	*out = call;
 	return 0;
-
-put:
-	ob_device_put_online(dev);
-	return ret;
 }
 
 /* Returns what the function does. *@pcall is NULL afterwards when it goes on without us; else it is the caller's to free. */
 static int call_run(struct call **pcall)
 {
-	struct call *call = *pcall;
-	struct ob_cpu *cpu = call->n->cpu;
-	bool in_task = cpu_context() == CPU_CONTEXT_TASK;
-	uint64_t until = call->deadline_ns;
-	int ret;
+	struct driver_call *base = &(*pcall)->base;
+	int ret = driver_call_run(&base);
 
-	if (in_task && ob_cpu_current() == cpu) {
-		call_body(call);
-		return call->ret;
-	}
-	ob_event_init(&call->over, in_task ? ob_cpu_current() : cpu);
-	ret = ob_task_spawn(cpu, "nvme-call", call_task, call, NULL);
-	if (ret != 0) {
-		ob_device_put_online(call->dev);
-		return ret;
-	}
-	/* A little longer than the task itself: what that ends with says more. */
-	until = until + CALL_SLACK_NS > until ? until + CALL_SLACK_NS : until;
-	while (ob_event_wait(&call->over, until) != 0) {
-		if (call_move(call, CALL_ABANDONED)) {
-			*pcall = NULL;
-			return -ETIMEDOUT;
-		}
-		until = ob_deadline(CALL_SLACK_NS); /* it is about to signal */
-	}
-	return call->ret;
+	if (base == NULL)
+		*pcall = NULL;
+	return ret;
 }
 
 /* ---- logs ---- */
