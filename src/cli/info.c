@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <outboard/nvme.h>
+#include <outboard/virtio_blk.h>
 
 #include "cli/options.h"
 #include "cli/output.h"
@@ -20,13 +21,16 @@ static const char help[] =
 	"\n"
 	"      --json   for programs\n";
 
+#define ASK_NS (30 * OB_NS_PER_S)
+
 /* All that is asked of one disk. */
 struct facts {
 	struct ob_block *block;
 	struct ob_block_limits limits;
 	struct ob_nvme_controller controller;
 	struct ob_nvme_smart smart;
-	bool has_controller, has_smart;
+	struct ob_virtio_blk_lifetime lifetime;
+	bool has_controller, has_smart, has_lifetime;
 };
 
 static int ask(struct cli *cli, struct ob_block *block, struct facts *f)
@@ -41,6 +45,9 @@ static int ask(struct cli *cli, struct ob_block *block, struct facts *f)
 	if (!error) {
 		error = ob_nvme_smart(block, &f->smart);
 		f->has_smart = !error;
+	} else if (error == -EOPNOTSUPP) {
+		error = ob_virtio_blk_lifetime(block, &f->lifetime, ob_deadline(ASK_NS));
+		f->has_lifetime = !error;
 	}
 	if (error && error != -EOPNOTSUPP)
 		return cli_io_error(cli, block, "asking the controller", 0, 0, error, 0);
@@ -118,6 +125,24 @@ static void print_smart(const struct ob_nvme_smart *s)
 	       (unsigned long long)s->unsafe_shutdowns, (unsigned long long)s->media_errors);
 }
 
+static const char *spare_name(enum ob_virtio_blk_spare spare)
+{
+	static const char *const names[] = {"unknown", "normal", "warning", "urgent"};
+
+	return names[spare];
+}
+
+/* Of cells of one bit and of several; a disk may have but one kind, or not know. */
+static void print_lifetime(const struct ob_virtio_blk_lifetime *l)
+{
+	printf("  health       spare %s", spare_name(l->spare));
+	if (l->used_percent_a != 0)
+		printf(", up to %u %% used (SLC)", l->used_percent_a);
+	if (l->used_percent_b != 0)
+		printf(", up to %u %% used (MLC)", l->used_percent_b);
+	printf("\n");
+}
+
 static void print_facts(const struct facts *f)
 {
 	const struct ob_block_limits *l = &f->limits;
@@ -144,6 +169,8 @@ static void print_facts(const struct facts *f)
 		print_controller(&f->controller);
 	if (f->has_smart)
 		print_smart(&f->smart);
+	if (f->has_lifetime)
+		print_lifetime(&f->lifetime);
 }
 
 /* ---- JSON ---- */
@@ -178,6 +205,12 @@ static json_t *json_smart(const struct ob_nvme_smart *s)
 			 (json_int_t)s->media_errors, "error_log_entries", (json_int_t)s->error_log_entries);
 }
 
+static json_t *json_lifetime(const struct ob_virtio_blk_lifetime *l)
+{
+	return json_pack("{s:s, s:i, s:i}", "spare", spare_name(l->spare), "used_percent_slc", (int)l->used_percent_a,
+			 "used_percent_mlc", (int)l->used_percent_b);
+}
+
 static json_t *json_facts(const struct facts *f)
 {
 	const struct ob_block_limits *l = &f->limits;
@@ -187,7 +220,7 @@ static json_t *json_facts(const struct facts *f)
 
 	for (unsigned i = 0; i < count; i++)
 		json_array_append_new(offers, json_string(features[i].name));
-	return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:o, s:o, s:o, s:o}",
 			 "name", ob_block_name(f->block), "device", ob_device_name(ob_block_device(f->block)), "driver",
 			 ob_device_driver_name(ob_block_device(f->block)), "model", ob_block_model(f->block), "serial",
 			 ob_block_serial(f->block), "firmware", ob_block_firmware(f->block), "bytes",
@@ -197,7 +230,8 @@ static json_t *json_facts(const struct facts *f)
 			 "zeroes_max_blocks", (json_int_t)l->zeroes_max_blocks, "trim_max_blocks",
 			 (json_int_t)l->trim_max_blocks, "offers", offers, "controller",
 			 f->has_controller ? json_controller(&f->controller) : json_null(), "smart",
-			 f->has_smart ? json_smart(&f->smart) : json_null());
+			 f->has_smart ? json_smart(&f->smart) : json_null(), "lifetime",
+			 f->has_lifetime ? json_lifetime(&f->lifetime) : json_null());
 }
 
 /* ---- the verb ---- */

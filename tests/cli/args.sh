@@ -90,6 +90,7 @@ refused 3 "has no block device; for network interfaces there is 'outboard net'" 
 refused 3 "has no block device; for" "$OUTBOARD" -M 'model:?virtio-net' bench
 refused 2 "vblk0 has queues for 2 CPUs only; see --cpus" "$OUTBOARD" -M 'model:?virtio-blk=1M&queues=2' bench --cpus 3
 want 0 "$OUTBOARD" -M 'model:?virtio-blk=1M' info
+out_has "^  health  *spare normal, up to 10 % used (SLC), up to 10 % used (MLC)$"
 out_has "serial OUTBOARDV0001$"
 refused 2 "path of a socket is needed" "$OUTBOARD" -M vhost-user: info
 refused 3 "there is no such socket" "$OUTBOARD" -M vhost-user:/nonexistent info

@@ -7,6 +7,7 @@
 
 #include <outboard/nvme.h>
 #include <outboard/outboard.h>
+#include <outboard/virtio_blk.h>
 
 #include "sim/scenarios/scenarios.h"
 
@@ -254,7 +255,9 @@ static void sleep_once(const struct bed *b)
 
 static void reset_once(const struct bed *b)
 {
-	SIM_CHECK(ob_nvme_reset(b->block, ob_deadline(TIMEOUT_NS)) == 0);
+	int rc = ob_nvme_reset(b->block, ob_deadline(TIMEOUT_NS));
+
+	SIM_CHECK((rc != -EOPNOTSUPP ? rc : ob_virtio_blk_reset(b->block, ob_deadline(TIMEOUT_NS))) == 0);
 }
 
 /* It says that it cannot go on; its driver sees that and resets it. */
@@ -340,7 +343,7 @@ static void run_reset(const struct sim_config *config)
 
 void disk_run_breaks(const struct sim_config *config)
 {
-	run_disturbed(config, break_once);
+	run_disturbed(config, sim_random(2) == 0 ? break_once : reset_once);
 }
 
 /* The same on a machine that is up, and mostly left so. */

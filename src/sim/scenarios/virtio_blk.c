@@ -42,7 +42,7 @@ const struct sim_scenario scenario_virtio_blk_suspend = {
 
 const struct sim_scenario scenario_virtio_blk_reset = {
 	.name = "virtio-blk-reset",
-	.help = "reads and writes of a virtio disk that says that it needs a reset",
+	.help = "reads and writes of a virtio disk that is reset, or says that it needs to be",
 	.run = disk_run_breaks,
 	.devices = devices,
 };
