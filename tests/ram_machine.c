@@ -111,10 +111,12 @@ int ram_machine_add(struct ob_machine *machine, const char *name, void *arg, str
 	device_init(&ram->dev, &ram_bus, machine, NULL, name);
 	ram->arg = arg;
 	ret = machine_run_task(machine, &ram->dev, "ram-add", add_task, ob_deadline(10 * OB_NS_PER_S));
-	if (ret != 0)
-		ram_machine_remove(&ram->dev);
-	else
+	if (ret == 0)
 		*out = &ram->dev;
+	else if (list_empty(&ram->dev.link)) /* nobody else has it yet */
+		ob_device_put(&ram->dev);
+	else
+		ram_machine_remove(&ram->dev);
 	return ret;
 }
 
