@@ -117,12 +117,16 @@ static int restore(struct vu_machine *vm, bool anew)
 	return 0;
 }
 
-/* The dead one may have answered and not said so. */
-static void call_all(struct vu_machine *vm)
+/*
+ * The dead one may have answered, or have changed the configuration, and not said so. Under the lock: who sees that
+ * somebody came back finds the signals of it.
+ */
+static void signal_all(struct vu_machine *vm)
 {
 	for (unsigned i = 0; i < vm->queue_count; i++)
 		if (vm->queue[i].set_up)
 			io_event_fire(vm->queue[i].call_fd);
+	vu_device_signal(vm);
 }
 
 static bool is_state(struct vu_machine *vm, enum vu_state state)
@@ -164,11 +168,10 @@ static int welcome(struct vu_machine *vm, struct vu_link *link)
 	else if (ret != 0)
 		vu_link_failed(vm, ret);
 	else
-		call_all(vm);
+		signal_all(vm);
 	pthread_mutex_unlock(&vm->lock);
 	if (ret != 0)
 		return is_state(vm, VU_LOST) ? -EAGAIN : 0;
-	vu_device_signal(vm);
 	ob_warn(vm->machine.ob, "vhost-user: %s: the back-end is back after %llu ms%s", vm->uri.path,
 		(unsigned long long)(away_ns / OB_NS_PER_MS),
 		anew ? "; it knows nothing of requests in flight, so they are issued again" : "");
