@@ -219,6 +219,29 @@ static void handed_over_early(const struct sim_config *config)
 	with_interrupt(handler_owns, hands_over_early);
 }
 
+/* ---- core ---- */
+
+/* Its last block comes behind the end of its frame: its caller's is on top. */
+static __attribute__((noinline)) void ends_late(unsigned value)
+{
+	if (value % 2 == 0) {
+		sink = value;
+		return;
+	}
+	ob_cpu_relax();
+}
+
+static void core_increments(void)
+{
+	hard_core_call(ends_late, &d->a);
+}
+
+/* What core uses no handler comes into, whatever of a driver's it calls. */
+static void core_calls(const struct sim_config *config)
+{
+	with_interrupt(handler_counts, core_increments);
+}
+
 const struct hard_case hard_cases[] = {
 	{"torn_in_a_block", "torn", torn_in_a_block},
 	{"lost_update", "data-race", lost_update},
@@ -231,6 +254,7 @@ const struct hard_case hard_cases[] = {
 	{"only_taken", "", only_taken},
 	{"both_read", "", both_read},
 	{"handed_over", "", handed_over},
+	{"core_calls", "", core_calls},
 };
 
 const unsigned hard_case_count = sizeof(hard_cases) / sizeof(hard_cases[0]);

@@ -14,4 +14,7 @@ struct hard_case {
 extern const struct hard_case hard_cases[];
 extern const unsigned hard_case_count;
 
+/* hard_core.c: calls @fn, and counts, as core does. */
+void hard_core_call(void (*fn)(unsigned value), unsigned *count);
+
 #endif

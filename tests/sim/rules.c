@@ -320,6 +320,61 @@ static void single_fetch(const struct sim_config *config)
 	entry_is_taken(1);
 }
 
+#define RINGS 64
+
+/* Flags and index lie in one word, and either may be found as it was before: what a load tells of is its own bytes' matter. */
+struct told {
+	ob_le16 flags, index;
+	uint8_t rest[4];
+	uint64_t entries[2];
+	uint8_t pad[8];
+};
+
+static volatile bool device_told;
+
+static void device_tells(void *arg)
+{
+	uint64_t at = iova + (uintptr_t)arg * sizeof(struct told);
+	static const uint64_t entry = 7;
+
+	for (uint16_t i = 0; i < 2; i++) {
+		ob_le16 index = ob_cpu_to_le16(i + 1), flags = ob_cpu_to_le16(1);
+
+		if (i == 0)
+			iommu_write(at, &flags, sizeof(flags));
+		iommu_write(at + offsetof(struct told, entries) + i * sizeof(entry), &entry, sizeof(entry));
+		iommu_publish(at + offsetof(struct told, index), &index, sizeof(index));
+	}
+	device_told = true;
+}
+
+static void old_index_beside_flags(const struct sim_config *config)
+{
+	const struct told *told;
+
+	SIM_CHECK(iommu_alloc(RINGS * sizeof(*told), 64, &memory) == 0);
+	SIM_CHECK(iommu_grant(&memory, OB_DMA_BOTH, &iova) == 0);
+	told = (const void *)memory.base;
+	for (uintptr_t n = 0; n < RINGS; n++) {
+		unsigned index;
+
+		device_told = false;
+		sim_device_set(device_tells, (void *)n); /* NOLINT */
+		/* No wait: that would show what is new. */
+		while (!device_told)
+			continue;
+		while ((index = ob_le16_load(&told[n].index)) == 0)
+			continue;
+		ob_dma_rmb();
+		for (unsigned i = 0; i < index; i++)
+			SIM_CHECK(told[n].entries[i] == 7);
+	}
+	while (ob_le16_load(&told[RINGS - 1].index) != 2)
+		sim_wait_ns(50);
+	ob_dma_rmb();
+	give_up();
+}
+
 static void dma_used_after_free(const struct sim_config *config)
 {
 	volatile uint8_t *bytes;
@@ -475,6 +530,7 @@ const struct rule_case rules_basic[] = {
 	{"", "dma_granted", dma_granted},
 	{"double-fetch", "double_fetch", double_fetch},
 	{"", "single_fetch", single_fetch},
+	{"", "old_index_beside_flags", old_index_beside_flags},
 	{"dma-use-after-free", "dma_used_after_free", dma_used_after_free},
 	{"uninstrumented-store", "unseen_store", unseen_store},
 	{0},
