@@ -253,19 +253,19 @@ static int hash_only(struct vnet *v)
 	return run(v, &c, "its hash configuration");
 }
 
+/* Pairs before the hash: a device may take their command for the end of all that was said of hashes. */
 static int tell_queues(struct vnet *v)
 {
 	struct ob_net_rss rss;
+	int ret = 0;
 
 	if (v->net != NULL && vnet_has(v, VIRTIO_NET_F_RSS) && ob_net_get_rss(v->net, &rss) == 0 && rss.types != 0)
 		return vnet_control_rss(v, &rss);
-	if (v->net != NULL && vnet_has(v, VIRTIO_NET_F_HASH_REPORT)) {
-		int ret = hash_only(v);
-
-		if (ret != 0)
-			return ret;
-	}
-	return vnet_has(v, VIRTIO_NET_F_MQ) && v->control.q != NULL ? set_pairs(v) : 0;
+	if (vnet_has(v, VIRTIO_NET_F_MQ) && v->control.q != NULL)
+		ret = set_pairs(v);
+	if (ret == 0 && v->net != NULL && vnet_has(v, VIRTIO_NET_F_HASH_REPORT))
+		ret = hash_only(v);
+	return ret;
 }
 
 static int tell_vlans(struct vnet *v)

@@ -190,20 +190,21 @@ static int read_rss(struct vnet *v, struct vnet_config *out)
 	uint64_t values[ARRAY_SIZE(fields)];
 	int ret;
 
-	if (!vnet_has(v, VIRTIO_NET_F_RSS) && !vnet_has(v, VIRTIO_NET_F_HASH_REPORT))
+	/* Offered is enough (§2.5.2): the class is told before anybody asks for hashes. */
+	if ((usable(v) & (VNET_F(RSS) | VNET_F(HASH_REPORT))) == 0)
 		return 0;
 	ret = ob_virtio_config_fields(v->dev, fields, ARRAY_SIZE(fields), values);
 	if (ret != 0)
 		return ret;
 	/* There is a table only with RSS (§5.1.4); hashes alone are reported without one. */
-	if (!vnet_has(v, VIRTIO_NET_F_RSS))
+	if ((usable(v) & VNET_F(RSS)) == 0)
 		values[1] = 0;
 	out->rss_key_max = (uint8_t)MIN(values[0], (uint64_t)OB_NET_RSS_KEY_MAX);
 	out->rss_table_max = values[1] != 0;
 	while (out->rss_table_max != 0 && 2u * out->rss_table_max <= MIN(values[1], (uint64_t)OB_NET_RSS_TABLE_MAX))
 		out->rss_table_max = (uint16_t)(2 * out->rss_table_max);
 	out->hash_types = (uint32_t)values[2];
-	if (out->rss_key_max >= VIRTIO_NET_RSS_KEY_MIN && (values[1] != 0 || !vnet_has(v, VIRTIO_NET_F_RSS)))
+	if (out->rss_key_max >= VIRTIO_NET_RSS_KEY_MIN && (values[1] != 0 || (usable(v) & VNET_F(RSS)) == 0))
 		return 0;
 	ob_err(v->ob, "%s: RSS with a key of %u bytes and a table of %llu makes no sense", v->name, out->rss_key_max,
 	       (unsigned long long)values[1]);

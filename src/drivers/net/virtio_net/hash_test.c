@@ -28,6 +28,7 @@ static void test_hashes_come_without_steering(void **state)
 	ob_net_info(left, &info);
 	assert_int_equal(info.abilities & OB_NET_CAN_RSS, 0);
 	assert_int_equal(info.offloads & OB_NET_RX_HASH, OB_NET_RX_HASH);
+	assert_int_equal(info.rss_key_bytes, 40);
 	assert_int_equal(ob_net_set_offloads(left, info.offloads_on | OB_NET_RX_HASH), 0);
 	assert_int_equal(ob_net_channel_open(left, &config, &in), 0);
 	assert_int_equal(ob_net_channel_open(right, &config, &out), 0);

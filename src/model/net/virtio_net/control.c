@@ -127,6 +127,7 @@ static int set_pairs(struct vnet_model *m, const struct command *c)
 		return -EINVAL;
 	m->settings.pairs = (uint16_t)pairs;
 	m->settings.rss = false;
+	m->settings.hash_types = 0; /* as QEMU does: hashes are to be asked for again */
 	return 0;
 }
 
@@ -154,7 +155,7 @@ static int set_hash(struct vnet_model *m, const struct command *c, bool steer)
 	pairs = get16(c->data + at);
 	key_bytes = c->data[at + 2];
 	at += 3;
-	if (key_bytes > VNET_MODEL_KEY_BYTES || c->len_bytes != at + key_bytes)
+	if (key_bytes > VNET_MODEL_KEY_BYTES || c->len_bytes != at + key_bytes || (key_bytes == 0 && s.hash_types != 0))
 		return -EINVAL;
 	memset(s.key, 0, sizeof(s.key));
 	memcpy(s.key, c->data + at, key_bytes);
