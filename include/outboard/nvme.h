@@ -38,7 +38,7 @@ struct ob_nvme_controller {
 	uint8_t firmware_slots, firmware_active; /* slot numbers are from 1 */
 	char firmware_slot[7][9];
 	bool volatile_cache, sgl, shadow_doorbells, write_zeroes, dataset_management, compare, namespace_management;
-	uint64_t quirks;
+	uint64_t quirks; /* what this model gets wrong and the driver goes around: bits that ob_nvme_quirk_name() names */
 };
 
 struct ob_nvme_admin {
@@ -52,6 +52,8 @@ struct ob_nvme_admin {
 	uint16_t status;  /* out */
 };
 
+/** ob_nvme_quirk_name - what bit @bit of ob_nvme_controller.quirks stands for ("no-fua"); NULL: nothing */
+const char *ob_nvme_quirk_name(unsigned bit);
 /** ob_nvme_controller - what the controller said at bring-up, checked; no command is sent */
 int ob_nvme_controller(struct ob_block *block, struct ob_nvme_controller *out);
 /** ob_nvme_smart - log page 2; counters that do not fit 64 bits are saturated (NVMe 1.4 §5.14.1.2) */

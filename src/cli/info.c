@@ -89,6 +89,13 @@ static unsigned features_of(const struct facts *f, struct feature out[FEATURE_MA
 	return count;
 }
 
+static const char *quirk_name(unsigned bit)
+{
+	const char *name = ob_nvme_quirk_name(bit);
+
+	return name != NULL ? name : "?";
+}
+
 /* ---- text ---- */
 
 static void print_controller(const struct ob_nvme_controller *c)
@@ -105,8 +112,14 @@ static void print_controller(const struct ob_nvme_controller *c)
 		if (c->firmware_slot[i][0])
 			printf("               slot %u: %s\n", i + 1, c->firmware_slot[i]);
 	}
-	if (c->quirks)
-		printf("  quirks       0x%llx\n", (unsigned long long)c->quirks);
+	if (c->quirks == 0)
+		return;
+	printf("  quirks      ");
+	for (unsigned bit = 0; bit < 64; bit++) {
+		if ((c->quirks >> bit & 1) != 0)
+			printf(" %s", quirk_name(bit));
+	}
+	printf("\n");
 }
 
 static void print_smart(const struct ob_nvme_smart *s)
@@ -177,18 +190,22 @@ static void print_facts(const struct facts *f)
 
 static json_t *json_controller(const struct ob_nvme_controller *c)
 {
-	json_t *slots = json_array();
+	json_t *slots = json_array(), *quirks = json_array();
 	char version[24];
 
 	for (unsigned i = 0; i < c->firmware_slots && i < 7; i++)
 		json_array_append_new(slots, json_string(c->firmware_slot[i]));
+	for (unsigned bit = 0; bit < 64; bit++) {
+		if ((c->quirks >> bit & 1) != 0)
+			json_array_append_new(quirks, json_string(quirk_name(bit)));
+	}
 	snprintf(version, sizeof(version), "%u.%u.%u", c->version >> 16, c->version >> 8 & 0xff, c->version & 0xff);
-	return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:i, s:o, s:I}", "version", version, "vendor",
+	return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:i, s:o, s:o}", "version", version, "vendor",
 			 (int)c->vendor, "subvendor", (int)c->subvendor, "id", (int)c->controller_id, "namespaces",
 			 (json_int_t)c->namespace_count, "namespaces_max", (json_int_t)c->namespace_max, "queues",
 			 (json_int_t)c->queue_count, "queue_depth_max", (json_int_t)c->queue_depth_max,
 			 "transfer_max_bytes", (json_int_t)c->transfer_max_bytes, "firmware_active",
-			 (int)c->firmware_active, "firmware_slots", slots, "quirks", (json_int_t)c->quirks);
+			 (int)c->firmware_active, "firmware_slots", slots, "quirks", quirks);
 }
 
 static json_t *json_smart(const struct ob_nvme_smart *s)

@@ -48,6 +48,11 @@ out_has "health       good"
 on 0 info --json nvme0n1
 json "d[0]['bytes'] == 16 << 20 and d[0]['block_bytes'] == 512 and d[0]['driver'] == 'nvme'"
 json "d[0]['smart']['critical_warning'] == 0 and d[0]['controller']['version'].startswith('1.')"
+# QEMU's controller is known for two things, the model's for nothing.
+case $machine in
+qemu*) json "d[0]['controller']['quirks'] == ['no-fua', 'cmb-at-bar']" ;;
+*) json "d[0]['controller']['quirks'] == []" ;;
+esac
 reject 3 "no block device 'sda'; there is nvme0n1" info sda
 want 3 "$OUTBOARD" -M "$scheme?nvme=/nonexistent" info
 err_has "/nonexistent"

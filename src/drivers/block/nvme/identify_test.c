@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
 #include "drivers/block/nvme/nvme.h"
@@ -201,6 +202,23 @@ static void test_random_bytes_never_make_nonsense(void **state)
 	assert_true(controllers > ROUNDS / 4 && namespaces > ROUNDS / 4);
 }
 
+/* ---- quirks ---- */
+
+static void test_quirk_each_has_a_name_of_its_own(void **state)
+{
+	unsigned count = 0;
+
+	for (unsigned bit = 0; bit < 70; bit++) {
+		const char *name = ob_nvme_quirk_name(bit);
+
+		assert_int_equal(name != NULL, bit < 64 && BIT64(bit) <= NVME_QUIRK_CMB_AT_BAR);
+		for (unsigned other = 0; name != NULL && other < bit; other++)
+			assert_string_not_equal(name, ob_nvme_quirk_name(other));
+		count += name != NULL;
+	}
+	assert_int_equal(count, 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_namespace_sound_data_is_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_namespace_nonsense_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random_bytes_never_make_nonsense, setup, teardown),
+		cmocka_unit_test(test_quirk_each_has_a_name_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

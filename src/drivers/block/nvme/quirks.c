@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What certain controllers get wrong, as a table. General rows first; all rows that fit count. */
+#include <outboard/nvme.h>
+
 #include "drivers/block/nvme/nvme.h"
 
 static const struct quirk rows[] = {
@@ -25,6 +27,29 @@ static const struct quirk rows[] = {
 	{0x1c5c, 0x1504, OB_ANY, OB_ANY, NULL, NVME_QUIRK_NO_WRITE_ZEROES, 0,
 	 "SK Hynix PC400: write zeroes is not usable"},
 };
+
+const char *ob_nvme_quirk_name(unsigned bit)
+{
+	static const struct {
+		enum nvme_quirk_flag flag;
+		const char *name;
+	} names[] = {
+		{NVME_QUIRK_DELAY_READY, "slow-to-disable"},
+		{NVME_QUIRK_NO_WRITE_ZEROES, "no-write-zeroes"},
+		{NVME_QUIRK_NO_NAMESPACE_LIST, "no-namespace-list"},
+		{NVME_QUIRK_NO_FUA, "no-fua"},
+		{NVME_QUIRK_NO_IDS, "no-ids"},
+		{NVME_QUIRK_NO_SHADOW, "no-shadow-doorbells"},
+		{NVME_QUIRK_NO_SGL, "no-sgl"},
+		{NVME_QUIRK_CMB_AT_BAR, "cmb-at-bar"},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (bit < 64 && BIT64(bit) == names[i].flag)
+			return names[i].name;
+	}
+	return NULL;
+}
 
 /* Called with the ids that the bus knows, and again when the firmware revision is known. */
 void nvme_quirks_find(struct nvme *n)
