@@ -47,7 +47,7 @@ mutants: all ## bugs put into the real driver, and how soon the simulation finds
 	@BUILD=$(BUILD) tests/mutants/run --twin 2000 $(if $(JOBS),--jobs $(JOBS)) $(if $(STARTS),--starts $(STARTS)) $(MUTANTS)
 
 bench: ## instructions per request, and IOPS beside what you would otherwise use
-	@tools/install-packages build run bench
+	@tools/install-packages build run test bench
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) bench/run
 

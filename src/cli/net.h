@@ -63,6 +63,8 @@ int net_port_open_brought(struct net_port *port, struct cli *cli, const char *na
 void net_port_close(struct net_port *port);
 /** net_promiscuous - receive everything. Prints why not. An exit code. */
 int net_promiscuous(struct net_port *port);
+/** net_gone - the interface went while it was used: say so, unless it is said. An exit code. */
+int net_gone(struct cli *cli, const struct ob_net *net);
 /** net_cpu_ns - what this process used of CPUs so far, in ns */
 uint64_t net_cpu_ns(void);
 

@@ -75,7 +75,7 @@ static int turn(struct cli *cli, const struct bridge_options *o, struct ob_net *
 	while (!cli_interrupted() && ob_now_ns() < end_ns) {
 		ob_cpu_turn(cpu, 50 * OB_NS_PER_MS);
 		if (!ob_net_online(net))
-			return cli_error(cli, CLI_IO, "%s: the interface is gone", ob_net_name(net));
+			return net_gone(cli, net);
 		if (!ob_tap_online(tap))
 			return CLI_FAILED; /* the library has said why */
 	}

@@ -95,7 +95,8 @@ static int close_file(struct cli *cli, struct capture *c, int code)
 	if (!c->file)
 		return code;
 	if (c->file->fd >= 0) {
-		error = code ? 0 : pcapng_flush(c->file);
+		/* What came before the interface went is kept. */
+		error = !code || code == CLI_IO ? pcapng_flush(c->file) : 0;
 		if (!c->to_stdout && close(c->file->fd) && !error)
 			error = -errno;
 	}

@@ -143,6 +143,16 @@ static bool step(struct net_work *work, uint64_t now_ns)
 	return taken > 0 || received;
 }
 
+/* Sent is what has left, not what waits in the ring. */
+static int await_all(struct cli *cli, const struct generate *g)
+{
+	if (!ob_net_wait(g->port.channel, OB_NET_WAIT_SENT, ob_deadline(5 * OB_NS_PER_S)))
+		return CLI_OK;
+	if (!ob_net_online(g->port.net))
+		return net_gone(cli, g->port.net);
+	return cli_error(cli, CLI_IO, "%s: the device did not send all within 5 s", ob_net_name(g->port.net));
+}
+
 static int generate(struct cli *cli, struct generate *g, const char *name, const struct net_options *o,
 		    const uint8_t to[6], const uint32_t addresses[2], unsigned udp_port)
 {
@@ -161,9 +171,8 @@ static int generate(struct cli *cli, struct generate *g, const char *name, const
 	fill_frame(g, to, info.mac, addresses[0], addresses[1], udp_port);
 	code = net_run(&work);
 	ob_packet_put_burst(g->unsent + g->unsent_first, g->unsent_count);
-	/* Sent is what has left, not what waits in the ring. */
-	if (!code && ob_net_wait(g->port.channel, OB_NET_WAIT_SENT, ob_deadline(5 * OB_NS_PER_S)))
-		code = cli_error(cli, CLI_IO, "%s: the device did not send all within 5 s", ob_net_name(g->port.net));
+	if (!code)
+		code = await_all(cli, g);
 	if (!code)
 		code = net_report(&work, "generate");
 close:

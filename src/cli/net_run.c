@@ -45,13 +45,21 @@ static void rest(struct net_work *work, uint64_t now_ns)
 		ob_cpu_turn(cpu, 0);
 }
 
+int net_gone(struct cli *cli, const struct ob_net *net)
+{
+	/* Of a machine that died, or a device that was given up, the library has said why. */
+	if (__atomic_load_n(&cli->errors_logged, __ATOMIC_RELAXED) != 0)
+		return CLI_IO;
+	return cli_error(cli, CLI_IO, "%s: the interface is gone", ob_net_name(net));
+}
+
 static bool still_there(struct net_work *work)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		struct net_port *port = work->ports[i];
 
 		if (port && !ob_net_online(port->net)) {
-			work->code = cli_error(work->cli, CLI_IO, "%s: the interface is gone", ob_net_name(port->net));
+			work->code = net_gone(work->cli, port->net);
 			return false;
 		}
 	}

@@ -105,7 +105,7 @@ static int check_number(struct suite *t, uint32_t len_bytes, uint32_t expected)
 	return 0;
 }
 
-static int send_burst(struct suite *t, uint32_t first, unsigned count)
+static int send_burst(struct suite *t, unsigned channel, uint32_t first, unsigned count)
 {
 	struct ob_packet *frames[OB_NET_BURST];
 	uint64_t deadline_ns = ob_deadline(SUITE_WAIT_NS);
@@ -117,8 +117,8 @@ static int send_burst(struct suite *t, uint32_t first, unsigned count)
 		SUITE_CHECK(t, frames[i] != NULL, "no packet: they do not come back");
 	}
 	while (sent < count) {
-		sent += ob_net_send(t->channels[0], frames + sent, count - sent);
-		ob_net_kick(t->channels[0]);
+		sent += ob_net_send(t->channels[channel], frames + sent, count - sent);
+		ob_net_kick(t->channels[channel]);
 		suite_pump(t);
 		SUITE_CHECK(t, ob_now_ns() < deadline_ns, "no room to send");
 	}
@@ -136,7 +136,7 @@ int check_order_out(struct suite *t)
 
 		burst = MIN(burst, ORDER_FRAMES - sent);
 		if (burst > 0 && sent - taken + burst <= ORDER_AHEAD) {
-			if (send_burst(t, sent, burst) != 0)
+			if (send_burst(t, 0, sent, burst) != 0)
 				return -1;
 			sent += burst;
 			continue;
@@ -144,6 +144,43 @@ int check_order_out(struct suite *t)
 		if (check_number(t, wire_take(t, t->in, SUITE_WAIT_NS), taken) != 0)
 			return -1;
 		taken++;
+	}
+	SUITE_CHECK(t, wire_take(t, t->in, SUITE_QUIET_NS) == 0, "a frame arrived twice");
+	return 0;
+}
+
+/* Bursts on all channels at once: those of each arrive whole and in order, whatever becomes of those of others. */
+int check_order_channels(struct suite *t)
+{
+	const uint32_t channel_step = 1u << 24; /* a number's high byte tells the channel */
+	unsigned count = MIN(t->info.channels_max, SUITE_CHANNELS), on_the_way = 0, left;
+	uint32_t sent[SUITE_CHANNELS] = {0}, taken[SUITE_CHANNELS] = {0};
+
+	if (suite_open(t, count) != 0)
+		return -1;
+	for (left = count * ORDER_FRAMES; left > 0; left--) {
+		uint32_t len_bytes, number;
+
+		for (; on_the_way + OB_NET_BURST <= ORDER_AHEAD; on_the_way += OB_NET_BURST / 4) {
+			unsigned channel = (unsigned)random_below(&t->random, count);
+
+			if (sent[channel] == ORDER_FRAMES)
+				break;
+			if (send_burst(t, channel, channel * channel_step + sent[channel], OB_NET_BURST / 4) != 0)
+				return -1;
+			sent[channel] += OB_NET_BURST / 4;
+		}
+		if (on_the_way == 0) {
+			left++;
+			continue;
+		}
+		len_bytes = wire_take(t, t->in, SUITE_WAIT_NS);
+		number = len_bytes != 0 ? net_get32(t->in + ETHERNET_HEADER_BYTES) : 0;
+		SUITE_CHECK(t, len_bytes != 0 && number / channel_step < count, "%u frames did not arrive", on_the_way);
+		if (check_number(t, len_bytes, number - number % channel_step + taken[number / channel_step]) != 0)
+			return -1;
+		taken[number / channel_step]++;
+		on_the_way--;
 	}
 	SUITE_CHECK(t, wire_take(t, t->in, SUITE_QUIET_NS) == 0, "a frame arrived twice");
 	return 0;

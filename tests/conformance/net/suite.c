@@ -27,6 +27,7 @@ static const struct {
 	{"close in flight", check_close_in_flight},
 	{"reopen", check_reopen},
 	{"channels", check_channels},
+	{"order on all channels", check_order_channels},
 	{"suspend", check_suspend},
 	{"sizes in at the end", check_sizes_in},
 };

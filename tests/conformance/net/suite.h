@@ -127,6 +127,7 @@ int check_sizes_in(struct suite *t);
 int check_scatter(struct suite *t);
 int check_order_out(struct suite *t);
 int check_order_in(struct suite *t);
+int check_order_channels(struct suite *t);
 int check_full(struct suite *t);
 int check_starve(struct suite *t);
 int check_references(struct suite *t);

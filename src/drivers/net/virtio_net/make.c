@@ -150,15 +150,20 @@ static void queues_destroy(struct vnet *v)
 void vnet_unmake(struct vnet *v)
 {
 	bool worked = v->state == VNET_LIVE && !v->quiet;
+	int ret;
 
 	list_for_each (node, &v->pairs)
 		list_entry(node, struct vnet_pair, link)->silent = false;
 	for_each_pair(v, stop_on_cpu);
 	if (worked)
 		drain(v);
-	/* Should it not end its reset: bus mastering is off in any case; a machine without that keeps what we free. */
-	if (!v->quiet && ob_virtio_reset(v->dev, ob_deadline(VNET_RESET_NS)) != 0)
-		ob_warn(v->ob, "%s: it did not answer to a reset", v->name);
+	/*
+	 * Should it not end its reset: bus mastering is off in any case; a machine without that keeps what we free. Of one
+	 * that is gone, somebody else tells.
+	 */
+	ret = v->quiet ? 0 : ob_virtio_reset(v->dev, ob_deadline(VNET_RESET_NS));
+	if (ret != 0 && ret != -ENODEV)
+		ob_warn(v->ob, "%s: it did not answer to a reset: %s", v->name, strerror(-ret));
 	v->quiet = true;
 	for_each_pair(v, drop_on_cpu);
 	queues_destroy(v);
