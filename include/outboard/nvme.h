@@ -38,8 +38,7 @@ struct ob_nvme_controller {
 	uint8_t firmware_slots, firmware_active; /* slot numbers are from 1 */
 	char firmware_slot[7][9];
 	bool volatile_cache, sgl, shadow_doorbells, write_zeroes, dataset_management, compare, namespace_management;
-	uint64_t
-		quirks; /* what this model gets wrong and the driver goes around: bits that ob_nvme_quirk_name() names */
+	uint64_t quirks; /* what it gets wrong and the driver goes around; ob_nvme_quirk_name() names the bits */
 };
 
 struct ob_nvme_admin {
