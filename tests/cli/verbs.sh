@@ -207,6 +207,19 @@ check "$last: none" grep -q "IOPS  .* s left" "$work/terminal"
 script -qefc "'$OUTBOARD' -q -M '$machine' bench --time 1" "$work/terminal" >/dev/null 2>&1
 check "$last: some, though quiet" eval '! grep -q "s left" "$work/terminal"'
 
+# ---- an image has one machine ----
+"$OUTBOARD" -M "$machine" serve vhost-user --unix "$work/held" >"$work/ready" 2>&1 &
+pid=$!
+for ((i = 0; i < 300; i++)); do
+	[ ! -s "$work/ready" ] || break
+	sleep 0.1
+done
+refused 3 "another machine uses it" "$OUTBOARD" -M "model:?nvme=$image&readonly" info
+refused 2 'Failed to get .* lock' "$OUTBOARD" -M "qemu:q35?nvme=$image" info
+kill $pid
+wait $pid
+on 0 info
+
 # ---- the device fails ----
 if [[ $scheme == qemu:* ]]; then
 	printf '[inject-error]\nevent = "read_aio"\nerrno = "5"\nsector = "2048"\n' >"$work/errors"

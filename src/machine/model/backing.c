@@ -242,21 +242,26 @@ static int file_open(const char *path, uint64_t len_bytes, bool read_only, bool 
 	int flags = (read_only ? O_RDONLY : O_RDWR) | (create ? O_CREAT : 0);
 	int fd = open(path, flags | O_CLOEXEC, 0666);
 	struct stat st;
+	int ret = -EINVAL;
 	off_t len;
 
 	if (fd < 0)
 		return -errno;
 	len = fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) ? lseek(fd, 0, SEEK_END) : -1;
 	if (len < 0)
-		goto invalid;
+		goto close;
+	ret = image_lock(fd, read_only);
+	if (ret != 0)
+		goto close;
+	ret = -EINVAL;
 	if (len_bytes > (uint64_t)len && (read_only || ftruncate(fd, (off_t)len_bytes) != 0))
-		goto invalid;
+		goto close;
 	*len_out = len_bytes != 0 ? len_bytes : (uint64_t)len;
 	if (*len_out != 0)
 		return fd;
-invalid:
+close:
 	close(fd);
-	return -EINVAL;
+	return ret;
 }
 
 int backing_file_create(struct ob *ob, const char *path, uint64_t len_bytes, bool read_only, bool create,

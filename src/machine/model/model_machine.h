@@ -150,6 +150,8 @@ int backing_memory_create(uint64_t len_bytes, bool filled, struct backing **out)
 /* A raw image. @len_bytes 0: as long as the file is; otherwise the file is grown to it. @create: and made, if need be. */
 int backing_file_create(struct ob *ob, const char *path, uint64_t len_bytes, bool read_only, bool create,
 			struct backing **out);
+/* image_lock.c: 0 when nobody else uses the image in a way that this use does not bear, nor will while @fd is open; -EBUSY. */
+int image_lock(int fd, bool read_only);
 /* For measuring everything but the data. */
 int backing_null_create(uint64_t len_bytes, struct backing **out);
 
