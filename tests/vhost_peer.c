@@ -326,6 +326,8 @@ static bool serve(struct vhost_peer *p, struct vhost_message *m)
 	uint32_t len;
 	bool go_on = true;
 
+	if (p->slow_ms != 0)
+		usleep(1000 * p->slow_ms);
 	pthread_mutex_lock(&p->lock);
 	p->malformed |= vhost_check_request(VHOST_FRONTEND, m, why, sizeof(why)) != 0;
 	p->flags_seen |= m->header.flags;

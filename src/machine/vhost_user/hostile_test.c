@@ -87,6 +87,22 @@ static void test_stranger_that_says_nothing_is_left_in_time(void **state)
 	unlink(b->peer.path);
 }
 
+/* Each answer comes in time, and all of them do not. */
+static void test_server_that_never_gets_to_an_end_is_left_in_time(void **state)
+{
+	struct bench *b = *state;
+	uint64_t begin_ns = ob_now_ns();
+
+	b->peer.slow_ms = 60;
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, "?timeout=150ms"), -ETIMEDOUT);
+	assert_in_range(ob_now_ns() - begin_ns, 300 * OB_NS_PER_MS, 2 * OB_NS_PER_S);
+	assert_non_null(strstr(b->log, "takes more than 300 ms to begin"));
+	/* What comes after the beginning has its own time. */
+	assert_int_equal(bench_open(b, "?timeout=2s"), 0);
+	assert_int_equal(b->vm->link.begin_ns, UINT64_MAX);
+}
+
 /* ---- lies ---- */
 
 /* The ways in which a question may be answered wrongly; what is not answered can only be left by hanging up. */
@@ -288,6 +304,7 @@ int main(void)
 		TEST(test_path_that_leads_nowhere_is_explained),
 		TEST(test_path_that_may_not_be_used_is_explained),
 		TEST(test_stranger_that_says_nothing_is_left_in_time),
+		TEST(test_server_that_never_gets_to_an_end_is_left_in_time),
 		TEST(test_every_lie_at_every_question_ends_with_a_reason),
 		TEST(test_numbers_beyond_reason_are_clipped_or_refused),
 		TEST(test_table_of_requests_that_is_not_what_it_says_is_the_end),

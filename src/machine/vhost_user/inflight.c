@@ -118,18 +118,44 @@ static int packed_base(struct vu_machine *vm, unsigned index, uint32_t *base)
 	return 0;
 }
 
+/* Of a split ring; NULL: it lies nowhere. */
+static const struct virtq_used *used_of(struct vu_machine *vm, unsigned index)
+{
+	const struct machine_virtio_queue *config = &vm->queue[index].config;
+
+	return vu_memory_at(vm, config->device, VIRTQ_USED_BYTES(config->size));
+}
+
 int vu_inflight_base(struct vu_machine *vm, unsigned index, uint32_t *base)
 {
-	const struct vu_queue *q = &vm->queue[index];
-	const struct virtq_used *used;
+	const struct virtq_used *used = used_of(vm, index);
 
 	if (index >= vm->inflight.desc.queue_count)
 		return nonsense(vm, "has not all queues");
 	if ((vm->accepted & BIT64(VIRTIO_F_RING_PACKED)) != 0)
 		return packed_base(vm, index, base);
-	used = vu_memory_at(vm, q->config.device, VIRTQ_USED_BYTES(q->config.size));
 	if (used == NULL)
 		return nonsense(vm, "has no ring");
 	*base = ob_le16_load(&used->idx);
 	return 0;
+}
+
+/*
+ * A split ring's used index; of a packed one what the table says. Without a table a packed ring is begun anew with each
+ * back-end, and what tells is its first descriptor: the device turns USED around each time it writes it (VIRTIO 1.2 §2.8.1).
+ * An even number of times looks like none: that can be borne where several back-ends have to be mistaken in a row.
+ */
+uint32_t vu_inflight_mark(struct vu_machine *vm, unsigned index)
+{
+	const struct virtq_packed_desc *ring = vu_memory_at(vm, vm->queue[index].config.desc, sizeof(ring[0]));
+	const struct virtq_used *used;
+	uint32_t mark = 0;
+
+	if ((vm->accepted & BIT64(VIRTIO_F_RING_PACKED)) == 0) {
+		used = used_of(vm, index);
+		return used != NULL ? ob_le16_load(&used->idx) : 0;
+	}
+	if (vm->inflight.fd >= 0)
+		return vu_inflight_base(vm, index, &mark) == 0 ? mark : 0;
+	return ring != NULL ? ob_le16_load(&ring->flags) & VIRTQ_PACKED_F_USED : 0;
 }

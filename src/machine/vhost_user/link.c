@@ -22,6 +22,7 @@ void vu_link_init(struct vu_link *link)
 {
 	memset(link, 0, sizeof(*link));
 	link->fd = link->backend_fd = -1;
+	link->begin_ns = UINT64_MAX;
 	vhost_receiver_init(&link->receiver);
 }
 
@@ -30,6 +31,7 @@ void vu_link_close(struct vu_link *link)
 	vhost_receiver_fini(&link->receiver);
 	io_close(&link->fd);
 	io_close(&link->backend_fd);
+	link->asked = false;
 }
 
 static int fail(struct vu_link *link, int error, const char *format, ...) OB_PRINTF(3, 4);
@@ -55,9 +57,14 @@ static int explain(struct vu_link *link, const struct vhost_message *m, int erro
 	case -ENODEV:
 		return fail(link, error, "the back-end closed the connection (at %s)", name);
 	case -ETIMEDOUT:
+		if (ob_now_ns() >= link->begin_ns)
+			return fail(link, error, "the back-end takes more than %llu ms to begin (at %s)",
+				    (unsigned long long)(2 * link->answer_ns / OB_NS_PER_MS), name);
 		return fail(link, error, "the back-end does not answer %s within %llu ms%s", name,
 			    (unsigned long long)(link->answer_ns / OB_NS_PER_MS),
-			    m->header.request == VHOST_USER_GET_FEATURES ? "; does it serve somebody else?" : "");
+			    link->begin_ns != UINT64_MAX && m->header.request == VHOST_USER_GET_FEATURES
+				    ? "; does it serve somebody else?"
+				    : "");
 	case -EPROTO:
 		return error; /* it was said */
 	case -EREMOTEIO:
@@ -68,9 +75,61 @@ static int explain(struct vu_link *link, const struct vhost_message *m, int erro
 	}
 }
 
+static int hangs(struct vu_link *link)
+{
+	return fail(link, -ETIMEDOUT, "the back-end hangs: it does not answer within %llu ms whether it is there",
+		    (unsigned long long)(link->answer_ns / OB_NS_PER_MS));
+}
+
+/* What vu_link_ping() asked comes before the answer to anything else. As vu_link_do(). */
+static int take_pong(struct vu_link *link, int received)
+{
+	struct vhost_message question;
+	int ret = received;
+
+	vhost_message_init(&question, VHOST_USER_GET_FEATURES, false);
+	if (ret == 0)
+		ret = vhost_check_reply(VHOST_FRONTEND, &question, &link->receiver.message, link->why,
+					sizeof(link->why));
+	if (ret != 0)
+		return ret == -ETIMEDOUT ? hangs(link) : explain(link, &question, ret);
+	link->asked = false;
+	link->heard_ns = ob_now_ns();
+	return 0;
+}
+
+int vu_link_ping(struct vu_link *link)
+{
+	struct vhost_message m;
+	int ret;
+
+	vhost_message_init(&m, VHOST_USER_GET_FEATURES, false);
+	/* Sockets have room for far more than one question; one that is full is not read from. */
+	ret = vhost_send(link->fd, &m, 0);
+	if (ret == -ETIMEDOUT)
+		return fail(link, ret, "the back-end reads nothing of what it is told");
+	if (ret != 0)
+		return explain(link, &m, ret);
+	link->asked = true;
+	link->asked_ns = ob_now_ns();
+	return 0;
+}
+
+int vu_link_pong(struct vu_link *link)
+{
+	int ret = vhost_receive_some(link->fd, &link->receiver, link->why, sizeof(link->why));
+
+	if (ret != -EAGAIN)
+		return take_pong(link, ret);
+	/* Looked at last: it may be we who were held up. */
+	if (ob_now_ns() - link->asked_ns < link->answer_ns)
+		return -EAGAIN;
+	return hangs(link);
+}
+
 int vu_link_do(struct vu_link *link, struct vhost_message *m, struct vhost_message **reply)
 {
-	uint64_t deadline_ns = ob_deadline(link->answer_ns);
+	uint64_t deadline_ns = MIN(ob_deadline(link->answer_ns), link->begin_ns);
 	bool own = vhost_request_has_reply(VHOST_FRONTEND, m->header.request);
 	struct vhost_message *r = &link->receiver.message;
 	int ret;
@@ -84,11 +143,18 @@ int vu_link_do(struct vu_link *link, struct vhost_message *m, struct vhost_messa
 		return explain(link, m, ret);
 	if (!own && (m->header.flags & VHOST_USER_FLAGS_NEED_REPLY) == 0)
 		return 0;
+	if (link->asked) {
+		ret = take_pong(link,
+				vhost_receive(link->fd, &link->receiver, deadline_ns, link->why, sizeof(link->why)));
+		if (ret != 0)
+			return ret;
+	}
 	ret = vhost_receive(link->fd, &link->receiver, deadline_ns, link->why, sizeof(link->why));
 	if (ret == 0)
 		ret = vhost_check_reply(VHOST_FRONTEND, m, r, link->why, sizeof(link->why));
 	if (ret != 0)
 		return explain(link, m, ret);
+	link->heard_ns = ob_now_ns();
 	if (!own && r->payload.u64 != 0)
 		return explain(link, m, -EREMOTEIO);
 	if (reply != NULL)
@@ -211,6 +277,11 @@ static int agree(struct vu_link *link)
 	return ret;
 }
 
+void vu_link_begun(struct vu_link *link)
+{
+	link->begin_ns = UINT64_MAX;
+}
+
 int vu_link_open(struct vu_link *link, const struct vu_uri *uri, uint64_t deadline_ns)
 {
 	uint64_t now_ns = ob_now_ns();
@@ -221,6 +292,8 @@ int vu_link_open(struct vu_link *link, const struct vu_uri *uri, uint64_t deadli
 	link->answer_ns = uri->answer_ns;
 	if (deadline_ns > now_ns && deadline_ns - now_ns < link->answer_ns)
 		link->answer_ns = deadline_ns - now_ns;
+	link->begin_ns = now_ns + 2 * link->answer_ns;
+	link->heard_ns = now_ns;
 	ret = io_connect(uri->path, &link->fd);
 	if (ret != 0)
 		return explain_connect(link, uri->path, ret);

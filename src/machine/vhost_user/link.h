@@ -19,7 +19,11 @@ struct vu_link {
 	bool has_protocol; /* VHOST_USER_F_PROTOCOL_FEATURES */
 	uint64_t protocol; /* agreed: VHOST_USER_PROTOCOL_F_* */
 	uint64_t queue_max, slot_max;
-	uint64_t answer_ns;
+	uint64_t answer_ns; /* for one answer */
+	uint64_t begin_ns;  /* until when there has to be agreement; UINT64_MAX: there is */
+	uint64_t heard_ns;  /* when the last answer came */
+	bool asked;         /* by vu_link_ping(), at asked_ns, and the answer is still to come */
+	uint64_t asked_ns;
 	struct vhost_receiver receiver;
 	char why[VU_WHY_MAX]; /* in words, what the last error was */
 };
@@ -29,11 +33,15 @@ void vu_link_init(struct vu_link *link);
 /**
  * vu_link_open - connect, and agree on the protocol
  *
+ * All of it, and what is asked after it until vu_link_begun(), takes at most twice the time that one answer may take.
+ *
  * A plain thread or a task. Nothing is left open when it fails.
  * Return: 0; -ENOENT, -ECONNREFUSED nobody is there; -ENOTSOCK; -EACCES; -ENODEV it went away; -EPROTO; -ETIMEDOUT;
  * link->why says more.
  */
 int vu_link_open(struct vu_link *link, const struct vu_uri *uri, uint64_t deadline_ns);
+/** vu_link_begun - all is told that belongs to the beginning */
+void vu_link_begun(struct vu_link *link);
 /** vu_link_close - any number of times */
 void vu_link_close(struct vu_link *link);
 
@@ -57,6 +65,14 @@ int vu_link_tell_u64(struct vu_link *link, unsigned request, uint64_t value);
 int vu_link_tell_state(struct vu_link *link, unsigned request, uint32_t index, uint32_t value);
 /** vu_link_ask_u64 - a question that is answered by a number */
 int vu_link_ask_u64(struct vu_link *link, unsigned request, uint64_t *value);
+/**
+ * vu_link_ping - ask whether the back-end is there, and do not wait
+ *
+ * Questions may be asked before its answer has come. Return: 0; -ENODEV; -ETIMEDOUT it does not even read.
+ */
+int vu_link_ping(struct vu_link *link);
+/** vu_link_pong - has it answered? 0 yes; -EAGAIN not yet; -ETIMEDOUT, -ENODEV, -EPROTO */
+int vu_link_pong(struct vu_link *link);
 /** vu_link_settle - all that was told before has been taken in, also without REPLY_ACK */
 int vu_link_settle(struct vu_link *link);
 

@@ -88,6 +88,7 @@ int vu_queue_tell(struct vu_machine *vm, unsigned index, bool again)
 
 	if (ret != 0)
 		return ret;
+	q->mark = vu_inflight_mark(vm, index);
 	q->told = q->served = true; /* some of it may arrive, whatever comes back */
 	q->stopping = false;
 	ret = vu_link_tell_state(&vm->link, VHOST_USER_SET_VRING_NUM, index, q->config.size);
@@ -157,6 +158,22 @@ static enum vu_state state_of(struct vu_machine *vm)
 	return state;
 }
 
+static bool has_moved(struct vu_machine *vm, unsigned index)
+{
+	const struct vu_queue *q = &vm->queue[index];
+
+	return q->set_up && q->told && vu_inflight_mark(vm, index) != q->mark;
+}
+
+bool vu_queues_have_moved(struct vu_machine *vm)
+{
+	bool moved = vm->moved;
+
+	for (unsigned i = 0; i < vm->queue_count && !moved; i++)
+		moved = has_moved(vm, i);
+	return moved;
+}
+
 /* The back-end took no more from it, but may still write answers to what it had taken, as long as it is there. */
 static int await_rest(struct vu_machine *vm, struct vu_queue *q, uint32_t base, uint64_t deadline_ns)
 {
@@ -207,6 +224,8 @@ static int tell_stop(struct vu_machine *vm, unsigned index, uint32_t *base, bool
 			 index, reply->payload.state.index);
 		ret = -EPROTO;
 	}
+	if (ret == 0)
+		vm->moved |= has_moved(vm, index);
 	q->told = false;
 	if (ret == -EREMOTEIO) {
 		/* It serves on what is to be taken from it. */

@@ -346,6 +346,52 @@ static void test_server_that_hangs_is_the_end_in_time(void **state)
 	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), -ENODEV);
 }
 
+/* Nobody asks it anything, and it says nothing. */
+static void test_server_that_hangs_is_noticed_by_itself(void **state)
+{
+	struct bench *b = *state;
+	unsigned before;
+	uint64_t begin_ns;
+
+	run_machine(b, "", SPLIT);
+	pthread_mutex_lock(&b->vm->lock);
+	b->vm->uri.answer_ns = b->vm->link.answer_ns = 200 * OB_NS_PER_MS;
+	pthread_mutex_unlock(&b->vm->lock);
+	vu_watch_wake(b->vm);
+	before = vhost_peer_count(&b->peer, VHOST_USER_GET_FEATURES);
+	vhost_peer_await(&b->peer, VHOST_USER_GET_FEATURES, before + 2);
+	assert_false(b->m->dead);
+	b->peer.lie_request = VHOST_USER_GET_FEATURES;
+	b->peer.lie = VHOST_PEER_SILENT;
+	begin_ns = ob_now_ns();
+	bench_await_dead(b);
+	assert_in_range(ob_now_ns() - begin_ns, 200 * OB_NS_PER_MS, 4 * OB_NS_PER_S);
+	assert_non_null(strstr(b->log, "the back-end hangs: it does not answer within 200 ms"));
+	assert_int_equal(b->peer.connections, 1);
+}
+
+static void test_question_whether_it_is_there_disturbs_no_other(void **state)
+{
+	struct bench *b = *state;
+	uint8_t config[64];
+
+	run_machine(b, "", SPLIT);
+	for (unsigned i = 0; i < 100; i++) {
+		size_t len = sizeof(config);
+
+		pthread_mutex_lock(&b->vm->lock);
+		if (!b->vm->link.asked)
+			assert_int_equal(vu_link_ping(&b->vm->link), 0);
+		pthread_mutex_unlock(&b->vm->lock);
+		assert_int_equal(b->ops->config_read(b->m, 0, config, &len), 0);
+		assert_int_equal(len, 60);
+		assert_int_equal(config[0], 1);
+	}
+	assert_true(vhost_peer_count(&b->peer, VHOST_USER_GET_FEATURES) > 100);
+	assert_false(b->vm->link.asked);
+	assert_false(b->m->dead);
+}
+
 static void test_server_that_comes_and_goes_is_the_end_in_time(void **state)
 {
 	struct bench *b = *state;
@@ -363,6 +409,99 @@ static void test_server_that_comes_and_goes_is_the_end_in_time(void **state)
 	/* Not as fast as it can, either. */
 	count = vhost_peer_count(&b->peer, VHOST_USER_ADD_MEM_REG);
 	assert_in_range(count, 2, 20); /* one is of the first connection */
+}
+
+/* As though it had come @stayed_ns ago, and had the last one of use been away for all the time that there is. */
+static void pretend(struct bench *b, uint64_t stayed_ns)
+{
+	pthread_mutex_lock(&b->vm->lock);
+	b->vm->came_ns = ob_now_ns() - stayed_ns;
+	b->vm->since_ns -= b->vm->uri.reconnect_ns;
+	b->log[0] = '\0';
+	pthread_mutex_unlock(&b->vm->lock);
+}
+
+static void test_servers_that_serve_nothing_are_the_end(void **state)
+{
+	struct bench *b = *state;
+	uint64_t begin_ns;
+
+	b->peer.protocol |= VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	b->peer.inflight_len = 8192;
+	run_machine(b, "", SPLIT);
+	ob_le16_store(&bench_used(b, 0)->idx, 7);
+	begin_ns = ob_now_ns();
+	for (unsigned i = 1; i <= 6; i++) {
+		vhost_peer_stop(&b->peer);
+		vhost_peer_start(&b->peer);
+		bench_await_restored(b, i);
+	}
+	/* Ever more slowly: 10, 20, 40, 80, 160 ms. */
+	assert_true(ob_now_ns() - begin_ns >= 310 * OB_NS_PER_MS);
+	assert_false(b->m->dead);
+	pretend(b, 0);
+	vhost_peer_stop(&b->peer);
+	vhost_peer_start(&b->peer);
+	bench_await_dead(b);
+	assert_non_null(strstr(b->log, "came back 6 times within 10000 ms, and was of no use"));
+	assert_int_equal(b->peer.connections, 7);
+}
+
+static void check_servers_of_use(struct bench *b, bool packed)
+{
+	memset(b->ring, 0, sizeof(b->ring));
+	run_machine(b, "", packed ? PACKED : SPLIT);
+	for (unsigned i = 1; i <= 5; i++) {
+		struct virtq_packed_desc *ring = b->ring[0].base;
+
+		vhost_peer_stop(&b->peer);
+		vhost_peer_start(&b->peer);
+		bench_await_restored(b, i);
+		if (packed) {
+			/* It knew nothing of what was in flight: the driver begins anew. Then one request is answered. */
+			assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), 0);
+			ob_le16_store(&ring[0].flags, 0);
+			assert_int_equal(bench_run(b, PACKED), 0);
+			ob_le16_store(&ring[0].flags, VIRTQ_PACKED_F_AVAIL | VIRTQ_PACKED_F_USED);
+		} else {
+			ob_le16_store(&bench_used(b, 1)->idx, (uint16_t)i);
+		}
+		/* Also where the queue was taken from it since. */
+		if (i == 2) {
+			b->peer.stop_base[1] = packed ? 0 : i;
+			assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), 0);
+			assert_int_equal(bench_run(b, packed ? PACKED : SPLIT), 0);
+		}
+		pretend(b, 0);
+	}
+	assert_false(b->m->dead);
+	bench_close(b);
+	vhost_peer_stop(&b->peer);
+}
+
+static void test_servers_that_answer_something_may_come_and_go(void **state)
+{
+	struct bench *b = *state;
+
+	b->peer.features |= BIT64(VIRTIO_F_RING_PACKED);
+	check_servers_of_use(b, true);
+	b->peer.protocol |= VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	b->peer.inflight_len = 8192;
+	check_servers_of_use(b, false);
+}
+
+static void test_server_that_stays_is_back(void **state)
+{
+	struct bench *b = *state;
+
+	run_machine(b, "", SPLIT);
+	for (unsigned i = 1; i <= 3; i++) {
+		vhost_peer_stop(&b->peer);
+		vhost_peer_start(&b->peer);
+		bench_await_restored(b, i);
+		pretend(b, OB_NS_PER_S);
+	}
+	assert_false(b->m->dead);
 }
 
 static void test_close_while_it_is_away_does_not_wait(void **state)
@@ -395,6 +534,11 @@ int main(void)
 		TEST(test_another_device_that_comes_back_is_the_end),
 		TEST(test_server_that_hangs_is_the_end_in_time),
 		TEST(test_server_that_comes_and_goes_is_the_end_in_time),
+		TEST(test_servers_that_serve_nothing_are_the_end),
+		TEST(test_servers_that_answer_something_may_come_and_go),
+		TEST(test_server_that_stays_is_back),
+		TEST(test_server_that_hangs_is_noticed_by_itself),
+		TEST(test_question_whether_it_is_there_disturbs_no_other),
 		TEST(test_close_while_it_is_away_does_not_wait),
 	};
 

@@ -45,9 +45,9 @@ void vu_link_failed(struct vu_machine *vm, int error)
 		vu_die(vm, "%s", vm->link.why);
 		return;
 	}
-	vm->state = VU_LOST;
-	vm->lost_ns = ob_now_ns();
 	snprintf(vm->why, sizeof(vm->why), "%s", vm->link.why);
+	vm->state = VU_LOST;
+	vu_restore_begin(vm);
 	vu_watch_wake(vm);
 }
 
@@ -189,6 +189,7 @@ static int connect_and_describe(struct vu_machine *vm, uint64_t deadline_ns)
 	if (ret != 0)
 		return ret;
 	ret = vu_memory_tell(vm);
+	vu_link_begun(&vm->link);
 	if (ret != 0)
 		ob_err(vm->machine.ob, "vhost-user: %s", vm->link.why);
 	return ret;

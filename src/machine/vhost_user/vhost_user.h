@@ -46,9 +46,10 @@ struct vu_memory {
 struct vu_queue {
 	int kick_fd, call_fd; /* -1: never used */
 	struct machine_virtio_queue config;
-	bool set_up; /* by the driver */
-	bool told;   /* the back-end of this connection serves it */
-	bool served; /* some back-end did, since it was set up */
+	bool set_up;   /* by the driver */
+	bool told;     /* the back-end of this connection serves it */
+	bool served;   /* some back-end did, since it was set up */
+	uint32_t mark; /* vu_inflight_mark() when this back-end took it over */
 	/* It was told to stop, and was not seen at rest since; what it said then. */
 	bool stopping;
 	uint32_t stop_base;
@@ -86,8 +87,14 @@ struct vu_machine {
 	pthread_t watcher;
 	bool watching;
 	int wake_fd;
-	bool stopping;          /* __atomic */
+	bool stopping; /* __atomic */
+	/* restore.c */
 	uint64_t lost_ns;       /* when */
+	uint64_t since_ns;      /* … since when no back-end was of use */
+	uint64_t came_ns;       /* when the present one came */
+	bool on_trial;          /* it was not the first */
+	bool moved;             /* it answered requests of a queue that it was told to stop */
+	unsigned vain_count;    /* came since since_ns, and went */
 	unsigned restore_count; /* a back-end came back */
 	unsigned reset_count;   /* … and the driver had to begin anew */
 };
@@ -143,6 +150,8 @@ int vu_queue_tell(struct vu_machine *vm, unsigned index, bool again);
 /* Take them away from it. Without the lock; a task. 0; -ETIMEDOUT; as vu_link_do() */
 int vu_queues_stop(struct vu_machine *vm, uint64_t deadline_ns);
 int vu_queue_stop(struct vu_machine *vm, unsigned index, uint64_t deadline_ns);
+/* Has this back-end answered any request? Under the lock. */
+bool vu_queues_have_moved(struct vu_machine *vm);
 /* No back-end works on a queue that was taken away from it. Under the lock. */
 bool vu_queues_are_at_rest(const struct vu_machine *vm);
 void vu_queue_kick(const struct vu_queue *q);
@@ -156,11 +165,24 @@ int vu_inflight_tell(struct vu_machine *vm);
 void vu_inflight_drop(struct vu_machine *vm);
 /* Where the queue's next back-end is to go on (VHOST_USER_BASE_*): 0, or -EPROTO when ring and table are nonsense. */
 int vu_inflight_base(struct vu_machine *vm, unsigned index, uint32_t *base);
+/* Something that changes when the back-end answers requests of this queue, all but always. */
+uint32_t vu_inflight_mark(struct vu_machine *vm, unsigned index);
+
+/* ---- restore.c ---- */
+
+/* The connection was just lost. Under the lock. */
+void vu_restore_begin(struct vu_machine *vm);
+/* Until somebody has come back, it is given up, or all ends. The watcher. */
+void vu_restore_await(struct vu_machine *vm);
 
 /* ---- watch.c ---- */
 
 int vu_watch_start(struct vu_machine *vm);
 void vu_watch_stop(struct vu_machine *vm);
+bool vu_watch_is_stopping(const struct vu_machine *vm);
+/* What is left of the connection goes, so that whoever is at its other end notices, too. The watcher. */
+void vu_watch_hang_up(struct vu_machine *vm);
+bool vu_is_in_state(struct vu_machine *vm, enum vu_state state);
 /* Have the watcher look. Any thread. */
 void vu_watch_wake(struct vu_machine *vm);
 
