@@ -161,9 +161,10 @@ int ob_virtio_queue_listen(struct ob_virtio_queue *q, struct ob_cpu *cpu, void (
 void ob_virtio_queue_unlisten(struct ob_virtio_queue *q);
 
 /**
- * ob_virtio_queue_reset - stop one queue and set it up again, empty (VIRTIO_F_RING_RESET, §2.6.1)
+ * ob_virtio_queue_reset - stop one queue and set it up again, empty and not armed (VIRTIO_F_RING_RESET, §2.6.1)
  *
- * Return: 0; -EOPNOTSUPP not negotiated; -ETIMEDOUT; -ENODEV.
+ * What was in flight does not come back. Context: task.
+ * Return: 0; -EOPNOTSUPP not negotiated, or offered by a device that cannot: the queue is as it was; -ETIMEDOUT; -ENODEV.
  */
 int ob_virtio_queue_reset(struct ob_virtio_queue *q, uint64_t deadline_ns);
 

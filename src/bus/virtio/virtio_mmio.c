@@ -11,7 +11,8 @@
 #include "bus/virtio/carrier.h"
 #include "core/hooks.h"
 
-#define TAKE_TURNS 4
+#define TAKE_TURNS           4
+#define QUEUE_RESET_SLEEP_NS (100 * OB_NS_PER_US)
 
 struct virtio_mmio {
 	struct virtio_carrier carrier; /* first; the node */
@@ -129,6 +130,32 @@ static int vm_queue_enable(struct virtio_device *v, struct virtio_queue_setup *s
 	return 0;
 }
 
+/*
+ * §4.2.2: it reads 1 until the device has let go of the queue, which is not ready then. One where neither is so has not the
+ * register: QEMU (7.2) offers this on MMIO all the same. Its queue was not touched, and goes on.
+ */
+static int vm_queue_reset(struct virtio_device *v, unsigned index, uint64_t deadline_ns)
+{
+	struct virtio_mmio *p = mmio_of(v);
+
+	put(p, VIRTIO_MMIO_QUEUE_SEL, index);
+	put(p, VIRTIO_MMIO_QUEUE_RESET, 1);
+	for (;;) {
+		uint64_t now = ob_now_ns();
+		uint32_t reset, ready;
+
+		/* The selector is one for all queues, and somebody else may have turned meanwhile. */
+		put(p, VIRTIO_MMIO_QUEUE_SEL, index);
+		reset = get(p, VIRTIO_MMIO_QUEUE_RESET);
+		ready = get(p, VIRTIO_MMIO_QUEUE_READY);
+		if (reset == 0)
+			return ready == 0 ? 0 : -EOPNOTSUPP;
+		if (now >= deadline_ns || reset == UINT32_MAX)
+			return virtio_device_lost(v, -ETIMEDOUT, "a queue does not end its reset");
+		ob_task_sleep(MIN(now + QUEUE_RESET_SLEEP_NS, deadline_ns));
+	}
+}
+
 /* ---- the interrupt: the node's ---- */
 
 static int vm_irq_alloc(struct virtio_device *v, unsigned min, unsigned max, unsigned kinds,
@@ -170,10 +197,6 @@ static bool vm_is_present(struct virtio_device *v)
 	return get(p, VIRTIO_MMIO_MAGIC) == VIRTIO_MMIO_MAGIC_VALUE && get(p, VIRTIO_MMIO_DEVICE_ID) == v->id;
 }
 
-/*
- * No reset of single queues, which the device would be asked for by its features: QEMU (7.2) offers it on this transport
- * without having the register.
- */
 static const struct virtio_transport_ops virtio_mmio_ops = {
 	.name = "mmio",
 	.status = vm_status,
@@ -185,6 +208,7 @@ static const struct virtio_transport_ops virtio_mmio_ops = {
 	.config_write = vm_config_write,
 	.queue_size = vm_queue_size,
 	.queue_enable = vm_queue_enable,
+	.queue_reset = vm_queue_reset,
 	.irq_alloc = vm_irq_alloc,
 	.irq_release = virtio_carrier_irq_release,
 	.irq_mask = virtio_carrier_irq_mask,

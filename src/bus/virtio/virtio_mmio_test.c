@@ -46,6 +46,8 @@ static struct registers {
 	bool refuses;      /* FEATURES_OK */
 	bool nonsense;     /* its status has more than 8 bits */
 	bool keeps_queues; /* when it is reset */
+	bool no_reset;     /* of single queues, whatever it offers */
+	int reset_takes;   /* so many reads of the register say that it goes on; below 0: for ever */
 	uint32_t also;     /* this comes up just before the next acknowledgement */
 } r;
 
@@ -85,6 +87,11 @@ static uint64_t read_register(uint64_t address, unsigned size_bytes)
 		return r.queue < 2 ? r.queue_max : 0;
 	case VIRTIO_MMIO_QUEUE_READY:
 		return r.queues[r.queue & 1].ready;
+	case VIRTIO_MMIO_QUEUE_RESET:
+		if (r.no_reset || r.reset_takes == 0)
+			return 0;
+		r.reset_takes -= r.reset_takes > 0;
+		return 1;
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
 		return r.isr;
 	case VIRTIO_MMIO_STATUS:
@@ -156,6 +163,11 @@ static void write_register(uint64_t address, unsigned size_bytes, uint64_t value
 		break;
 	case VIRTIO_MMIO_QUEUE_READY:
 		r.queues[r.queue & 1].ready = v;
+		break;
+	case VIRTIO_MMIO_QUEUE_RESET:
+		assert_int_equal(v, 1);
+		if (!r.no_reset)
+			memset(&r.queues[r.queue & 1], 0, sizeof(r.queues[0]));
 		break;
 	case VIRTIO_MMIO_QUEUE_NOTIFY:
 		assert_true(r.notified_count < ARRAY_SIZE(r.notified));
@@ -383,6 +395,45 @@ static void test_queues_are_notified_by_their_index(void **state)
 	assert_int_equal(r.notified_count, 2);
 	assert_int_equal(r.notified[0], 1);
 	assert_int_equal(r.notified[1], 0);
+	close_machine();
+}
+
+/* ---- the reset of one queue ---- */
+
+static void queue_reset_task(void *arg)
+{
+	struct ob_dma_piece piece = {.iova = {FAKE_MEMORY}, .len_bytes = 16};
+
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(ob_virtio_queue_add(seen.q[1], &piece, 1, 0, i), 0);
+	r.reset_takes = 3;
+	assert_int_equal(ob_virtio_queue_reset(seen.q[1], ob_deadline(OB_NS_PER_S)), 0);
+	assert_int_equal(r.reset_takes, 0);
+	/* It is set up again, and empty; the other one was left alone. */
+	assert_int_equal(r.queues[1].ready, 1);
+	assert_int_equal(r.queues[1].size, QUEUE_SIZE);
+	assert_int_equal(ob_virtio_queue_in_flight(seen.q[1]), 0);
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		assert_int_equal(ob_virtio_queue_add(seen.q[1], &piece, 1, 0, i), 0);
+	/* One that cannot, though it says so. */
+	r.no_reset = true;
+	assert_int_equal(ob_virtio_queue_reset(seen.q[0], ob_deadline(OB_NS_PER_S)), -EOPNOTSUPP);
+	assert_int_equal(r.queues[0].ready, 1);
+	assert_int_equal(ob_virtio_queue_add(seen.q[0], &piece, 1, 0, 1), 0);
+	/* And one that never ends it. */
+	r.no_reset = false;
+	r.reset_takes = -1;
+	assert_int_equal(ob_virtio_queue_reset(seen.q[1], ob_deadline(20 * OB_NS_PER_MS)), -ETIMEDOUT);
+}
+
+static void test_queue_is_reset_alone(void **state)
+{
+	begin(4, 0x200);
+	r.offered |= BIT64(VIRTIO_F_RING_RESET);
+	open_machine();
+	assert_true(ob_virtio_has(seen.dev, VIRTIO_F_RING_RESET));
+	in_task(queue_reset_task);
+	assert_true(fake_dt_logged("a queue does not end its reset"));
 	close_machine();
 }
 
@@ -633,6 +684,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_none_is_refused_with_a_reason),
 		cmocka_unit_test(test_device_is_set_up_by_its_registers),
 		cmocka_unit_test(test_queues_are_notified_by_their_index),
+		cmocka_unit_test(test_queue_is_reset_alone),
 		cmocka_unit_test(test_configuration_is_read_as_a_whole),
 		cmocka_unit_test(test_line_by_level_is_acknowledged),
 		cmocka_unit_test(test_line_by_edges_is_taken_down),
