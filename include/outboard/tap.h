@@ -4,7 +4,8 @@
  * TCP/IP runs on it, as if the device had a driver in the kernel.
  *
  * It works on one CPU, whose turns drive it. The TAP device has the interface's address and MTU, and its carrier follows
- * the interface's link. Checksums and segments that are left open are passed on in both directions, where the interface
+ * the interface's link. Whoever sets it down and up again, or gives it another MTU, does no harm: what it does not take,
+ * and frames that are too long for the interface, are dropped and counted. Checksums and segments that are left open are passed on in both directions, where the interface
  * can; what it cannot send so, the class makes whole.
  */
 #ifndef OUTBOARD_TAP_H
@@ -32,7 +33,7 @@ struct ob_tap_stats {
 	uint64_t to_kernel_frames, to_kernel_bytes;
 	uint64_t from_kernel_frames, from_kernel_bytes;
 	uint64_t to_kernel_dropped;   /* that the kernel did not take: the TAP device is down, or its queue is full */
-	uint64_t from_kernel_dropped; /* that made no sense to us */
+	uint64_t from_kernel_dropped; /* longer than the interface's MTU, or that made no sense to us */
 };
 
 /**

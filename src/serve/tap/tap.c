@@ -41,6 +41,8 @@ struct ob_tap {
 	bool gone;                          /* __atomic */
 	struct ob_packet *spare[PARTS_MAX]; /* to read into */
 	unsigned part_count, spare_count;
+	uint32_t frame_max; /* that the interface sends in one */
+	bool told_long;     /* that the kernel makes longer ones */
 	struct ob_packet *unsent[BUDGET];
 	unsigned unsent_count;
 	/* What was changed of the interface, and what it was before. */
@@ -216,9 +218,42 @@ static struct ob_packet *read_frame(struct ob_tap *tap)
 	}
 	frame = take_frame(tap, (uint32_t)len - (uint32_t)sizeof(header));
 	describe_packet(frame, &header);
+	return frame;
+}
+
+/*
+ * Somebody gave the TAP device another MTU. A frame that was read without segments left open may also have been cut: there
+ * is one byte of room for that to be seen.
+ */
+static bool is_too_long(struct ob_tap *tap, const struct ob_packet *frame)
+{
+	bool segments = (frame->flags & OB_PACKET_SEGMENT) != 0;
+
+	if ((segments ? (uint32_t)frame->header_bytes + frame->gso_bytes : frame->frame_bytes) <= tap->frame_max)
+		return false;
+	if (!tap->told_long)
+		ob_warn(tap->ob, "TAP device %s: its MTU is more than the %u of %s: longer frames are dropped",
+			tap->name, tap->frame_max - OB_NET_FRAME_OVERHEAD, ob_net_name(tap->net));
+	tap->told_long = true;
+	return true;
+}
+
+/* Whether there was one. */
+static bool take_from_kernel(struct ob_tap *tap)
+{
+	struct ob_packet *frame = read_frame(tap);
+
+	if (frame == NULL)
+		return false;
+	if (is_too_long(tap, frame)) {
+		tap->stats.from_kernel_dropped++;
+		ob_packet_put(frame);
+		return true;
+	}
 	tap->stats.from_kernel_frames++;
 	tap->stats.from_kernel_bytes += frame->frame_bytes;
-	return frame;
+	tap->unsent[tap->unsent_count++] = frame;
+	return true;
 }
 
 static void listen_again(struct ob_tap *tap)
@@ -236,13 +271,8 @@ static void from_kernel(struct ob_work *work)
 	if (tap->stopping)
 		return;
 	room = BUDGET - tap->unsent_count;
-	for (; room > 0; room--) {
-		struct ob_packet *frame = read_frame(tap);
-
-		if (frame == NULL)
-			break;
-		tap->unsent[tap->unsent_count++] = frame;
-	}
+	while (room > 0 && take_from_kernel(tap))
+		room--;
 	sent = ob_net_send(tap->channel, tap->unsent, tap->unsent_count);
 	ob_net_kick(tap->channel);
 	tap->unsent_count -= sent;
@@ -290,7 +320,7 @@ static void link_changed(struct ob_net_watch *watch, unsigned events)
 /* So that the longest segment that the kernel gives fits into as many parts as the interface takes. */
 static int make_pool(struct ob_tap *tap, const struct ob_net_info *info, bool offloads, unsigned depth)
 {
-	uint32_t longest = offloads ? SEGMENT_BYTES : info->mtu + OB_NET_FRAME_OVERHEAD;
+	uint32_t longest = offloads ? SEGMENT_BYTES : tap->frame_max + 1;
 	uint32_t parts = info->segments_max < PARTS_MAX ? info->segments_max : PARTS_MAX;
 	struct ob_packet_pool_config config = {
 		.machine = ob_device_machine(ob_net_device(tap->net)),
@@ -406,6 +436,7 @@ static int start(struct ob_tap *tap, const struct ob_tap_config *config)
 	int error;
 
 	ob_net_info(tap->net, &info);
+	tap->frame_max = info.mtu + OB_NET_FRAME_OVERHEAD;
 	if (!config->no_offloads)
 		kernel_offloads = TAP_CSUM | TAP_TSO4 | TAP_TSO6;
 	error = tap_device_open(tap->ob, config->name, kernel_offloads, info.mac, info.mtu, tap->name, &own_mac,

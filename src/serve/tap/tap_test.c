@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * TAP devices in front of an interface in memory: what is changed of the interface while there is one, and what becomes of
- * it when somebody deletes the device. In a network namespace of the test's own; without the right to that it is skipped.
+ * it when somebody deletes the device, sets it down, or gives it another MTU. In a network namespace of the test's own;
+ * without the right to that it is skipped.
  */
 #include <errno.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include <outboard/tap.h>
 
+#include "core/context.h"
 #include "net/net.h"
+#include "spec/ethernet.h"
 #include "tests/context.h"
 #include "tests/ram_machine.h"
 #include "tests/ram_net.h"
@@ -28,6 +35,7 @@ static struct ram_net *ram;
 static int setup(void **state)
 {
 	context_open(&context, 1);
+	context.ob->config.log_level = OB_LOG_WARN;
 	assert_int_equal(ram_machine_open(context.ob, &machine), 0);
 	assert_int_equal(ram_net_create(machine, &ram), 0);
 	/* As if it could make checksums. */
@@ -101,12 +109,168 @@ static void test_device_that_is_deleted_is_let_go(void **state)
 	said("somebody deleted it");
 }
 
+/* ---- what others do to it ---- */
+
+/* Both sides of the TAP device: the kernel's, a packet socket on it, and the far end of the interface's wire. */
+static struct bridge {
+	struct ob_tap *tap;
+	struct ram_net *far;
+	struct ob_net_channel *channel; /* of the far end */
+	int socket;
+} bridge;
+
+static void set(unsigned long what, int value)
+{
+	struct ifreq request = {.ifr_mtu = value};
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ob_tap_name(bridge.tap));
+	if (what == SIOCSIFFLAGS)
+		request.ifr_flags = (short)value;
+	assert_int_equal(ioctl(bridge.socket, what, &request), 0);
+}
+
+static void bridge_open(bool no_offloads)
+{
+	const struct ob_net_channel_config config = {.poll.mode = OB_COMPLETION_POLLED};
+	struct ob_tap_config tap = {.name = "obtap0", .no_offloads = no_offloads};
+	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = 0x0300 /* all, in network order */};
+	FILE *six;
+
+	assert_int_equal(ram_net_create(machine, &bridge.far), 0);
+	ram_net_connect(ram, bridge.far);
+	assert_int_equal(ob_net_channel_open(bridge.far->net, &config, &bridge.channel), 0);
+	assert_int_equal(ob_tap_create(ram->net, &tap, &bridge.tap), 0);
+	/* The kernel says nothing of its own on it. */
+	six = fopen("/proc/sys/net/ipv6/conf/obtap0/disable_ipv6", "we");
+	if (six != NULL) {
+		fputs("1", six);
+		fclose(six);
+	}
+	bridge.socket = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_true(bridge.socket >= 0);
+	set(SIOCSIFFLAGS, IFF_UP);
+	address.sll_ifindex = (int)if_nametoindex("obtap0");
+	assert_int_equal(bind(bridge.socket, (struct sockaddr *)&address, sizeof(address)), 0);
+}
+
+static void bridge_close(void)
+{
+	close(bridge.socket);
+	ob_tap_destroy(bridge.tap);
+	ob_net_channel_close(bridge.channel);
+	ram_net_destroy(bridge.far);
+	bridge = (struct bridge){.socket = -1};
+}
+
+static struct ob_tap_stats turn(void)
+{
+	uint64_t deadline_ns = ob_deadline(20 * OB_NS_PER_MS);
+	struct ob_tap_stats stats;
+
+	/* By time: with a polled channel to look at, a turn is short and looks at descriptors now and then. */
+	while (ob_now_ns() < deadline_ns)
+		ob_cpu_turn(ob_cpu_get(context.ob, 0), OB_NS_PER_MS);
+	ob_tap_stats(bridge.tap, &stats);
+	return stats;
+}
+
+static void make_frame(uint8_t *frame, unsigned len_bytes, uint8_t seed)
+{
+	for (unsigned i = 0; i < len_bytes; i++)
+		frame[i] = (uint8_t)(seed + i * 7 + (i >> 8));
+	memset(frame, 0xff, 6);
+	memset(frame + 6, 2, 6);
+	net_put16(frame + 12, ETHERNET_TYPE_TEST);
+}
+
+/* From the far end into the kernel; false: it does not arrive. */
+static bool comes_in(unsigned len_bytes, uint8_t seed)
+{
+	uint8_t frame[2000], got[2000];
+	struct ob_packet *packet;
+	ssize_t len;
+
+	make_frame(frame, len_bytes, seed);
+	packet = ob_packet_from(ob_net_channel_pool(bridge.channel), frame, len_bytes);
+	assert_int_equal(ob_net_send(bridge.channel, &packet, 1), 1);
+	ob_net_kick(bridge.channel);
+	turn();
+	ob_net_reap(bridge.channel);
+	while ((len = recv(bridge.socket, got, sizeof(got), 0)) >= 0)
+		if (len == (ssize_t)len_bytes && memcmp(frame, got, len_bytes) == 0)
+			return true;
+	return false;
+}
+
+/* From the kernel to the far end. */
+static bool goes_out(unsigned len_bytes, uint8_t seed)
+{
+	struct ob_packet *packets[OB_NET_BURST];
+	uint8_t frame[9018], got[9018];
+	bool found = false;
+	unsigned count;
+
+	make_frame(frame, len_bytes, seed);
+	assert_int_equal(send(bridge.socket, frame, len_bytes, 0), len_bytes);
+	turn();
+	while ((count = ob_net_receive(bridge.channel, packets, OB_NET_BURST)) > 0) {
+		for (unsigned i = 0; i < count; i++) {
+			assert_int_equal(ob_packet_read(packets[i], 0, got, packets[i]->frame_bytes), 0);
+			/* What is cut short would be worse than what is lost. */
+			assert_int_equal(packets[i]->frame_bytes, len_bytes);
+			found |= memcmp(frame, got, len_bytes) == 0;
+		}
+		ob_packet_put_burst(packets, count);
+	}
+	return found;
+}
+
+static void test_device_that_is_down_drops_and_goes_on(void **state)
+{
+	bridge_open(false);
+	assert_true(comes_in(100, 1));
+	assert_true(goes_out(100, 2));
+	set(SIOCSIFFLAGS, 0);
+	assert_false(comes_in(100, 3));
+	assert_int_equal(turn().to_kernel_dropped, 1);
+	assert_true(ob_tap_online(bridge.tap));
+	set(SIOCSIFFLAGS, IFF_UP);
+	assert_true(comes_in(1514, 4));
+	assert_true(goes_out(1514, 5));
+	assert_int_equal(context.lines, 0);
+	bridge_close();
+}
+
+static void test_frames_of_a_longer_mtu_are_dropped_and_told_of_once(void **state)
+{
+	for (unsigned no_offloads = 0; no_offloads < 2; no_offloads++) {
+		bridge_open(no_offloads != 0);
+		set(SIOCSIFMTU, 9000);
+		assert_true(goes_out(1514, 1));
+		assert_false(goes_out(1519, 2));
+		said("its MTU is more than the 1500 of");
+		assert_false(goes_out(9014, 3));
+		assert_int_equal(turn().from_kernel_dropped, 2);
+		assert_true(goes_out(1514, 4));
+		assert_true(comes_in(1514, 5));
+		/* And shorter is fine. */
+		set(SIOCSIFMTU, 600);
+		assert_true(goes_out(614, 6));
+		assert_int_equal(context.lines, 0);
+		assert_int_equal(turn().from_kernel_dropped, 2);
+		bridge_close();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_offloads_of_sending_stay_on_and_come_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_creation_that_fails_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_that_is_deleted_is_let_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_device_that_is_down_drops_and_goes_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_frames_of_a_longer_mtu_are_dropped_and_told_of_once, setup,
+						teardown),
 	};
 
 	if (unshare(CLONE_NEWNET) != 0 || access("/dev/net/tun", R_OK | W_OK) != 0) {
