@@ -733,10 +733,23 @@ static void test_fd_embedded_loses_no_post(void **state)
 	context_close(&c);
 }
 
+/* ---- descriptors ---- */
+
+/* Another process that has it, too, may have made it one whose reads wait, and have taken the count before us. */
+static void test_eventfd_whose_reads_wait_is_not_waited_for(void **state)
+{
+	int fd = eventfd(2, EFD_CLOEXEC);
+
+	assert_true(os_eventfd_take(fd));
+	assert_false(os_eventfd_take(fd));
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turn_with_everything_to_do_keeps_the_order),
+		cmocka_unit_test(test_eventfd_whose_reads_wait_is_not_waited_for),
 		cmocka_unit_test(test_turn_with_endless_work_serves_all_kinds),
 		cmocka_unit_test(test_turn_with_more_work_than_its_share_leaves_the_rest),
 		cmocka_unit_test(test_fd_removed_by_one_before_it_is_not_served),

@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -239,15 +241,47 @@ void io_event_fire(int fd)
 		;
 }
 
-bool io_event_take(int fd)
+/* Whether a read can be told not to wait: eventfds of Linux 5.8 and later can, those of some emulators cannot. */
+static bool can_nowait(void)
 {
+	static int known; /* __atomic: 0 nobody has looked, 1 yes, -1 no */
+	int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
 	uint64_t count;
+	struct iovec piece = {&count, sizeof(count)};
+
+	if (answer == 0) {
+		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+		answer = fd >= 0 && preadv2(fd, &piece, 1, -1, RWF_NOWAIT) < 0 && errno == EAGAIN ? 1 : -1;
+		if (fd >= 0)
+			close(fd);
+		__atomic_store_n(&known, answer, __ATOMIC_RELAXED);
+	}
+	return answer > 0;
+}
+
+int io_event_take_what(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+	uint64_t count;
+	struct iovec piece = {&count, sizeof(count)};
 	ssize_t n;
 
-	do
-		n = read(fd, &count, sizeof(count));
-	while (n < 0 && errno == EINTR);
-	return n == sizeof(count);
+	if (OB_LIKELY(can_nowait())) {
+		n = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
+	} else if (poll(&look, 1, 0) == 1) {
+		n = read(fd, &count, sizeof(count)); /* nothing better is to be had */
+	} else {
+		return -EAGAIN;
+	}
+	if (OB_LIKELY(n == sizeof(count)))
+		return 0;
+	return n >= 0 ? -EINVAL : errno == EINTR ? -EAGAIN : -errno;
+}
+
+bool io_event_take(int fd)
+{
+	return io_event_take_what(fd) == 0;
 }
 
 void io_close(int *fd)

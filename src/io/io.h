@@ -36,9 +36,14 @@ int io_connect(const char *path, int *out);
 int io_memory_file(const char *name, uint64_t len_bytes, int *out);
 /* Move @fd out of the way of stdin, stdout and stderr, which a child replaces. The new one; @fd is closed. */
 int io_above_stdio(int fd);
-/* Count an eventfd up, or take what it counted: has it fired? It is non-blocking. */
+/*
+ * Count an eventfd up, or take what it counted: has it fired? It is non-blocking. Who shares it can change that, and can
+ * take its count between poll() and our look: taking does not wait all the same. Firing one that is full does.
+ */
 void io_event_fire(int fd);
 bool io_event_take(int fd);
+/* 0 taken; -EAGAIN nothing was counted; other negative errno: it is no eventfd. */
+int io_event_take_what(int fd);
 /* Close and forget. */
 void io_close(int *fd);
 

@@ -297,6 +297,37 @@ static void test_flood_on_the_back_ends_channel_stops_nothing(void **state)
 	assert_false(b->m->dead);
 }
 
+/* Both ends of an eventfd are one thing: what the back-end makes of it is true for us. */
+static void test_eventfds_that_are_made_to_wait_keep_nobody(void **state)
+{
+	const uint64_t full = UINT64_MAX - 1;
+	struct bench *b = *state;
+	uint64_t begin_ns;
+	int kick;
+
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+	/* One that is empty, and is read from. */
+	assert_int_equal(fcntl(b->peer.queue[0].call_fd, F_SETFL, 0), 0);
+	assert_false(io_event_take(b->ops->irq_fd(b->m, 0, 0)));
+	/* One that is full, and is written to. */
+	kick = dup(b->peer.queue[1].kick_fd);
+	assert_true(io_event_take(kick));
+	assert_int_equal(fcntl(kick, F_SETFL, 0), 0);
+	assert_true(write(kick, &full, sizeof(full)) == sizeof(full));
+	begin_ns = ob_now_ns();
+	ob_mmio_write16(&b->doorbell[1], 0, 1);
+	assert_true(ob_now_ns() - begin_ns < BENCH_WAIT_NS);
+	bench_await_dead(b);
+	assert_non_null(strstr(b->log, "has filled what queue 1 is kicked by"));
+	/* No more of that. */
+	(void)io_event_take(kick);
+	assert_true(write(kick, &full, sizeof(full)) == sizeof(full));
+	ob_mmio_write16(&b->doorbell[1], 0, 1);
+	close(kick);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
@@ -311,6 +342,7 @@ int main(void)
 		TEST(test_answer_about_another_queue_is_the_end),
 		TEST(test_answer_before_the_question_is_the_end),
 		TEST(test_rubbish_on_the_back_ends_channel_is_the_end),
+		TEST(test_eventfds_that_are_made_to_wait_keep_nobody),
 		TEST(test_flood_on_the_back_ends_channel_stops_nothing),
 	};
 

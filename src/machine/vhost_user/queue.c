@@ -35,9 +35,17 @@ void vu_queue_close(struct vu_queue *q)
 	io_close(&q->call_fd);
 }
 
-void vu_queue_kick(const struct vu_queue *q)
+/*
+ * The back-end has the eventfd, too: it could fill it, and make the descriptor one that waits. No flag prevents that, but
+ * anybody who reads it ends the wait, and so does the watcher (watch.c).
+ */
+void vu_queue_kick(struct vu_queue *q)
 {
+	if (OB_UNLIKELY(__atomic_load_n(&q->mute, __ATOMIC_RELAXED)))
+		return;
+	__atomic_fetch_add(&q->kick_begun, 1, __ATOMIC_RELAXED);
 	io_event_fire(q->kick_fd);
+	__atomic_fetch_add(&q->kick_ended, 1, __ATOMIC_RELEASE);
 }
 
 void vu_queue_silence(const struct vu_queue *q)

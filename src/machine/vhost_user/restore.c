@@ -100,7 +100,8 @@ static int restore(struct vu_machine *vm, bool anew)
 static void signal_all(struct vu_machine *vm)
 {
 	for (unsigned i = 0; i < vm->queue_count; i++)
-		if (vm->queue[i].set_up)
+		/* It may have been filled: what has fired is not fired again. */
+		if (vm->queue[i].set_up && io_wait(vm->queue[i].call_fd, POLLIN, 0) != 0)
 			io_event_fire(vm->queue[i].call_fd);
 	vu_device_signal(vm);
 }

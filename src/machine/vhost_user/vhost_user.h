@@ -45,6 +45,9 @@ struct vu_memory {
 
 struct vu_queue {
 	int kick_fd, call_fd; /* -1: never used */
+	/* __atomic: kicks that began and that ended; watch.c ends one that waits. No more once it is mute. */
+	uint32_t kick_begun, kick_ended;
+	bool mute;
 	struct machine_virtio_queue config;
 	bool set_up;   /* by the driver */
 	bool told;     /* the back-end of this connection serves it */
@@ -87,7 +90,8 @@ struct vu_machine {
 	pthread_t watcher;
 	bool watching;
 	int wake_fd;
-	bool stopping; /* __atomic */
+	uint32_t kicks_seen; /* how many had begun at the last look */
+	bool stopping;       /* __atomic */
 	/* restore.c */
 	uint64_t lost_ns;       /* when */
 	uint64_t since_ns;      /* … since when no back-end was of use */
@@ -154,7 +158,7 @@ int vu_queue_stop(struct vu_machine *vm, unsigned index, uint64_t deadline_ns);
 bool vu_queues_have_moved(struct vu_machine *vm);
 /* No back-end works on a queue that was taken away from it. Under the lock. */
 bool vu_queues_are_at_rest(const struct vu_machine *vm);
-void vu_queue_kick(const struct vu_queue *q);
+void vu_queue_kick(struct vu_queue *q);
 /* Take what the eventfd counted. */
 void vu_queue_silence(const struct vu_queue *q);
 

@@ -20,7 +20,8 @@
 #include "io/io.h"
 #include "machine/vhost_user/vhost_user.h"
 
-#define BURST_MAX   64 /* messages of the back-end before anything else is looked at */
+#define BURST_MAX   64                   /* messages of the back-end before anything else is looked at */
+#define KICKS_NS    (100 * OB_NS_PER_MS) /* between looks at them, while there are any */
 #define IDLE_MAX_NS (24 * 3600 * OB_NS_PER_S)
 
 /* ---- what the back-end says by itself ---- */
@@ -102,6 +103,43 @@ static void ping(struct vu_machine *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
+/* ---- kicks ---- */
+
+/* Is there a kick that waits until somebody reads? */
+static bool is_kick_stuck(struct vu_queue *q)
+{
+	uint32_t ended = __atomic_load_n(&q->kick_ended, __ATOMIC_ACQUIRE);
+
+	return __atomic_load_n(&q->kick_begun, __ATOMIC_RELAXED) != ended && io_wait(q->kick_fd, POLLOUT, 0) != 0;
+}
+
+/* Kicks alone do not fill it in a thousand years. It may be filled again as fast as we read, but not always in time. */
+static void free_kick(struct vu_machine *vm, unsigned index)
+{
+	struct vu_queue *q = &vm->queue[index];
+
+	__atomic_store_n(&q->mute, true, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&vm->lock);
+	vu_die(vm, "the back-end has filled what queue %u is kicked by", index);
+	pthread_mutex_unlock(&vm->lock);
+	while (is_kick_stuck(q) && !vu_watch_is_stopping(vm))
+		(void)io_event_take(q->kick_fd);
+}
+
+/* True: there were some, so look again soon. */
+static bool look_at_kicks(struct vu_machine *vm)
+{
+	uint32_t before = vm->kicks_seen;
+
+	vm->kicks_seen = 0;
+	for (unsigned i = 0; i < vm->queue_count; i++) {
+		if (OB_UNLIKELY(is_kick_stuck(&vm->queue[i])))
+			free_kick(vm, i);
+		vm->kicks_seen += __atomic_load_n(&vm->queue[i].kick_begun, __ATOMIC_RELAXED);
+	}
+	return vm->kicks_seen != before;
+}
+
 /* ---- the thread ---- */
 
 bool vu_is_in_state(struct vu_machine *vm, enum vu_state state)
@@ -159,6 +197,8 @@ static void look(struct vu_machine *vm, struct vhost_receiver *receiver)
 	p[BACKEND] = (struct pollfd){.fd = vm->link.backend_fd, .events = POLLIN};
 	until_ns = next_ping_ns(vm);
 	pthread_mutex_unlock(&vm->lock);
+	if (look_at_kicks(vm))
+		until_ns = MIN(until_ns, ob_deadline(KICKS_NS));
 	now_ns = ob_now_ns();
 	until_ns = until_ns > now_ns ? until_ns - now_ns : 0;
 	timeout = (struct timespec){(time_t)(until_ns / OB_NS_PER_S), (long)(until_ns % OB_NS_PER_S)};

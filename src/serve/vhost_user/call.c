@@ -3,20 +3,18 @@
 #include "serve/vhost_user/call.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <outboard/cpu.h>
 
+#include "io/io.h"
 #include "serve/vhost_user/lane.h"
 
-#define WATCH_NS  (200 * OB_NS_PER_MS)
-#define WRITES_NS (500 * OB_NS_PER_MS) /* a write to an eventfd that takes as long waits for its reader */
+#define WATCH_NS  (20 * OB_NS_PER_MS)
+#define WRITES_NS (20 * OB_NS_PER_MS) /* a write to an eventfd that takes as long waits for its reader, or for a CPU */
 #define CALL_NS   (60 * OB_NS_PER_S)
 #define NUDGE     SIGURG /* does nothing where nobody asked for it */
 
@@ -44,41 +42,11 @@ int vu_call(struct vu_lane *lane, int fd)
 	return n == sizeof(one) || (n < 0 && errno == EAGAIN) ? 0 : n < 0 ? -errno : -EINVAL;
 }
 
-/* Whether a read can be told not to wait: eventfds of Linux 5.8 and later can, those of some emulators cannot. */
-static bool can_nowait(void)
-{
-	static int known; /* __atomic: 0 nobody has looked, 1 yes, -1 no */
-	int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
-	uint64_t count;
-	struct iovec piece = {&count, sizeof(count)};
-
-	if (answer == 0) {
-		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-		answer = fd >= 0 && preadv2(fd, &piece, 1, -1, RWF_NOWAIT) < 0 && errno == EAGAIN ? 1 : -1;
-		if (fd >= 0)
-			close(fd);
-		__atomic_store_n(&known, answer, __ATOMIC_RELAXED);
-	}
-	return answer > 0;
-}
-
 int vu_take_kick(int fd)
 {
-	struct pollfd look = {.fd = fd, .events = POLLIN};
-	uint64_t count;
-	struct iovec piece = {&count, sizeof(count)};
-	ssize_t n;
+	int ret = io_event_take_what(fd);
 
-	if (OB_LIKELY(can_nowait()))
-		n = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
-	else if (poll(&look, 1, 0) == 1)
-		n = read(fd, &count, sizeof(count)); /* the watchdog is not for this; nothing better is to be had */
-	else
-		return 0;
-	if (OB_LIKELY(n == sizeof(count)) || (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		return 0;
-	return n < 0 ? -errno : -EINVAL;
+	return ret == -EAGAIN ? 0 : ret;
 }
 
 static void on_nudge(int number)
