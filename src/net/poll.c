@@ -113,6 +113,8 @@ unsigned ob_net_receive(struct ob_net_channel *channel, struct ob_packet **frame
 
 static __attribute__((noinline, cold)) void note_full(struct net_channel *c)
 {
+	if (c->closing)
+		return; /* for good; what it counted has been added up */
 	c->pub.stats.tx_full++;
 	c->full = true;
 	/* So that the room to come interrupts. */
