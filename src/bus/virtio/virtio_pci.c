@@ -155,10 +155,13 @@ static int doorbell_find(struct virtio_device *v, struct virtio_queue_setup *s)
 static int vp_queue_enable(struct virtio_device *v, struct virtio_queue_setup *s)
 {
 	struct virtio_pci *p = pci_of(v);
+	uint16_t size;
 	int ret;
 
 	write16(p, VIRTIO_COMMON_QUEUE_SELECT, (uint16_t)s->index);
-	if (read16(p, VIRTIO_COMMON_QUEUE_SIZE) < s->size)
+	size = read16(p, VIRTIO_COMMON_QUEUE_SIZE);
+	/* All ones: what is written now may be lost, and the size would stay what it was. */
+	if (size < s->size || size == UINT16_MAX)
 		return virtio_device_lost(v, -EOPNOTSUPP, "a queue's size is not what it was");
 	write16(p, VIRTIO_COMMON_QUEUE_SIZE, s->size);
 	if (v->irq_kind == OB_IRQ_MSIX) {
