@@ -177,7 +177,8 @@ static unsigned ready(struct ob_net_channel *channel)
 	vnet_reap(channel);
 	if (ob_virtio_queue_pending(p->rx))
 		what |= OB_NET_WAIT_RECEIVE;
-	if (p->tx_posted < p->tx_depth)
+	/* A frame of several parts may need more than one place: then something has to come back first. */
+	if (p->tx_posted < p->tx_depth && (p->tx_posted == 0 || p->tx_short != p->tx_done + 1))
 		what |= OB_NET_WAIT_SEND;
 	if (p->tx_posted == 0)
 		what |= OB_NET_WAIT_SENT;

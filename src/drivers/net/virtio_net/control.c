@@ -89,6 +89,8 @@ static int wait_for_answer(struct vnet *v)
 		ret = ob_virtio_queue_take(v->control.q, &used, 1);
 		if (ret != 0)
 			break;
+		if (v->ending)
+			return -ENODEV;
 		if (ob_now_ns() >= deadline_ns)
 			return -ETIMEDOUT;
 		ob_task_sleep(ob_deadline(pause_ns));
@@ -173,6 +175,9 @@ int vnet_control_vlan(struct vnet *v, unsigned vid, bool on)
 {
 	struct command c;
 
+	/* The last one went, and a reset meanwhile has switched the filter off. */
+	if (!vnet_has(v, VIRTIO_NET_F_CTRL_VLAN))
+		return 0;
 	begin(&c, VIRTIO_NET_CTRL_VLAN, on ? VIRTIO_NET_CTRL_VLAN_ADD : VIRTIO_NET_CTRL_VLAN_DEL);
 	put_le16(&c, vid);
 	return run(v, &c, "a VLAN");

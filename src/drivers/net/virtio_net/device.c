@@ -65,6 +65,8 @@ forget:
 /* Quiet first, so that the end of each channel needs no reset of its own. */
 static void quiesce(struct vnet *v)
 {
+	/* Whoever has the lock comes to an end: the device may be gone, and answers nothing. */
+	v->ending = true;
 	while (ob_mutex_lock(&v->lock, ob_deadline(VNET_LOCK_NS)) != 0)
 		ob_warn(v->ob, "%s: still waiting for its turn to be removed", v->name);
 	vnet_unmake(v);

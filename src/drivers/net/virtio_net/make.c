@@ -309,7 +309,7 @@ static int agree(struct vnet *v)
 
 int vnet_make(struct vnet *v)
 {
-	int ret = agree(v);
+	int ret = v->ending ? -ENODEV : agree(v);
 
 	if (ret == 0)
 		ret = take_irqs(v);

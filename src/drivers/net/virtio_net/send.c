@@ -360,6 +360,7 @@ unsigned vnet_send(struct ob_net_channel *channel, struct ob_packet **frames, un
 		} else if (send_slow(p, frames[done]) == 0) {
 			done++;
 		} else {
+			p->tx_short = p->tx_done + 1;
 			break;
 		}
 	}

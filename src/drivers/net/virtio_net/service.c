@@ -7,24 +7,32 @@
 #define LOOK_NS   (60 * OB_NS_PER_S)
 #define NO_IRQ_NS (500 * OB_NS_PER_MS) /* for the link, where changes do not interrupt */
 
-/* Frames of all pairs, both ways. Counted on other CPUs: may lag. */
+static void count_on_cpu(void *arg)
+{
+	struct vnet_pair *p = arg;
+
+	p->frames = p->channel->stats.rx_frames + p->channel->stats.tx_frames;
+}
+
+/* Frames of all pairs, both ways. */
 static bool has_progressed(struct vnet *v)
 {
 	bool progress = false;
 
 	list_for_each (node, &v->pairs) {
 		struct vnet_pair *p = list_entry(node, struct vnet_pair, link);
-		uint64_t frames = OB_READ_ONCE(p->channel->stats.rx_frames) + OB_READ_ONCE(p->channel->stats.tx_frames);
 
-		progress |= frames != p->frames_seen;
-		p->frames_seen = frames;
+		p->silent = false;
+		vnet_call(p, count_on_cpu);
+		progress |= p->frames != p->frames_seen;
+		p->frames_seen = p->frames;
 	}
 	return progress;
 }
 
 static void reset(struct vnet *v)
 {
-	if (ob_now_ns() - v->reset_ns > VNET_RESET_MEMORY_NS || has_progressed(v))
+	if (has_progressed(v) || ob_now_ns() - v->reset_ns > VNET_RESET_MEMORY_NS)
 		v->resets_in_a_row = 0;
 	v->reset_ns = ob_now_ns();
 	if (++v->resets_in_a_row > VNET_RESETS_MAX) {

@@ -101,15 +101,16 @@ struct vnet_pair {
 	bool broken;                    /* asked for a reset */
 	bool ticking;                   /* tick is armed */
 	uint64_t tx_done, tx_done_seen; /* frames given back: ever, and when it ticked last */
+	uint64_t tx_short;              /* tx_done + 1 when a frame of several parts found too little room */
 	struct ob_timer refill, tick;
 	struct vnet *v;
 	/* CPU 0's */
 	struct list link; /* vnet.pairs */
 	struct ob_dma headers_dma;
-	uint64_t frames_seen;      /* both ways, at the last reset */
-	unsigned rx_wish, tx_wish; /* ring entries */
-	bool silent;               /* its CPU did not answer */
-	bool lost;                 /* … and may still touch it: never freed */
+	uint64_t frames, frames_seen; /* both ways, now and at the last reset */
+	unsigned rx_wish, tx_wish;    /* ring entries */
+	bool silent;                  /* its CPU did not answer */
+	bool lost;                    /* … and may still touch it: never freed */
 };
 
 #define VNET_HEADER_STRIDE 32u
@@ -167,6 +168,7 @@ struct vnet {
 	struct ob_event service_event;
 	struct ob_task *service;
 	bool stopping;
+	bool ending; /* it is being removed: nothing is waited for any more */
 	unsigned resets_in_a_row;
 	uint64_t reset_ns;
 };
