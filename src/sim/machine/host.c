@@ -27,7 +27,13 @@ static int host_dma_look(struct model_host *host, uint64_t iova, void *to, size_
 
 static int host_dma_write(struct model_host *host, uint64_t iova, const void *from, size_t len_bytes)
 {
-	return of(host)->pci.master ? iommu_write(iova, from, len_bytes) : -EACCES;
+	struct sim_device *dev = of(host);
+	int ret = dev->pci.master ? iommu_write(iova, from, len_bytes) : -EACCES;
+
+	/* What a word behind it tells of, as a split ring's used index does; data may be as long. */
+	if (len_bytes == 8 && ret == 0 && dev->type->holds != NULL && dev->type->holds(dev, iova, len_bytes) != NULL)
+		iommu_wrote_entry(iova, len_bytes);
+	return ret;
 }
 
 /* An entry in the face of faults that befall entries. */

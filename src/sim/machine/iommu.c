@@ -291,9 +291,12 @@ int iommu_write(uint64_t iova, const void *from, size_t len_bytes)
 			simdev_step(3);
 		ret = device_write(iova + at, (const uint8_t *)from + at, piece, is_word((uintptr_t)iova, len_bytes));
 	}
-	if (len_bytes == 8 && ret == 0)
-		check_fetch_published((uintptr_t)mappings[iova >> SLOT_SHIFT].base + (uint32_t)iova, len_bytes);
 	return ret;
+}
+
+void iommu_wrote_entry(uint64_t iova, size_t len_bytes)
+{
+	check_fetch_published((uintptr_t)mappings[iova >> SLOT_SHIFT].base + (uint32_t)iova, len_bytes);
 }
 
 /* In pieces, so that a CPU may come between. */

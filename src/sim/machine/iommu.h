@@ -17,6 +17,8 @@ void iommu_revoke(const struct machine_dma_memory *memory);
 int iommu_read(uint64_t iova, void *to, size_t len_bytes);
 int iommu_look(uint64_t iova, void *to, size_t len_bytes);
 int iommu_write(uint64_t iova, const void *from, size_t len_bytes);
+/* What was written is an entry, each field of which is to be loaded once. */
+void iommu_wrote_entry(uint64_t iova, size_t len_bytes);
 int iommu_publish(uint64_t iova, const void *from, size_t len_bytes);
 /* … by a device that gets it wrong: the word that tells of the rest comes first. */
 int iommu_publish_early(uint64_t iova, const void *from, size_t len_bytes);
