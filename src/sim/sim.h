@@ -103,6 +103,7 @@ struct sim_config {
 	bool lossy;            /* a disk loses at a power cut what was not flushed */
 	/* virtio devices: by default split rings, with indirect tables, event indexes, used in any order */
 	bool packed_rings, direct_rings, event_flags, ordered_rings;
+	bool single_buffers; /* a network device that puts each frame into one buffer */
 	/* faults: how often each strikes, one time in …; 0: never */
 	unsigned fault_one_in[SIM_FAULT_COUNT];
 	const struct sim_fault_script *fault_script; /* … and those that were written down; or NULL */

@@ -30,6 +30,7 @@ static void vary(uint64_t seed, struct sim_config *c)
 	c->direct_rings = random_one_in(&x, 3);
 	c->event_flags = random_one_in(&x, 3);
 	c->ordered_rings = random_one_in(&x, 4);
+	c->single_buffers = random_one_in(&x, 6);
 }
 
 /* Few at a time, so that one does not hide what another would show; in one seed of eight none at all. */

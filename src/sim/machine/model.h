@@ -67,7 +67,4 @@ int sim_intx_open(struct machine *m, struct ob_device *dev, unsigned slot, unsig
 void sim_intx_close(struct machine *m, struct machine_intx *line);
 bool sim_intx_level(struct machine *m, struct machine_intx *line);
 
-/* virtio_blk.c: what a virtio device's rings are offered with, as the seed says */
-uint64_t sim_ring_features(void);
-
 #endif

@@ -6,7 +6,7 @@
 
 #include "model/block/virtio_blk/vblk_model.h"
 #include "sim/fault/fault.h"
-#include "sim/machine/model.h"
+#include "sim/machine/virtio.h"
 #include "sim/view/view.h"
 
 #define DISK_BYTES  (64u << 10)
@@ -14,10 +14,9 @@
 #define SEGMENTS    6u
 #define HELD        32u
 
-/* What the device adds to the model: what it pretends of its status. */
 struct vblk_device {
+	struct sim_virtio virtio; /* first */
 	struct vblk_model *vblk;
-	bool never_agrees, never_resets;
 };
 
 static struct vblk_device *of(struct sim_device *dev)
@@ -113,111 +112,10 @@ static const struct vblk_model_hooks hooks = {
 	.ending = request_ending,
 };
 
-/*
- * What it says of a request that is done is not so: another's number, or more bytes than there was room for. Who reads
- * another's number takes that one for done: what the device still does for it is then no mistake of the driver's.
- */
-static void used_change(void *arg, unsigned queue, uint16_t *id, uint32_t *written_bytes)
-{
-	const struct fault_rule *r = fault_strike(SIM_FAULT_COMPLETION_BAD);
-
-	if (r != NULL && fault_draw(2) == 0)
-		*id |= (uint16_t)(1u << (7 + fault_draw(9))); /* more than any queue has */
-	else if (r != NULL)
-		*written_bytes += 1 + (uint32_t)fault_draw(1u << 16);
-	r = fault_strike(SIM_FAULT_COMPLETION_FIELD);
-	if (r == NULL)
-		return;
-	W.fault_excuses |= FAULT_EXCUSE_NOTES | FAULT_EXCUSE_DMA;
-	if (fault_draw(4) == 0)
-		*written_bytes = (uint32_t)fault_draw(4096);
-	else
-		*id = (uint16_t)fault_draw(16);
-}
-
-static uint64_t config_change(void *arg, unsigned offset, unsigned size_bytes, uint64_t value)
-{
-	const struct fault_rule *r = fault_strike(SIM_FAULT_REGISTER);
-
-	if (OB_LIKELY(r == NULL))
-		return value;
-	W.fault_excuses |= FAULT_EXCUSE_NOTES;
-	return fault_draw(2) == 0 ? random_next(&W.random_fault) : fault_draw(4) - 1;
-}
-
-static const struct virtio_model_hooks virtio_hooks = {
-	.used = used_change,
-	.config = config_change,
-};
-
-/* ---- registers: what it pretends of its status ---- */
-
 static const struct sim_register registers[] = {
-	{"device_feature", VIRTIO_MODEL_COMMON + VIRTIO_COMMON_DEVICE_FEATURE, 4, true},
-	{"num_queues", VIRTIO_MODEL_COMMON + VIRTIO_COMMON_NUM_QUEUES, 2, false},
-	{"device_status", VIRTIO_MODEL_COMMON + VIRTIO_COMMON_STATUS, 1, false},
-	{"config_generation", VIRTIO_MODEL_COMMON + VIRTIO_COMMON_GENERATION, 1, false},
-	{"queue_size", VIRTIO_MODEL_COMMON + VIRTIO_COMMON_QUEUE_SIZE, 2, true},
-	{"queue_enable", VIRTIO_MODEL_COMMON + VIRTIO_COMMON_QUEUE_ENABLE, 2, false},
+	SIM_VIRTIO_REGISTERS,
 	{"capacity", VIRTIO_MODEL_DEVICE, 8, true},
 	{.len_bytes = 0},
-};
-
-static uint64_t register_read(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes)
-{
-	const struct vblk_device *d = of(container_of(f, struct sim_device, pci));
-	uint64_t value = virtio_model_function_ops.read(f, bar, offset, size_bytes);
-
-	if (OB_LIKELY(!d->never_agrees && !d->never_resets) || offset != VIRTIO_MODEL_COMMON + VIRTIO_COMMON_STATUS)
-		return value;
-	return d->never_agrees ? value & ~(uint64_t)VIRTIO_STATUS_FEATURES_OK : value | VIRTIO_STATUS_ACKNOWLEDGE;
-}
-
-static void status_written(struct vblk_device *d, uint8_t status)
-{
-	if (status == 0) {
-		fault_count(FAULT_AT_DISABLE);
-		d->never_agrees = false;
-		d->never_resets = fault_strike(SIM_FAULT_NOT_IDLE) != NULL;
-	} else if ((status & VIRTIO_STATUS_FEATURES_OK) != 0 && (status & VIRTIO_STATUS_DRIVER_OK) == 0) {
-		fault_count(FAULT_AT_ENABLE);
-		d->never_agrees = fault_strike(SIM_FAULT_NOT_READY) != NULL;
-	}
-}
-
-static void register_write(struct model_pci *f, unsigned bar, uint64_t offset, unsigned size_bytes, uint64_t value)
-{
-	struct vblk_device *d = of(container_of(f, struct sim_device, pci));
-
-	if (OB_UNLIKELY(W.fault_on != 0 && offset == VIRTIO_MODEL_COMMON + VIRTIO_COMMON_STATUS))
-		status_written(d, (uint8_t)value);
-	virtio_model_function_ops.write(f, bar, offset, size_bytes, value);
-}
-
-static void function_reset(struct model_pci *f)
-{
-	struct vblk_device *d = of(container_of(f, struct sim_device, pci));
-
-	d->never_agrees = d->never_resets = false;
-	virtio_model_function_ops.reset(f);
-}
-
-static void function_changed(struct model_pci *f)
-{
-	virtio_model_function_ops.changed(f);
-}
-
-static void function_sleeps(struct model_pci *f)
-{
-	virtio_model_function_ops.sleeps(f);
-}
-
-static const struct model_pci_ops function_ops = {
-	.read = register_read,
-	.write = register_write,
-	.reset = function_reset,
-	.changed = function_changed,
-	.sleeps = function_sleeps,
 };
 
 /* ---- power ---- */
@@ -240,25 +138,10 @@ static void vblk_power_cut(struct sim_device *dev, const struct fault_rule *rule
 
 static void vblk_fail(struct sim_device *dev)
 {
-	unsigned excuses = W.fault_excuses;
-
-	W.fault_excuses |= FAULT_EXCUSE_NOTES; /* the model says why it fails: not for this one */
-	virtio_model_fail(virtio_of(dev), "a fault of its own");
-	W.fault_excuses = excuses;
+	sim_virtio_fail(virtio_of(dev));
 }
 
 /* ---- the type ---- */
-
-uint64_t sim_ring_features(void)
-{
-	uint64_t features = BIT64(VIRTIO_F_ACCESS_PLATFORM) | BIT64(VIRTIO_F_ORDER_PLATFORM);
-
-	features |= W.config.packed_rings ? BIT64(VIRTIO_F_RING_PACKED) : 0;
-	features |= W.config.direct_rings ? 0 : BIT64(VIRTIO_F_INDIRECT_DESC);
-	features |= W.config.event_flags ? 0 : BIT64(VIRTIO_F_EVENT_IDX);
-	features |= W.config.ordered_rings ? BIT64(VIRTIO_F_IN_ORDER) : 0;
-	return features;
-}
 
 static int vblk_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_t devfn)
 {
@@ -289,10 +172,7 @@ static int vblk_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_
 	dev->model = d;
 	own_hooks.arg = dev;
 	vblk_model_set_hooks(d->vblk, &own_hooks);
-	virtio_model_set_hooks(virtio_of(dev), &virtio_hooks);
-	ret = virtio_model_function_init(virtio_of(dev), &dev->pci, bus, devfn);
-	dev->pci.ops = &function_ops;
-	return ret;
+	return sim_virtio_function(dev, virtio_of(dev), bus, devfn);
 }
 
 static void vblk_destroy(struct sim_device *dev)

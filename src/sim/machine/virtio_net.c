@@ -10,16 +10,18 @@
 
 #include "model/net/inbox.h"
 #include "sim/fault/fault.h"
-#include "sim/machine/model.h"
+#include "sim/machine/virtio.h"
 #include "sim/view/view.h"
 
 #define INBOX_BYTES   65536u /* all that the scenarios send at once, when nobody receives */
 #define NET_FRAME_MAX 600u
 
 struct net_device {
+	struct sim_virtio virtio; /* first */
 	struct vnet_model *vnet;
 	struct vnet_inbox inbox;
 	bool fresh;
+	uint64_t stalled_until_ns; /* it does nothing; NEVER: until it is reset */
 };
 
 static struct net_device *of(struct sim_device *dev)
@@ -33,6 +35,8 @@ static void wire_send(void *arg, const struct vnet_frame *frame)
 {
 	struct net_device *d = of(arg);
 
+	if (fault_strike(SIM_FAULT_FAIL) != NULL)
+		return;
 	if (!vnet_inbox_put(&d->inbox, frame) && W.fault_on == 0) {
 		report_begin("frame-lost",
 			     "a frame of %u bytes finds no room on the wire: the driver receives too little",
@@ -60,24 +64,111 @@ static const struct vnet_wire_ops wire = {
 
 /* ---- what it says falsely ---- */
 
-static void used_change(void *arg, unsigned queue, uint16_t *id, uint32_t *written_bytes)
+static bool garbles(void)
 {
-	(void)arg;
-	(void)queue;
-	if (fault_strike(SIM_FAULT_COMPLETION_BAD) == NULL)
-		return;
-	if (fault_draw(2) == 0)
-		*id = (uint16_t)(0x4000 + fault_draw(0x4000));
-	else
-		*written_bytes = 0x10000u + (uint32_t)fault_draw(0x10000);
+	if (fault_strike(SIM_FAULT_DATA) == NULL)
+		return false;
 	W.fault_excuses |= FAULT_EXCUSE_NOTES;
+	return true;
+}
+
+/* Mostly what might be, and is not: nonsense in every field is soon found out. */
+static void header_change(void *arg, unsigned pair, struct virtio_net_header_hash *header)
+{
+	static const uint8_t types[] = {VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6, VIRTIO_NET_HDR_GSO_UDP,
+					VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN, 2};
+
+	if (!garbles())
+		return;
+	switch (fault_draw(5)) {
+	case 0:
+		ob_le16_store(&header->header.num_buffers,
+			      (uint16_t)(fault_draw(6) + fault_draw(2) * fault_draw(65536)));
+		break;
+	case 1:
+		header->header.flags |= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		ob_le16_store(&header->header.csum_start, (uint16_t)fault_draw(fault_draw(2) == 0 ? 300 : 65536));
+		ob_le16_store(&header->header.csum_offset, (uint16_t)fault_draw(fault_draw(2) == 0 ? 64 : 65536));
+		break;
+	case 2:
+		header->header.flags |= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		header->header.gso_type = types[fault_draw(ARRAY_SIZE(types))];
+		ob_le16_store(&header->header.gso_size, (uint16_t)(fault_draw(2) * fault_draw(2000)));
+		ob_le16_store(&header->header.hdr_len, (uint16_t)fault_draw(65536));
+		break;
+	case 3:
+		ob_le16_store(&header->hash_report, (uint16_t)fault_draw(16));
+		ob_le32_store(&header->hash_value, (uint32_t)random_next(&W.random_fault));
+		break;
+	default:
+		for (size_t i = 0; i < sizeof(*header); i++)
+			((uint8_t *)header)[i] = (uint8_t)random_next(&W.random_fault);
+	}
+}
+
+static void answer_change(void *arg, uint8_t *ack)
+{
+	if (fault_strike(SIM_FAULT_ADMIN_FAIL) != NULL)
+		*ack = VIRTIO_NET_ERR;
+	if (garbles())
+		*ack = (uint8_t)random_next(&W.random_fault);
+}
+
+static const struct sim_register registers[] = {
+	SIM_VIRTIO_REGISTERS,
+	{"mac", VIRTIO_MODEL_DEVICE, 6, false},
+	{"status", VIRTIO_MODEL_DEVICE + offsetof(struct virtio_net_config, status), 2, false},
+	{"max_virtqueue_pairs", VIRTIO_MODEL_DEVICE + offsetof(struct virtio_net_config, max_virtqueue_pairs), 2,
+	 false},
+	{"mtu", VIRTIO_MODEL_DEVICE + offsetof(struct virtio_net_config, mtu), 2, false},
+	{.len_bytes = 0},
+};
+
+/* ---- a device that takes its time ---- */
+
+static bool control_waits(const struct vnet_model *m)
+{
+	unsigned index = VIRTIO_NET_CONTROL(vnet_pairs_offered(m));
+
+	return (m->virtio.pending[index / 64] & BIT64(index % 64)) != 0;
+}
+
+/* Nothing is done for a while, or ever: looked at whenever there is something to do. */
+static bool stalls(struct sim_device *dev)
+{
+	struct net_device *d = of(dev);
+	const struct fault_rule *r;
+	bool control;
+
+	if (d->stalled_until_ns > W.now_ns)
+		return true;
+	if (OB_LIKELY(W.fault_on == 0) || !virtio_model_works(&d->vnet->virtio))
+		return false;
+	control = control_waits(d->vnet);
+	fault_count(FAULT_AT_COMMAND);
+	fault_count(control ? FAULT_AT_ADMIN : FAULT_AT_IO);
+	if (fault_strike(control ? SIM_FAULT_ADMIN_HANG : SIM_FAULT_HANG) != NULL) {
+		d->stalled_until_ns = NEVER;
+		return true;
+	}
+	r = fault_strike(control ? SIM_FAULT_ADMIN_SLOW : SIM_FAULT_SLOW);
+	if (r == NULL)
+		return false;
+	d->stalled_until_ns = W.now_ns + (r->has_value ? r->value : OB_NS_PER_US << fault_draw(15));
+	dev->host.ops->schedule(&dev->host, d->stalled_until_ns);
+	return true;
+}
+
+static void net_reset(struct sim_device *dev)
+{
+	of(dev)->stalled_until_ns = 0;
 }
 
 /* ---- the type ---- */
 
 static int net_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_t devfn)
 {
-	const struct virtio_model_hooks hooks = {.arg = dev, .used = used_change};
+	const struct vnet_model_hooks hooks = {.arg = dev, .header = header_change, .answer = answer_change};
 	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
 	struct net_device *d = model_alloc(sizeof(*d));
 	void *inbox = model_alloc(INBOX_BYTES);
@@ -99,11 +190,14 @@ static int net_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_t
 		c.msix_vectors = 0;
 	c.frame_max = NET_FRAME_MAX;
 	c.ring_features = sim_ring_features();
+	if (W.config.single_buffers)
+		c.without |= BIT64(VIRTIO_NET_F_MRG_RXBUF);
 	ret = vnet_model_create(&dev->host, &c, &wire, dev, &d->vnet);
 	if (ret != 0)
 		return ret;
-	virtio_model_set_hooks(&d->vnet->virtio, &hooks);
-	return virtio_model_function_init(&d->vnet->virtio, &dev->pci, bus, devfn);
+	vnet_model_set_hooks(d->vnet, &hooks);
+	d->virtio.reset = net_reset;
+	return sim_virtio_function(dev, &d->vnet->virtio, bus, devfn);
 }
 
 static void net_destroy(struct sim_device *dev)
@@ -114,8 +208,11 @@ static void net_destroy(struct sim_device *dev)
 static bool net_run(struct sim_device *dev)
 {
 	struct net_device *d = of(dev);
-	bool more = virtio_model_run(&d->vnet->virtio, 1);
+	bool more;
 
+	if (stalls(dev))
+		return false;
+	more = virtio_model_run(&d->vnet->virtio, 1);
 	if (!d->fresh)
 		return more;
 	d->fresh = false;
@@ -123,9 +220,10 @@ static bool net_run(struct sim_device *dev)
 	return true;
 }
 
+/* It goes on. */
 static void net_event(struct sim_device *dev)
 {
-	(void)dev;
+	dev->host.ops->kick(&dev->host);
 }
 
 static const char *net_holds(struct sim_device *dev, uint64_t iova, uint64_t len_bytes)
@@ -135,11 +233,7 @@ static const char *net_holds(struct sim_device *dev, uint64_t iova, uint64_t len
 
 static void net_fail(struct sim_device *dev)
 {
-	unsigned excuses = W.fault_excuses;
-
-	W.fault_excuses |= FAULT_EXCUSE_NOTES; /* the model says why it fails: not for this one */
-	virtio_model_fail(&of(dev)->vnet->virtio, "a fault of its own");
-	W.fault_excuses = excuses;
+	sim_virtio_fail(&of(dev)->vnet->virtio);
 }
 
 static void net_describe(struct sim_device *dev, char *text, size_t size)
@@ -161,6 +255,12 @@ static bool net_memory_name(struct sim_device *dev, uint64_t iova, char *text, s
 	return virtio_model_memory_name(&of(dev)->vnet->virtio, iova, text, size);
 }
 
+/* Frames on the wire are what it has. */
+static unsigned net_state(struct sim_device *dev)
+{
+	return virtio_model_state(&of(dev)->vnet->virtio, of(dev)->inbox.count);
+}
+
 const struct sim_device_type sim_virtio_net = {
 	.name = "virtio-net",
 	.help = "a virtio network device that has its own frames back",
@@ -170,7 +270,10 @@ const struct sim_device_type sim_virtio_net = {
 	.event = net_event,
 	.holds = net_holds,
 	.fail = net_fail,
+	.registers = registers,
 	.describe = net_describe,
 	.register_name = net_register_name,
 	.memory_name = net_memory_name,
+	.state = net_state,
+	.state_name = virtio_model_state_name,
 };

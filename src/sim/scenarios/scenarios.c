@@ -23,5 +23,7 @@ const struct sim_scenario *const sim_scenarios[] = {
 	&scenario_virtio_blk_reset,
 	&scenario_virtio_net,
 	&scenario_virtio_net_suspend,
+	&scenario_virtio_net_rough,
+	&scenario_virtio_net_hostile,
 	NULL,
 };

@@ -10,7 +10,8 @@ extern const struct sim_scenario scenario_nvme_io, scenario_nvme_small, scenario
 extern const struct sim_scenario scenario_virtio_blk_io, scenario_virtio_blk_small, scenario_virtio_blk_long,
 	scenario_virtio_blk_suspend, scenario_virtio_blk_rough, scenario_virtio_blk_hostile, scenario_virtio_blk_power,
 	scenario_virtio_blk_reset;
-extern const struct sim_scenario scenario_virtio_net, scenario_virtio_net_suspend;
+extern const struct sim_scenario scenario_virtio_net, scenario_virtio_net_suspend, scenario_virtio_net_rough,
+	scenario_virtio_net_hostile;
 
 /* All of them, in the order of `outboard explore --list`; ends with NULL. */
 extern const struct sim_scenario *const sim_scenarios[];

@@ -256,6 +256,8 @@ static void control_one(struct vnet_model *m, const struct virtqueue_piece *piec
 					c.len_bytes);
 	}
 	m->stats.commands_refused += ack != VIRTIO_NET_OK;
+	if (OB_UNLIKELY(m->hooks.answer != NULL))
+		m->hooks.answer(m->hooks.arg, &ack);
 	if (virtio_model_scatter(&m->virtio, pieces + chain->out_count, chain->in_count, 0, &ack, 1) == 0)
 		*written_bytes = 1;
 }

@@ -170,6 +170,11 @@ void vnet_model_destroy(struct vnet_model *m)
 	host->ops->free(host, m);
 }
 
+void vnet_model_set_hooks(struct vnet_model *m, const struct vnet_model_hooks *hooks)
+{
+	m->hooks = *hooks;
+}
+
 void vnet_model_wake(struct vnet_model *m)
 {
 	/* Whichever pair it is for: that is found out when it is taken. */

@@ -101,6 +101,8 @@ static void fill_buffers(struct vnet_model *m, unsigned pair, const struct vnet_
 	struct virtio_net_header_hash header;
 
 	make_header(frame, hash, report, count, &header);
+	if (OB_UNLIKELY(m->hooks.header != NULL))
+		m->hooks.header(m->hooks.arg, pair, &header);
 	for (unsigned i = 0; i < count; i++) {
 		const struct virtqueue_chain *chain = &held->chains[i];
 		const struct virtqueue_piece *pieces = held->pieces + held->first_piece[i] + chain->out_count;

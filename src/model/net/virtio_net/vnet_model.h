@@ -37,6 +37,15 @@ struct vnet_wire_ops {
 	void (*next)(void *arg);
 };
 
+/* A world's way to be cruel, beside struct virtio_model_hooks. Any member may be NULL. */
+struct vnet_model_hooks {
+	void *arg;
+	/* Change what is told of a frame for the driver. */
+	void (*header)(void *arg, unsigned pair, struct virtio_net_header_hash *header);
+	/* Change the answer to a control command that was carried out, or refused. */
+	void (*answer)(void *arg, uint8_t *ack);
+};
+
 struct vnet_model_config {
 	uint8_t mac[6];
 	uint16_t pairs; /* 1 to VNET_MODEL_PAIRS_MAX */
@@ -89,6 +98,7 @@ struct vnet_model {
 	struct vnet_model_config config;
 	const struct vnet_wire_ops *wire;
 	void *wire_arg;
+	struct vnet_model_hooks hooks;
 	struct virtio_net_config space;
 	uint8_t space_writable[sizeof(struct virtio_net_config)];
 	struct vnet_settings settings;
@@ -106,6 +116,7 @@ void vnet_model_config_default(struct vnet_model_config *config);
 int vnet_model_create(struct model_host *host, const struct vnet_model_config *config, const struct vnet_wire_ops *wire,
 		      void *wire_arg, struct vnet_model **out);
 void vnet_model_destroy(struct vnet_model *m);
+void vnet_model_set_hooks(struct vnet_model *m, const struct vnet_model_hooks *hooks);
 /** vnet_model_wake - the wire has a frame: look, when the device is run next */
 void vnet_model_wake(struct vnet_model *m);
 /** vnet_model_set_link - pulled out, or put in */
