@@ -138,13 +138,11 @@ void ring_rig_close(struct ring_rig *rig)
 
 int ring_rig_take_framed(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
 {
-	int there = q->packed || q->in_order ? 0 : virtqueue_split_look(q), n = 0, more;
+	uint32_t slots[64];
+	int n = (int)virtqueue_driver_take_framed(q, slots, MIN(max, (unsigned)ARRAY_SIZE(slots))), more;
 
-	while (n < there && (unsigned)n < max &&
-	       ob_virtio_queue_take_framed((struct ob_virtio_queue *)(void *)q, &used[n].token)) {
-		used[n].len_bytes = q->slots[3 * used[n].token].in_bytes;
-		n++;
-	}
+	for (int i = 0; i < n; i++)
+		used[i] = (struct ob_virtio_used){slots[i], q->slots[3 * slots[i]].in_bytes};
 	if ((unsigned)n == max)
 		return n;
 	more = virtqueue_driver_take(q, used + n, max - (unsigned)n);

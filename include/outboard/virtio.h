@@ -188,8 +188,8 @@ struct ob_virtio_frame {
  * ob_virtio_queue_frame - framed requests from now on, too
  * @frame: copied; with 0 slots: none any more, so that their memory may go
  *
- * Where the ring is a split one and the queue is empty, descriptors are set aside for low slots; otherwise framed requests
- * are as others. Task on CPU 0, while nobody else uses the queue.
+ * Where the queue is empty, the device keeps no order and, in a packed ring, takes indirect tables, descriptors are set
+ * aside for low slots; otherwise framed requests are as others. Task on CPU 0, while nobody else uses the queue.
  * Return: 0; -EINVAL.
  */
 int ob_virtio_queue_frame(struct ob_virtio_queue *q, const struct ob_virtio_frame *frame);
@@ -264,8 +264,8 @@ struct ob_virtio_slot {
 		uint64_t data_word; /* of a frame's second: its descriptor's, without a length, to be written */
 		ob_le64 *data_desc; /* of a frame's third: the second's descriptor */
 	};
-	uint16_t entries; /* of the ring that it takes; 0: no such request */
-	uint16_t bent;    /* split, framed: its descriptors are not as they were prepared */
+	uint16_t entries; /* of the ring that it takes, framed: ids of the slot; 0: no such request */
+	uint16_t bent;    /* framed: its descriptors are not as they were prepared */
 	union {
 		uint16_t last;      /* split: its last descriptor */
 		uint16_t end_bytes; /* framed: what is written at the end */
@@ -276,19 +276,13 @@ struct ob_virtio_slot {
 	};
 };
 
-#define OB_VIRTIO_LANE                                                                                         \
-	uint16_t avail; /* split: free running; packed: ring index */                                          \
-	uint16_t mask;                                                                                         \
-	uint16_t in_flight;   /* requests */                                                                   \
-	uint16_t frame_count; /* slots with descriptors of their own, three each, from the ring's beginning */ \
-	struct ob_virtio_slot *slots;                                                                          \
-	uint8_t *lane_desc;       /* descriptors of 16 bytes */                                                \
-	ob_le16 *lane_avail;      /* the avail ring's entries */                                               \
-	const ob_le32 *lane_used; /* split: the used ring's, of two words each */                              \
-	uint16_t used;            /* split: free running; packed: ring index */                                \
-	uint16_t used_seen;       /* split: the device's index as last read */                                 \
-	uint16_t frame_end;       /* 3 * frame_count, or what that was */                                      \
-	uint64_t taken;           /* of its statistics */
+/* clang-format off */
+#define OB_VIRTIO_LANE                                                                           \
+	uint32_t avail; /* free running: of all requests (split), of framed ones (packed) */     \
+	uint32_t mask;                                                                           \
+	ob_le16 *lane_avail; /* split: the avail ring's entries; packed: a list of ours */       \
+	uint64_t lane_write; /* what makes a data_word that of data to be written */
+/* clang-format on */
 
 struct ob_virtio_lane {
 	OB_VIRTIO_LANE
@@ -324,14 +318,13 @@ static inline void ob_virtio_queue_put_framed(struct ob_virtio_queue *q, struct 
 	ob_le64 *desc = s[2].data_desc;
 	uint32_t at = lane->avail;
 
-	/* The second of its three: address; then length, flags (more follows, perhaps to be written) and next (§2.7.5). */
+	/* The second of its three: address; then length and the rest of the word (§2.7.5, §2.8.7). */
 	ob_le64_store(desc, iova.addr);
-	ob_le32_16_16_store((ob_le32 *)(void *)(desc + 1), s[1].data_word + len_bytes - (in ? 0 : (uint64_t)2 << 32));
+	ob_le32_16_16_store((ob_le32 *)(void *)(desc + 1), s[1].data_word + len_bytes - (in ? 0 : lane->lane_write));
 	s->in_bytes = s->end_bytes + (in ? len_bytes : 0);
 	s->entries = 3;
 	ob_le16_store(&lane->lane_avail[at & lane->mask], s->head);
-	lane->avail = (uint16_t)(at + 1);
-	lane->in_flight++;
+	lane->avail = at + 1;
 }
 
 /**
@@ -362,41 +355,13 @@ void ob_virtio_queue_nudge(struct ob_virtio_queue *q);
 int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max);
 
 /**
- * ob_virtio_queue_look_framed - how many answers are there for ob_virtio_queue_take_framed()?
+ * ob_virtio_queue_take_framed - ob_virtio_queue_take() for framed requests that were answered as they should be
+ * @slots: whose; room for @max
  *
- * Return: how many that may be tried with; 0: none, or the ring is not one for it, or broken: ob_virtio_queue_take() it is.
+ * All that they had room for was written. Return: how many; less than @max: what there is besides, also when the device
+ * lied, ob_virtio_queue_take() tells.
  */
-unsigned ob_virtio_queue_look_framed(struct ob_virtio_queue *q);
-
-/**
- * ob_virtio_queue_take_framed - ob_virtio_queue_take() for one, inline, where a framed request was answered as it should
- * @slot: whose
- *
- * At most as often as ob_virtio_queue_look_framed() said, which also ordered its answer before what is read here.
- * Return: true: all that it had room for was written. False: no such answer; whatever there is, ob_virtio_queue_take() tells.
- */
-static inline bool ob_virtio_queue_take_framed(struct ob_virtio_queue *q, uint32_t *slot)
-{
-	struct ob_virtio_lane *lane = (struct ob_virtio_lane *)(void *)q;
-	uint32_t at = lane->used;
-	struct ob_virtio_slot *s;
-	uint64_t elem;
-
-	if (OB_UNLIKELY(at == lane->used_seen))
-		return false;
-	elem = ob_le32_pair_load(lane->lane_used + 2 * (size_t)(at & lane->mask));
-	if (OB_UNLIKELY((uint32_t)elem >= lane->frame_end))
-		return false;
-	s = &lane->slots[(uint32_t)elem];
-	if (OB_UNLIKELY(s->entries == 0 || (uint32_t)(elem >> 32) != s->in_bytes))
-		return false;
-	s->entries = 0;
-	lane->used++;
-	lane->in_flight--;
-	lane->taken++;
-	*slot = s->token;
-	return true;
-}
+unsigned ob_virtio_queue_take_framed(struct ob_virtio_queue *q, uint32_t *slots, unsigned max);
 
 /** ob_virtio_queue_take_singles - the same, for less where there are many and the device keeps their order */
 int ob_virtio_queue_take_singles(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max);

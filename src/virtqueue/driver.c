@@ -50,14 +50,24 @@ size_t virtqueue_driver_table_bytes(uint64_t features, unsigned size, unsigned c
 	return (size_t)table_bytes(chain_max) * size;
 }
 
-static size_t next_bytes(unsigned size)
+/* Split: what follows a descriptor. Packed: the list of frames that were put, so long that its index is masked. */
+static uint32_t next_mask(bool packed, unsigned size)
 {
-	return ALIGN_UP(size * sizeof(uint16_t), (size_t)OB_CACHE_LINE);
+	uint32_t mask = size - 1;
+
+	for (unsigned shift = 1; packed && shift < 16; shift *= 2)
+		mask |= mask >> shift;
+	return mask;
+}
+
+static size_t next_bytes(bool packed, unsigned size)
+{
+	return ALIGN_UP((next_mask(packed, size) + 1) * sizeof(uint16_t), (size_t)OB_CACHE_LINE);
 }
 
 size_t virtqueue_driver_shadow_bytes(uint64_t features, unsigned size)
 {
-	return next_bytes(size) + size * sizeof(struct ob_virtio_slot);
+	return next_bytes(has(features, VIRTIO_F_RING_PACKED), size) + size * sizeof(struct ob_virtio_slot);
 }
 
 int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_driver_config *config)
@@ -74,18 +84,17 @@ int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_dri
 	/* Neither in the ring nor in a table may a chain be longer than the ring (§2.7.5.3.1, §2.8.17). */
 	if (q->chain_max == 0 || q->chain_max > q->size)
 		return -EINVAL;
-	q->mask = (uint16_t)(q->size - 1);
+	q->mask = next_mask(q->packed, q->size);
 	layout(config->features, q->size, &driver, &device, &end);
 	q->desc = config->ring;
 	q->avail_ring = (void *)((uint8_t *)config->ring + driver);
 	q->used_ring = (const void *)((uint8_t *)config->ring + device);
 	q->driver_event = (void *)((uint8_t *)config->ring + driver);
 	q->device_event = (const void *)((uint8_t *)config->ring + device);
-	q->lane_desc = config->ring;
-	q->lane_avail = q->avail_ring->ring;
-	q->lane_used = &q->used_ring->ring[0].id;
 	q->next = config->shadow;
-	q->slots = (void *)((uint8_t *)config->shadow + next_bytes(q->size));
+	q->lane_avail = q->packed ? config->shadow : q->avail_ring->ring;
+	q->lane_write = q->packed ? virtqueue_word(0, 0, VIRTQ_DESC_F_WRITE) : virtqueue_word(0, VIRTQ_DESC_F_WRITE, 0);
+	q->slots = (void *)((uint8_t *)config->shadow + next_bytes(q->packed, q->size));
 	q->direct_max = q->chain_max;
 	if (config->tables != NULL) {
 		q->tables = config->tables;
@@ -99,38 +108,6 @@ int virtqueue_driver_init(struct virtqueue_driver *q, const struct virtqueue_dri
 	return 0;
 }
 
-/* ---- frames ---- */
-
-/*
- * How many slots have descriptors of their own: three each, of at most three quarters of the ring, and what is left must
- * hold a chain that does not go that way. Not where descriptors are used in ring order (§2.7.5), or move (§2.8).
- */
-static unsigned frames_prepared(const struct virtqueue_driver *q, unsigned slots)
-{
-	unsigned rest = MAX(q->size / 4u, q->tables != NULL ? 1u : q->chain_max);
-
-	if (q->packed || q->in_order || q->chain_max < 3)
-		return 0;
-	return MIN(slots, (q->size - MIN(rest, q->size)) / 3);
-}
-
-/* No slot has descriptors of its own any more. What is in flight comes back all the same. */
-static void frames_end(struct virtqueue_driver *q)
-{
-	for (unsigned i = 0; i < q->frame_count; i++)
-		q->slots[3 * i].bent = true;
-	q->frame_count = 0;
-}
-
-/* All descriptors are free: set some aside. What is left goes further when it holds tables only. */
-static void frames_place(struct virtqueue_driver *q)
-{
-	q->frame_count = (uint16_t)frames_prepared(q, q->frame.slots);
-	q->frame_end = (uint16_t)(3 * q->frame_count);
-	if (q->tables != NULL)
-		q->direct_low = (uint16_t)(q->frame_end != 0 ? q->size - q->frame_end : q->size / 2);
-}
-
 void virtqueue_driver_rewind(struct virtqueue_driver *q)
 {
 	ob_dma_zero(q->config.ring, virtqueue_driver_ring_bytes(q->config.features, q->size));
@@ -138,13 +115,11 @@ void virtqueue_driver_rewind(struct virtqueue_driver *q)
 		q->slots[i].entries = 0;
 	q->broken = false;
 	q->batch = false;
-	q->free_entries = q->size;
-	q->free_head = 0;
 	q->avail = q->told = q->used = 0;
 	q->in_flight = 0;
 	q->order_head = 0;
 	q->why = NULL;
-	frames_place(q);
+	virtqueue_frames_place(q);
 	if (q->packed)
 		virtqueue_packed_rewind(q);
 	else
@@ -162,45 +137,6 @@ void virtqueue_driver_areas(const struct virtqueue_driver *q, ob_iova *desc, ob_
 	*desc = (ob_iova){base};
 	*driver = (ob_iova){base + driver_at};
 	*device = (ob_iova){base + device_at};
-}
-
-int virtqueue_driver_frame(struct virtqueue_driver *q, const struct ob_virtio_frame *frame)
-{
-	if (frame->slots != 0 &&
-	    (frame->out_bytes == 0 || frame->in_bytes == 0 || frame->in_bytes > UINT16_MAX || q->chain_max < 2))
-		return -EINVAL;
-	q->frame = *frame;
-	if (q->in_flight != 0) {
-		/* Descriptors that are in flight cannot be given another task. */
-		frames_end(q);
-		return 0;
-	}
-	frames_place(q);
-	if (!q->packed && !q->in_order && !q->broken)
-		virtqueue_split_partition(q);
-	return 0;
-}
-
-void virtqueue_frame_ends(const struct virtqueue_driver *q, uint32_t slot, struct ob_dma_piece *out,
-			  struct ob_dma_piece *in)
-{
-	const struct ob_virtio_frame *f = &q->frame;
-
-	*out = (struct ob_dma_piece){{f->out.addr + (uint64_t)slot * f->out_stride_bytes}, f->out_bytes};
-	*in = (struct ob_dma_piece){{f->in.addr + (uint64_t)slot * f->in_stride_bytes}, f->in_bytes};
-}
-
-int virtqueue_driver_add_whole(struct virtqueue_driver *q, uint32_t slot, const struct ob_dma_piece *data,
-			       unsigned count, bool in)
-{
-	struct ob_dma_piece pieces[VIRTQUEUE_WHOLE_MAX];
-
-	if (slot >= q->frame.slots || count + 2 > MIN(q->chain_max, ARRAY_SIZE(pieces)))
-		return -EINVAL;
-	virtqueue_frame_ends(q, slot, &pieces[0], &pieces[1 + count]);
-	for (unsigned i = 0; i < count; i++)
-		pieces[1 + i] = data[i];
-	return virtqueue_driver_add(q, pieces, in ? 1 : 1 + count, in ? 1 + count : 1, slot);
 }
 
 unsigned virtqueue_driver_depth(const struct virtqueue_driver *q, unsigned pieces)
@@ -221,7 +157,7 @@ int virtqueue_driver_break(struct virtqueue_driver *q, const char *why)
 	q->broken = true;
 	/* Nothing fits any more, so that adding need not ask. */
 	q->free_entries = 0;
-	frames_end(q);
+	virtqueue_frames_end(q);
 	q->why = why;
 	q->stats.protocol_errors++;
 	return -EPROTO;
@@ -236,7 +172,7 @@ void virtqueue_driver_notify(struct virtqueue_driver *q)
 	if (OB_UNLIKELY(q->notify_data)) {
 		/* Where the next descriptor will be (§2.9). */
 		if (q->packed)
-			value |= FIELD_PREP(VIRTIO_NOTIFY_OFFSET, (uint32_t)q->avail) |
+			value |= FIELD_PREP(VIRTIO_NOTIFY_OFFSET, (uint32_t)q->place) |
 				 ((q->avail_flags & VIRTQ_PACKED_F_AVAIL) != 0 ? VIRTIO_NOTIFY_WRAP : 0);
 		else
 			value |= FIELD_PREP(VIRTIO_NOTIFY_INDEX, (uint32_t)q->avail);

@@ -16,8 +16,7 @@ static_assert(VIRTQUEUE_PACKED_MARKS == 0x8080, "VIRTIO §2.8.1");
 
 void virtqueue_packed_rewind(struct virtqueue_driver *q)
 {
-	for (unsigned i = 0; i < q->size; i++)
-		q->slots[i].next_free = (uint16_t)(i + 1 < q->size ? i + 1 : 0);
+	q->place = 0;
 	q->avail_flags = VIRTQ_PACKED_F_AVAIL;
 	q->used_flags = VIRTQUEUE_PACKED_MARKS;
 	q->held = 0;
@@ -45,9 +44,8 @@ static inline void head_store(struct virtqueue_driver *q, unsigned index, uint64
 	q->held = 1;
 }
 
-/* @avail, @flags: where the next one goes, and how it is marked. */
-static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned avail, uint32_t flags, unsigned entries,
-			     uint32_t in_bytes, uint32_t token)
+static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned entries, uint32_t in_bytes,
+			     uint32_t token)
 {
 	struct ob_virtio_slot *slot = &q->slots[id];
 
@@ -56,51 +54,144 @@ static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned a
 	slot->entries = (uint16_t)entries;
 	q->free_head = slot->next_free;
 	q->free_entries = (uint16_t)(q->free_entries - entries);
-	q->avail = (uint16_t)avail;
-	q->avail_flags = (uint16_t)flags;
 	q->in_flight++;
 	q->stats.added++;
 }
 
-/* By an indirect table (§2.8.7), in which only the write flag means anything. */
+/* The next entry of the ring: the table of @id, of @count pieces. */
+static void table_show(struct virtqueue_driver *q, unsigned id, unsigned count)
+{
+	uint32_t flags = q->avail_flags;
+	unsigned at = q->place;
+
+	ob_le64_store(&q->pdesc[at].addr, q->tables_iova + (uint64_t)id * q->table_bytes);
+	head_store(q, at, virtqueue_word(count * (uint32_t)sizeof(*q->pdesc), id, VIRTQ_DESC_F_INDIRECT | flags));
+	q->place = (uint16_t)place_next(q, at, &flags);
+	q->avail_flags = (uint16_t)flags;
+}
+
+/*
+ * What was put by frames goes into the ring, an entry each: the table of the slot, in which all but the data stands. Up
+ * to the ring's end, or the list's, nothing changes but place and id.
+ */
+void virtqueue_packed_show_frames(struct virtqueue_driver *q)
+{
+	uint32_t told = q->told, left = q->avail - told;
+	uint64_t base = q->tables_iova, bytes = q->table_bytes;
+
+	q->told = q->avail;
+	q->stats.added += left;
+	q->in_flight = (uint16_t)(q->in_flight + left);
+	if (q->held == 0 && left > 0) {
+		table_show(q, ob_le16_to_cpu(q->lane_avail[told++ & q->mask]), VIRTQUEUE_FRAME_PIECES);
+		left--;
+	}
+	while (left > 0) {
+		unsigned at = q->place, from = told & q->mask;
+		unsigned run = MIN(left, MIN(q->size - at, q->mask + 1 - from));
+		uint64_t word = virtqueue_word(VIRTQUEUE_FRAME_PIECES * (uint32_t)sizeof(*q->pdesc), 0,
+					       VIRTQ_DESC_F_INDIRECT | q->avail_flags);
+		const ob_le16 *head = &q->lane_avail[from], *end = head + run;
+
+		for (struct virtq_packed_desc *desc = &q->pdesc[at]; head != end; head++, desc++) {
+			uint64_t id = ob_le16_to_cpu(*head);
+
+			ob_le64_store(&desc->addr, base + id * bytes);
+			ob_le32_16_16_store(&desc->len, word | id << 32);
+		}
+		told += run;
+		left -= run;
+		q->place = (uint16_t)(at + run);
+		if (q->place == q->size) {
+			q->place = 0;
+			q->avail_flags ^= VIRTQUEUE_PACKED_MARKS;
+		}
+	}
+}
+
+static inline struct virtq_packed_desc *table_of(struct virtqueue_driver *q, unsigned id)
+{
+	return (struct virtq_packed_desc *)(void *)((uint8_t *)q->tables + (uint64_t)id * q->table_bytes);
+}
+
+/* Of descriptors in a table only address, length and the write flag mean anything (§2.8.7). */
+static inline void table_store(struct virtq_packed_desc *desc, const struct ob_dma_piece *piece, uint32_t flags)
+{
+	ob_le64_store(&desc->addr, piece->iova.addr);
+	ob_le32_16_16_store(&desc->len, virtqueue_word((uint32_t)piece->len_bytes, 0, flags));
+}
+
+/* All pieces into the table of @id; the bytes that the device may write. */
+static uint32_t table_fill(struct virtqueue_driver *q, unsigned id, const struct ob_dma_piece *pieces,
+			   unsigned out_count, unsigned count)
+{
+	struct virtq_packed_desc *table = table_of(q, id);
+	uint32_t in_bytes = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		table_store(&table[i], &pieces[i], i < out_count ? 0 : VIRTQ_DESC_F_WRITE);
+		in_bytes += i < out_count ? 0 : (uint32_t)pieces[i].len_bytes;
+	}
+	return in_bytes;
+}
+
+/* By an indirect table (§2.8.7): one entry of the ring, whatever the number of pieces. */
 static __attribute__((noinline)) int add_indirect(struct virtqueue_driver *q, const struct ob_dma_piece *pieces,
 						  unsigned out_count, unsigned count, uint32_t token)
 {
-	unsigned id = q->free_head, head = q->avail, at;
-	uint64_t offset = (uint64_t)id * q->table_bytes;
-	uint32_t flags = q->avail_flags, in_bytes = 0;
-	struct virtq_packed_desc *table;
+	unsigned id = q->free_head;
+	uint32_t in_bytes;
 
 	if (q->broken || count - 1 >= q->chain_max)
 		return q->broken ? -EPROTO : -EINVAL;
 	if (q->tables == NULL || q->free_entries == 0)
 		return -EAGAIN;
-	table = (struct virtq_packed_desc *)(void *)((uint8_t *)q->tables + offset);
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t len = (uint32_t)pieces[i].len_bytes;
-
-		ob_le64_store(&table[i].addr, pieces[i].iova.addr);
-		ob_le32_16_16_store(&table[i].len, virtqueue_word(len, 0, i < out_count ? 0 : VIRTQ_DESC_F_WRITE));
-		in_bytes += i < out_count ? 0 : len;
-	}
-	ob_le64_store(&q->pdesc[head].addr, q->tables_iova + offset);
-	head_store(q, head, virtqueue_word(count * (uint32_t)sizeof(*table), id, VIRTQ_DESC_F_INDIRECT | flags));
-	at = place_next(q, head, &flags);
-	slot_take(q, id, at, flags, 1, in_bytes, token);
+	virtqueue_packed_show(q);
+	in_bytes = table_fill(q, id, pieces, out_count, count);
+	table_show(q, id, count);
+	slot_take(q, id, 1, in_bytes, token);
 	return 0;
+}
+
+/* ---- framed requests ---- */
+
+void virtqueue_packed_frame_prepare(struct virtqueue_driver *q, unsigned head, const struct ob_dma_piece *out,
+				    const struct ob_dma_piece *in)
+{
+	struct virtq_packed_desc *table = table_of(q, head);
+
+	table_store(&table[0], out, 0);
+	table_store(&table[2], in, VIRTQ_DESC_F_WRITE);
+	q->slots[head + 1].data_word = virtqueue_word(0, 0, VIRTQ_DESC_F_WRITE);
+	q->slots[head + 2].data_desc = &table[1].addr;
+}
+
+uint32_t virtqueue_packed_frame_bend(struct virtqueue_driver *q, unsigned head, const struct ob_dma_piece *pieces,
+				     unsigned out_count, unsigned count)
+{
+	uint32_t in_bytes = table_fill(q, head, pieces, out_count, count);
+
+	virtqueue_packed_show(q);
+	table_show(q, head, count);
+	q->in_flight++;
+	q->stats.added++;
+	return in_bytes;
 }
 
 int virtqueue_packed_add(struct virtqueue_driver *q, const struct ob_dma_piece *pieces, unsigned out_count,
 			 unsigned in_count, uint32_t token)
 {
-	unsigned count = out_count + in_count, id = q->free_head, head = q->avail, at = head;
-	uint32_t flags = q->avail_flags, in_bytes = 0, write = 0, left = count;
+	unsigned count = out_count + in_count, id = q->free_head, head, at;
+	uint32_t flags, in_bytes = 0, write = 0, left = count;
 	struct virtq_packed_desc *ring = q->pdesc;
 	uint64_t head_word = 0;
 
 	/* A broken queue has no room either. */
 	if (OB_UNLIKELY(count - 1 >= q->direct_max || q->free_entries < count + q->direct_low))
 		return add_indirect(q, pieces, out_count, count, token);
+	virtqueue_packed_show(q);
+	head = at = q->place;
+	flags = q->avail_flags;
 	for (;; pieces++) {
 		uint32_t len = (uint32_t)pieces->len_bytes;
 		uint64_t word;
@@ -120,7 +211,9 @@ int virtqueue_packed_add(struct virtqueue_driver *q, const struct ob_dma_piece *
 			break;
 	}
 	head_store(q, head, head_word);
-	slot_take(q, id, at, flags, count, in_bytes, token);
+	q->place = (uint16_t)at;
+	q->avail_flags = (uint16_t)flags;
+	slot_take(q, id, count, in_bytes, token);
 	return 0;
 }
 
@@ -129,7 +222,10 @@ void virtqueue_packed_kick(struct virtqueue_driver *q)
 	uint32_t event;
 	bool wanted;
 
-	if (q->held == 0 || q->broken)
+	if (q->broken)
+		return;
+	virtqueue_packed_show(q);
+	if (q->held == 0)
 		return;
 	q->held = 0;
 	/* All descriptors and tables before the marks of the first one, at which the device waits (§2.8.21.1.1). */
@@ -146,7 +242,7 @@ void virtqueue_packed_kick(struct virtqueue_driver *q)
 		wanted = false;
 		break;
 	case VIRTQ_EVENT_DESC:
-		wanted = !q->event_idx || virtqueue_packed_event_behind((uint16_t)event, q->avail,
+		wanted = !q->event_idx || virtqueue_packed_event_behind((uint16_t)event, q->place,
 									(q->avail_flags & VIRTQ_PACKED_F_AVAIL) != 0);
 		break;
 	default:
@@ -247,15 +343,16 @@ static int take_in_order(struct virtqueue_driver *q, struct ob_virtio_used *used
 static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *used, unsigned max)
 {
 	unsigned free_head = q->free_head, free_entries = q->free_entries, at = q->used, n = 0, size = q->size;
+	unsigned frame_end = q->frame_end;
 	const struct virtq_packed_desc *ring = q->pdesc;
 	uint32_t marks = q->used_flags;
 	const char *wrong = NULL;
 
-	if (max > q->in_flight)
-		max = q->in_flight;
+	max = MIN(max, q->in_flight);
 	for (; n < max; n++) {
 		/* Marks, id and length are one load, so that none of them is older than the others. */
 		uint64_t word = ob_le32_16_16_load(&ring[at].len);
+		unsigned id = (unsigned)(word >> 32 & 0xffff), entries = 1;
 		struct ob_virtio_slot *slot;
 
 		if (((word >> 48) & VIRTQUEUE_PACKED_MARKS) != marks)
@@ -266,16 +363,20 @@ static int take_any_order(struct virtqueue_driver *q, struct ob_virtio_used *use
 			break;
 		}
 		used[n].token = slot->token;
+		/* Those of a frame stay with it, and are one entry of the ring. */
+		if (id >= frame_end) {
+			entries = slot->entries;
+			free_entries += entries;
+			slot->next_free = (uint16_t)free_head;
+			free_head = id;
+		}
+		slot->entries = 0;
 		/* The next used descriptor is behind the request's place in the ring. */
-		at += slot->entries;
+		at += entries;
 		if (at >= size) {
 			at -= size;
 			marks ^= VIRTQUEUE_PACKED_MARKS;
 		}
-		free_entries += slot->entries;
-		slot->entries = 0;
-		slot->next_free = (uint16_t)free_head;
-		free_head = (unsigned)(word >> 32 & 0xffff);
 	}
 	if (n == 0)
 		return OB_UNLIKELY(wrong != NULL) ? virtqueue_driver_break(q, wrong) : 0;

@@ -45,7 +45,7 @@ TEMPLATE void slot_fill(struct ob_virtio_slot *slot, const struct ob_virtio_sing
 TEMPLATE void split_add(struct virtqueue_driver *q, const struct source *source, unsigned count, bool in)
 {
 	unsigned head = q->free_head;
-	uint16_t avail = q->avail, mask = q->mask;
+	uint32_t avail = q->avail, mask = q->mask;
 	struct ob_virtio_slot *slots = q->slots;
 	struct virtq_desc *desc = q->desc;
 	const uint16_t *next = q->next;
@@ -71,7 +71,7 @@ TEMPLATE void split_add(struct virtqueue_driver *q, const struct source *source,
 /* One entry but for its marks, which are returned: they are stored last. */
 TEMPLATE uint64_t packed_one(struct virtqueue_driver *q, const struct ob_virtio_single *single, bool in)
 {
-	unsigned at = q->avail, id = q->free_head;
+	unsigned at = q->place, id = q->free_head;
 	uint64_t word = virtqueue_word(single->len_bytes, id, q->avail_flags | (in ? VIRTQ_DESC_F_WRITE : 0));
 
 	ob_le64_store(&q->pdesc[at].addr, single->iova.addr);
@@ -81,7 +81,7 @@ TEMPLATE uint64_t packed_one(struct virtqueue_driver *q, const struct ob_virtio_
 		at = 0;
 		q->avail_flags ^= VIRTQUEUE_PACKED_MARKS;
 	}
-	q->avail = (uint16_t)at;
+	q->place = (uint16_t)at;
 	return word;
 }
 
@@ -89,7 +89,7 @@ TEMPLATE uint64_t packed_one(struct virtqueue_driver *q, const struct ob_virtio_
 TEMPLATE void packed_add_in_order(struct virtqueue_driver *q, const struct source *source, unsigned i, unsigned count,
 				  bool in)
 {
-	unsigned id = q->free_head, at = q->avail, size = q->size;
+	unsigned id = q->free_head, at = q->place, size = q->size;
 	uint32_t flags = q->avail_flags | (in ? VIRTQ_DESC_F_WRITE : 0);
 
 	while (i < count) {
@@ -116,7 +116,7 @@ TEMPLATE void packed_add_in_order(struct virtqueue_driver *q, const struct sourc
 		}
 	}
 	q->free_head = (uint16_t)id;
-	q->avail = (uint16_t)at;
+	q->place = (uint16_t)at;
 	q->avail_flags = (uint16_t)(flags & VIRTQUEUE_PACKED_MARKS);
 }
 
@@ -129,7 +129,7 @@ TEMPLATE void packed_add(struct virtqueue_driver *q, const struct source *source
 		const struct ob_virtio_single single = source_at(source, i++);
 
 		q->held = 1;
-		q->held_index = q->avail;
+		q->held_index = q->place;
 		q->held_word = packed_one(q, &single, in);
 	}
 	if (q->in_order) {
@@ -138,7 +138,7 @@ TEMPLATE void packed_add(struct virtqueue_driver *q, const struct source *source
 	}
 	for (; i < count; i++) {
 		const struct ob_virtio_single single = source_at(source, i);
-		struct virtq_packed_desc *desc = &q->pdesc[q->avail];
+		struct virtq_packed_desc *desc = &q->pdesc[q->place];
 
 		ob_le32_16_16_store(&desc->len, packed_one(q, &single, in));
 	}
@@ -152,8 +152,9 @@ static unsigned reserve(struct virtqueue_driver *q, unsigned count)
 	if (OB_UNLIKELY(q->broken))
 		return 0;
 	q->free_entries = (uint16_t)(q->free_entries - count);
-	q->in_flight = (uint16_t)(q->in_flight + count);
-	q->stats.added += q->packed ? count : 0; /* of a split ring the kick counts */
+	/* Of a split ring the kick counts. */
+	q->in_flight = (uint16_t)(q->in_flight + (q->packed ? count : 0));
+	q->stats.added += q->packed ? count : 0;
 	return count;
 }
 
@@ -161,10 +162,12 @@ TEMPLATE void add(struct virtqueue_driver *q, const struct source *source, unsig
 {
 	if (count == 0)
 		return;
-	if (q->packed)
+	if (q->packed) {
+		virtqueue_packed_show(q);
 		packed_add(q, source, count, in);
-	else
+	} else {
 		split_add(q, source, count, in);
+	}
 }
 
 unsigned virtqueue_driver_add_singles(struct virtqueue_driver *q, const struct ob_virtio_single *singles,
@@ -337,7 +340,8 @@ static bool split_look(struct virtqueue_driver *q, bool *odd)
 TEMPLATE unsigned split_take(struct virtqueue_driver *q, const struct sink *sink, unsigned max, bool *odd)
 {
 	const struct virtq_used_elem *ring = q->used_ring->ring;
-	uint16_t at = q->used, seen, mask = q->mask;
+	uint16_t at = q->used, seen;
+	uint32_t mask = q->mask;
 	unsigned n = 0, head = q->order_head, entries = 0;
 	struct ob_virtio_slot *slots = q->slots;
 
@@ -427,5 +431,6 @@ void virtqueue_driver_drop(struct virtqueue_driver *q, void (*fn)(void *arg, uin
 	}
 	/* What is left is no queue to add to: it is to be renewed or destroyed. */
 	q->in_flight = 0;
+	q->told = q->avail;
 	q->free_entries = 0;
 }

@@ -17,45 +17,6 @@ static inline void desc_store(struct virtq_desc *desc, const struct ob_dma_piece
 	ob_le32_16_16_store(&desc->len, virtqueue_word((uint32_t)piece->len_bytes, flags, next));
 }
 
-/* The ends of a slot, and the way past data of one piece: what does not change from request to request. */
-static void frame_prepare(struct virtqueue_driver *q, unsigned frame)
-{
-	struct ob_dma_piece out, in;
-	unsigned head = 3 * frame;
-
-	virtqueue_frame_ends(q, frame, &out, &in);
-	desc_store(&q->desc[head], &out, VIRTQ_DESC_F_NEXT, head + 1);
-	desc_store(&q->desc[head + 2], &in, VIRTQ_DESC_F_WRITE, 0);
-	/* Theirs need no last descriptor, as none of them is ever free, and the other two have no request. */
-	q->slots[head] = (struct ob_virtio_slot){
-		.token = frame,
-		.end_bytes = (uint16_t)q->frame.in_bytes,
-		.head = (uint16_t)head,
-	};
-	q->slots[head + 1] = (struct ob_virtio_slot){
-		.data_word = virtqueue_word(0, VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_NEXT, head + 2),
-	};
-	q->slots[head + 2] = (struct ob_virtio_slot){.data_desc = &q->desc[head + 1].addr};
-}
-
-struct ob_virtio_framed *virtqueue_split_framed(struct virtqueue_driver *q, uint32_t frame)
-{
-	/* Nobody writes to what is not ready. */
-	static struct ob_virtio_framed none = {{{.bent = true}}};
-
-	return frame < q->frame_count ? (struct ob_virtio_framed *)(void *)&q->slots[3 * frame] : &none;
-}
-
-void virtqueue_split_partition(struct virtqueue_driver *q)
-{
-	for (unsigned i = 0; i < q->size; i++)
-		q->next[i] = (uint16_t)((i + 1) & q->mask);
-	for (unsigned i = 0; i < q->frame_count; i++)
-		frame_prepare(q, i);
-	q->free_head = q->frame_end;
-	q->free_entries = (uint16_t)(q->size - q->frame_end);
-}
-
 /* A hard handler disarms: what it uses is marked, and the queue's place in the ring is not among that. */
 static void event_store(struct virtqueue_driver *q, uint16_t event)
 {
@@ -65,7 +26,6 @@ static void event_store(struct virtqueue_driver *q, uint16_t event)
 
 void virtqueue_split_rewind(struct virtqueue_driver *q)
 {
-	virtqueue_split_partition(q);
 	/* As long as each request is one descriptor, the ring needs not be written again, nor fetched by the device. */
 	q->straight = q->in_order;
 	for (unsigned i = 0; q->straight && i < q->size; i++)
@@ -81,7 +41,6 @@ static inline void avail_put(struct virtqueue_driver *q, unsigned head)
 {
 	ob_le16_store(&q->avail_ring->ring[q->avail & q->mask], (uint16_t)head);
 	q->avail++;
-	q->in_flight++;
 }
 
 /* A request of descriptors that were free, in the avail ring from now on. @free_head: what is free after it. */
@@ -179,65 +138,47 @@ int virtqueue_split_add(struct virtqueue_driver *q, const struct ob_dma_piece *p
 	return 0;
 }
 
-/* Not one piece of data, or after such a request; or there is none of its descriptors to be had. */
-static __attribute__((noinline)) int framed_slow(struct virtqueue_driver *q, uint32_t frame,
-						 const struct ob_dma_piece *data, unsigned count, bool in)
-{
-	unsigned head = 3 * frame;
-	struct ob_virtio_slot *slot = &q->slots[head];
-	struct ob_dma_piece whole[VIRTQUEUE_WHOLE_MAX];
+/* ---- framed requests ---- */
 
-	if (q->broken)
-		return -EPROTO;
-	if (slot->entries != 0 || count + 2 > MIN(q->chain_max, ARRAY_SIZE(whole)))
-		return -EINVAL;
-	if (count == 1) {
-		frame_prepare(q, frame);
-		return virtqueue_split_add_framed(q, frame, data, count, in);
-	}
-	if (count != 0 && q->tables == NULL)
-		return virtqueue_driver_add_whole(q, frame, data, count, in);
-	slot->bent = true;
-	virtqueue_frame_ends(q, frame, &whole[0], &whole[1 + count]);
-	if (count == 0) {
-		/* From one end to the other. */
-		desc_store(&q->desc[head], &whole[0], VIRTQ_DESC_F_NEXT, head + 2);
-		desc_store(&q->desc[head + 2], &whole[1], VIRTQ_DESC_F_WRITE, 0);
-		slot->in_bytes = q->frame.in_bytes;
-	} else {
-		for (unsigned i = 0; i < count; i++)
-			whole[1 + i] = data[i];
-		slot->in_bytes = table_fill(q, head, whole, in ? 1 : 1 + count, count + 2);
-	}
-	slot->entries = 3;
-	avail_put(q, head);
-	return 0;
+void virtqueue_split_frame_prepare(struct virtqueue_driver *q, unsigned head, const struct ob_dma_piece *out,
+				   const struct ob_dma_piece *in)
+{
+	desc_store(&q->desc[head], out, VIRTQ_DESC_F_NEXT, head + 1);
+	desc_store(&q->desc[head + 2], in, VIRTQ_DESC_F_WRITE, 0);
+	q->slots[head + 1].data_word = virtqueue_word(0, VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_NEXT, head + 2);
+	q->slots[head + 2].data_desc = &q->desc[head + 1].addr;
 }
 
-int virtqueue_split_add_framed(struct virtqueue_driver *q, uint32_t frame, const struct ob_dma_piece *data,
-			       unsigned count, bool in)
+uint32_t virtqueue_split_frame_bend(struct virtqueue_driver *q, unsigned head, const struct ob_dma_piece *pieces,
+				    unsigned out_count, unsigned count)
 {
-	struct ob_virtio_framed *framed = virtqueue_split_framed(q, frame);
+	uint32_t in_bytes;
 
-	if (count != 1 || q->broken || !ob_virtio_queue_framed_ready(framed))
-		return framed_slow(q, frame, data, count, in);
-	ob_virtio_queue_put_framed((struct ob_virtio_queue *)(void *)q, framed, data->iova, (uint32_t)data->len_bytes,
-				   in);
-	return 0;
+	if (count == 2) {
+		/* From one end to the other. */
+		desc_store(&q->desc[head], &pieces[0], VIRTQ_DESC_F_NEXT, head + 2);
+		desc_store(&q->desc[head + 2], &pieces[1], VIRTQ_DESC_F_WRITE, 0);
+		in_bytes = (uint32_t)pieces[1].len_bytes;
+	} else {
+		in_bytes = table_fill(q, head, pieces, out_count, count);
+	}
+	avail_put(q, head);
+	return in_bytes;
 }
 
 void virtqueue_split_kick(struct virtqueue_driver *q)
 {
-	uint16_t told = q->told;
+	uint32_t told = q->told, count = q->avail - told;
 	bool wanted;
 
-	if (q->avail == told || q->broken)
+	if (count == 0 || q->broken)
 		return;
 	q->told = q->avail;
-	q->stats.added += (uint16_t)(q->avail - told);
+	q->stats.added += count;
+	q->in_flight = (uint16_t)(q->in_flight + count);
 	/* Descriptors, tables and the entries of the avail ring before the index that shows them (§2.7.13.3). */
 	ob_dma_wmb();
-	ob_le16_store(&q->avail_ring->idx, q->avail);
+	ob_le16_store(&q->avail_ring->idx, (uint16_t)q->avail);
 	/*
 	 * The index before the look at what the device wants to be told; the device writes its wish and then looks at the
 	 * index (§2.7.13.4). So one of the two sees the other's word, and no request is left lying.
@@ -245,7 +186,8 @@ void virtqueue_split_kick(struct virtqueue_driver *q)
 	ob_dma_mb();
 	if (q->event_idx)
 		wanted = virtqueue_event_passed(
-			ob_le16_load((const ob_le16 *)(const void *)&q->used_ring->ring[q->size]), q->avail, told);
+			ob_le16_load((const ob_le16 *)(const void *)&q->used_ring->ring[q->size]), (uint16_t)q->avail,
+			(uint16_t)told);
 	else
 		wanted = (ob_le16_load(&q->used_ring->flags) & VIRTQ_USED_F_NO_NOTIFY) == 0;
 	if (wanted)

@@ -129,7 +129,8 @@ static void step_take(struct ring_fuzz *f, const uint8_t *s)
 		f->given[used[i].token].in_flight = false;
 		f->in_flight--;
 	}
-	EXPECT(f->rig.driver.in_flight == f->in_flight, "%u in flight, not %u", f->rig.driver.in_flight, f->in_flight);
+	EXPECT(virtqueue_driver_in_flight(&f->rig.driver) == f->in_flight, "%u in flight, not %u",
+	       virtqueue_driver_in_flight(&f->rig.driver), f->in_flight);
 	if (f->in_flight == 0 && !f->rig.driver.broken)
 		EXPECT(f->rig.driver.free_entries + f->rig.driver.frame_end == f->rig.config.size,
 		       "%u free of an empty ring", f->rig.driver.free_entries);

@@ -192,7 +192,7 @@ int ob_virtio_queue_frame(struct ob_virtio_queue *q, const struct ob_virtio_fram
 
 struct ob_virtio_framed *ob_virtio_queue_framed(struct ob_virtio_queue *q, uint32_t slot)
 {
-	return virtqueue_split_framed(&q->ring, slot);
+	return virtqueue_driver_framed(&q->ring, slot);
 }
 
 void ob_virtio_queue_stats(const struct ob_virtio_queue *q, struct ob_virtio_queue_stats *out)
@@ -208,7 +208,7 @@ void ob_virtio_queue_stats(const struct ob_virtio_queue *q, struct ob_virtio_que
 
 unsigned ob_virtio_queue_in_flight(const struct ob_virtio_queue *q)
 {
-	return q->ring.in_flight;
+	return virtqueue_driver_in_flight(&q->ring);
 }
 
 bool ob_virtio_queue_is_broken(const struct ob_virtio_queue *q)
@@ -272,7 +272,8 @@ static __attribute__((noinline, cold)) void say_broken(struct ob_virtio_queue *q
 	if (q->broken_said)
 		return;
 	q->broken_said = true;
-	ob_warn(context_of(q), "%s: broken, with %u requests in flight: %s", q->name, q->ring.in_flight, q->ring.why);
+	ob_warn(context_of(q), "%s: broken, with %u requests in flight: %s", q->name,
+		virtqueue_driver_in_flight(&q->ring), q->ring.why);
 }
 
 int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max)
@@ -284,13 +285,9 @@ int ob_virtio_queue_take(struct ob_virtio_queue *q, struct ob_virtio_used *used,
 	return n;
 }
 
-unsigned ob_virtio_queue_look_framed(struct ob_virtio_queue *q)
+unsigned ob_virtio_queue_take_framed(struct ob_virtio_queue *q, uint32_t *slots, unsigned max)
 {
-	int n = q->ring.packed || q->ring.in_order ? 0 : virtqueue_split_look(&q->ring);
-
-	if (OB_UNLIKELY(q->ring.broken))
-		say_broken(q);
-	return n > 0 ? (unsigned)n : 0;
+	return virtqueue_driver_take_framed(&q->ring, slots, max);
 }
 
 int ob_virtio_queue_take_singles(struct ob_virtio_queue *q, struct ob_virtio_used *used, unsigned max)

@@ -352,45 +352,16 @@ static VBLK_SLOW void end_slow(struct vblk_queue *q, uint32_t token, uint32_t le
 	vblk_slot_end(q, token, error, status);
 }
 
-/*
- * What was answered as it should be, each from its place in the ring straight to whom it belongs. A done function may take
- * answers itself, and the CPU may be away in it for so long that the queue was frozen, or given up.
- */
-static __attribute__((noinline)) unsigned take_good(struct vblk_queue *q, unsigned budget)
-{
-	struct ob_virtio_queue *vq = q->vq;
-	unsigned there = ob_virtio_queue_look_framed(vq), count = MIN(budget, there), left = count;
-	uint8_t state = q->state;
-	uint32_t index;
-
-	while (left > 0 && ob_virtio_queue_take_framed(vq, &index)) {
-		struct vblk_slot *slot = &q->slots[index];
-		struct ob_block_request *request = slot->request;
-
-		left--;
-		if (OB_UNLIKELY(OB_READ_ONCE(*slot->status) != VIRTIO_BLK_S_OK || request == NULL)) {
-			end_slow(q, slot->index, UINT32_MAX);
-		} else {
-			slot_give(q, slot);
-			ob_block_end(q->channel, request, 0, 0);
-		}
-		if (OB_UNLIKELY(q->state != state))
-			break;
-	}
-	return count - left;
-}
-
-unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
+/* Whatever was answered; of it nothing more is known than that the queue takes it for an answer. */
+static __attribute__((noinline)) unsigned take_any(struct vblk_queue *q, unsigned budget)
 {
 	struct ob_virtio_used used[TAKE_MAX];
 	uint8_t state = q->state;
 	unsigned done = 0;
+	int count;
 
-	if (OB_LIKELY(!trace_is_on(q)))
-		done = take_good(q, budget);
-	while (done < budget && OB_READ_ONCE(q->state) == state) {
-		int count = ob_virtio_queue_take(q->vq, used, MIN(budget - done, TAKE_MAX));
-
+	do {
+		count = ob_virtio_queue_take(q->vq, used, MIN(budget - done, TAKE_MAX));
 		if (OB_UNLIKELY(count < 0)) {
 			vblk_queue_break(q, "the device wrote nonsense into its ring");
 			break;
@@ -416,9 +387,40 @@ unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
 			ob_block_end(q->channel, request, 0, 0);
 		}
 		done += (unsigned)count;
-		if (count < (int)TAKE_MAX)
-			break;
+	} while (count == (int)TAKE_MAX && done < budget && OB_READ_ONCE(q->state) == state);
+	return done;
+}
+
+/*
+ * A done function may take answers itself, and the CPU may be away in it for so long that the queue was frozen, or given
+ * up: then the requests of the rest of the batch have ended, and the memory of their status is gone.
+ */
+unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
+{
+	uint8_t state = q->state;
+	unsigned done = 0, count = OB_LIKELY(!trace_is_on(q)) ? TAKE_MAX : 0;
+	uint32_t slots[TAKE_MAX];
+
+	while (count == TAKE_MAX && done < budget && OB_READ_ONCE(q->state) == state) {
+		/* What was answered as it should be. */
+		count = ob_virtio_queue_take_framed(q->vq, slots, MIN(budget - done, TAKE_MAX));
+		for (unsigned i = 0; i < count; i++) {
+			struct vblk_slot *slot = &q->slots[slots[i]];
+			struct ob_block_request *request = slot->request;
+
+			if (OB_UNLIKELY(request == NULL))
+				continue;
+			if (OB_UNLIKELY(OB_READ_ONCE(*slot->status) != VIRTIO_BLK_S_OK)) {
+				end_slow(q, slot->index, UINT32_MAX);
+				continue;
+			}
+			slot_give(q, slot);
+			ob_block_end(q->channel, request, 0, 0);
+		}
+		done += count;
 	}
+	if (done < budget && OB_READ_ONCE(q->state) == state)
+		done += take_any(q, budget - done);
 	q->completed += done;
 	if (OB_UNLIKELY(q->waiting > 0) && done > 0 && q->state == VBLK_QUEUE_LIVE) {
 		vblk_queue_issue(q);
