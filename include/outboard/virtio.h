@@ -204,6 +204,37 @@ struct ob_virtio_queue_stats {
 /** ob_virtio_queue_stats - any thread; may lag */
 void ob_virtio_queue_stats(const struct ob_virtio_queue *q, struct ob_virtio_queue_stats *out);
 
+/* ---- for people ---- */
+
+struct ob_virtio_info {
+	uint32_t id;
+	const char *transport;        /* "pci", "mmio"; "machine": the machine gives it, as vhost-user does */
+	uint64_t offered, negotiated; /* feature bits; 0: no driver has asked yet */
+	uint8_t status;               /* as it was written last (§2.1) */
+	uint32_t config_bytes;        /* of device configuration that there may be */
+	unsigned vectors;             /* interrupts that were allocated */
+	bool packed;                  /* its rings are, and not split */
+};
+
+struct ob_virtio_queue_info {
+	unsigned entries_max; /* that the device has for its ring */
+	unsigned entries;     /* that it was set up with; 0: it is not in use, and the rest means nothing */
+	bool interrupts;      /* somebody listens to it */
+	bool broken;
+	struct ob_virtio_queue_stats stats;
+};
+
+/** ob_virtio_info - how it is reached and what was agreed on. Any context. 0; -EINVAL no virtio device */
+int ob_virtio_info(const struct ob_device *dev, struct ob_virtio_info *out);
+/**
+ * ob_virtio_queue_info - of queue @index, whether it is in use or not
+ *
+ * Context: a task of CPU 0, or the thread that turns it. Return: 0; -ENOENT no such queue; -EINVAL; -ENODEV.
+ */
+int ob_virtio_queue_info(struct ob_device *dev, unsigned index, struct ob_virtio_queue_info *out);
+/** ob_virtio_feature_name - "MRG_RXBUF", of feature @bit of devices with virtio id @id; NULL: not known here */
+const char *ob_virtio_feature_name(uint32_t id, unsigned bit);
+
 /* ---- the I/O path: owner CPU, soft or task ---- */
 
 /* A request that the device is done with. */

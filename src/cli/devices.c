@@ -9,21 +9,23 @@
 #include <outboard/pci.h>
 #include <outboard/virtio.h>
 
+#include "cli/devices.h"
 #include "cli/options.h"
 #include "cli/output.h"
 
-static const char help[] = "usage: outboard devices [-v] [--json] [DEVICE...]\n"
-			   "\n"
-			   "Lists the machine's devices as a tree: address, kind, ids, driver, and what the driver "
-			   "published. Neighbours of\n"
-			   "one kind that nobody drives are one line.\n"
-			   "\n"
-			   "  outboard devices\n"
-			   "  outboard devices -v 0000:00:03.0     one PCI function in full, as lspci -vv shows it\n"
-			   "  outboard devices --json | jq -r '.devices[].name'\n"
-			   "\n"
-			   "  -v, --verbose   PCI functions in full, and what a device tree says of others\n"
-			   "      --json      for programs\n";
+static const char help[] =
+	"usage: outboard devices [-v] [--json] [DEVICE...]\n"
+	"\n"
+	"Lists the machine's devices as a tree: address, kind, ids, driver, and what the driver "
+	"published. Neighbours of\n"
+	"one kind that nobody drives are one line.\n"
+	"\n"
+	"  outboard devices\n"
+	"  outboard devices -v 0000:00:03.0     one PCI function in full, as lspci -vv shows it\n"
+	"  outboard devices --json | jq -r '.devices[].name'\n"
+	"\n"
+	"  -v, --verbose   PCI functions in full, virtio devices, and what a device tree says of others\n"
+	"      --json      for programs\n";
 
 /* The devices, held, in the order of the tree; what is below a device follows it. */
 struct found {
@@ -232,8 +234,10 @@ static void print_device(struct cli *cli, struct ob_device *dev, unsigned depth,
 	print_kind(dev);
 	print_driver(dev);
 	printf("\n");
-	if (options->full)
+	if (options->full) {
 		print_dt(dev, 2 * depth + 4);
+		devices_print_virtio(cli, dev, 2 * depth + 4);
+	}
 	print_blocks(cli, dev, 2 * depth + 4);
 	print_nets(cli, dev, 2 * depth + 4);
 }
@@ -345,12 +349,12 @@ static json_t *json_device(struct cli *cli, struct ob_device *dev)
 		if (ob_net_device(n) == dev)
 			json_array_append_new(nets, json_string(ob_net_name(n)));
 	}
-	return json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:i, s:o, s:o, s:o, s:o, s:o}", "name", ob_device_name(dev),
+	return json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "name", ob_device_name(dev),
 			 "bus", ob_device_bus_name(dev), "parent", parent ? ob_device_name(parent) : NULL, "state",
 			 state_name(ob_device_state(dev)), "driver", driver, "error", ob_device_error(dev), "pci",
 			 json_pci(dev), "dt", json_dt(dev), "virtio",
-			 ob_virtio_id(dev) ? json_integer(ob_virtio_id(dev)) : json_null(), "block", blocks, "net",
-			 nets);
+			 ob_virtio_id(dev) ? json_integer(ob_virtio_id(dev)) : json_null(), "virtio_info",
+			 devices_json_virtio(cli, dev), "block", blocks, "net", nets);
 }
 
 /* ---- the verb ---- */

@@ -32,6 +32,7 @@ on 0 "$disk" devices --json
 json "len([x for x in d['devices'] if x['dt'] and x['dt']['compatible'] == ['virtio,mmio']]) == 32"
 json "[x for x in d['devices'] if x['driver'] == 'virtio-blk'][0]['parent'] == 'virtio_mmio@a003e00'"
 json "[x for x in d['devices'] if x['driver'] == 'virtio-blk'][0]['virtio'] == 2"
+json "[x for x in d['devices'] if x['driver'] == 'virtio-blk'][0]['virtio_info']['transport'] == 'MMIO'"
 json "[x['dt']['interrupts'] for x in d['devices'] if x['name'] == 'virtio_mmio@a000000'] == [[{'index': 0, 'number': 48, 'edge': True}]]"
 json "[x['state'] for x in d['devices'] if x['name'] == 'virtio_mmio@a000000'] == ['found']"
 

@@ -22,6 +22,8 @@ trap cleanup EXIT
 start() {
 	local name=$1
 	shift
+	# Whoever awaits a line is not to find that of one before it.
+	rm -f "$work/$name.out" "$work/$name.err"
 	"$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null &
 	eval "$name=$!"
 	pids="$pids $!"
@@ -41,7 +43,7 @@ await() { # FILE PATTERN
 
 await_socket() {
 	local i
-	for ((i = 0; i < 300 && 1; i++)); do
+	for ((i = 0; i < 300; i++)); do
 		[ ! -S "$work/wire" ] || return 0
 		sleep 0.1
 	done
@@ -83,6 +85,19 @@ want 0 "$OUTBOARD" -M 'model:?virtio-net=a&virtio-net=a' devices
 out_has "^      net1  02:00:00:00:00:02, link up$"
 want 0 "$OUTBOARD" -M 'model:?virtio-net=a&virtio-net=a' devices --json
 json '[x["net"] for x in d["devices"] if x["net"]] == [["net0"], ["net1"]]'
+want 0 "$OUTBOARD" -M 'model:?virtio-net=a&packed&virtio-net=a&queues=3' devices -v
+out_has "^      Transport: PCI, 2 interrupts, 24 bytes of configuration$"
+out_has "^      Features: CSUM+ GUEST_CSUM- CTRL_GUEST_OFFLOADS- "
+out_has " RING_PACKED+"
+out_has "^      Queues 0 to 1: at most 256 each, not in use$"
+out_has "^      Queue 2: packed ring of 16, at most 16, no interrupt, [1-9][0-9]* buffers added, [1-9][0-9]* back$"
+out_has "^      Queues 0 to 5: at most 256 each, not in use$"
+out_has "^      Queue 6: split ring of 16, "
+want 0 "$OUTBOARD" -M 'model:?virtio-net=a&packed&virtio-net=a&queues=3' devices --json
+json '[[q["entries"] for q in x["virtio_info"]["queues"]] for x in d["devices"] if x["virtio"]] == [[0, 0, 16], [0] * 6 + [16]]'
+json 'all(set(x["virtio_info"]["negotiated"]) < set(x["virtio_info"]["offered"]) for x in d["devices"] if x["virtio"])'
+json '[("RING_PACKED" in x["virtio_info"]["negotiated"], x["virtio_info"]["packed"]) for x in d["devices"] if x["virtio"]] == [(True, True), (False, False)]'
+json '[x["virtio_info"] for x in d["devices"] if not x["virtio"]] == [None, None]'
 want 0 "$OUTBOARD" -M 'model:?virtio-net=a&virtio-net=a&queues=3' net info --json
 json 'len(d["interfaces"]) == 2 and d["interfaces"][1]["channels_max"] == 3 and d["interfaces"][0]["link_up"]'
 want 0 "$OUTBOARD" -M 'model:?virtio-net' net generate --count 5000 --size 200 --flows 7 --json
