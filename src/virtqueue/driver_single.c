@@ -153,8 +153,11 @@ static unsigned reserve(struct virtqueue_driver *q, unsigned count)
 		return 0;
 	q->free_entries = (uint16_t)(q->free_entries - count);
 	/* Of a split ring the kick counts. */
-	q->in_flight = (uint16_t)(q->in_flight + (q->packed ? count : 0));
-	q->stats.added += q->packed ? count : 0;
+	if (q->packed) {
+		virtqueue_packed_show(q);
+		q->in_flight = (uint16_t)(q->in_flight + count);
+		q->stats.added += count;
+	}
 	return count;
 }
 
@@ -162,12 +165,10 @@ TEMPLATE void add(struct virtqueue_driver *q, const struct source *source, unsig
 {
 	if (count == 0)
 		return;
-	if (q->packed) {
-		virtqueue_packed_show(q);
+	if (q->packed)
 		packed_add(q, source, count, in);
-	} else {
+	else
 		split_add(q, source, count, in);
-	}
 }
 
 unsigned virtqueue_driver_add_singles(struct virtqueue_driver *q, const struct ob_virtio_single *singles,
