@@ -202,12 +202,19 @@ static inline unsigned note_taken(struct virtqueue_driver *q, unsigned used, uns
 
 unsigned virtqueue_split_take_framed(struct virtqueue_driver *q, uint32_t *slots, unsigned max)
 {
-	const struct virtq_used_elem *ring = q->used_ring->ring;
-	unsigned mask = q->mask, frame_end = q->frame_end, at = q->used, end;
-	struct ob_virtio_slot *all = q->slots;
+	unsigned mask, frame_end, at, end;
+	const struct virtq_used_elem *ring;
+	struct ob_virtio_slot *all;
 	int there = virtqueue_split_look(q);
 
-	for (end = at + MIN(max, (unsigned)MAX(there, 0)); at != end; at++) {
+	if (there <= 0)
+		return 0;
+	ring = q->used_ring->ring;
+	mask = q->mask;
+	frame_end = q->frame_end;
+	all = q->slots;
+	at = q->used;
+	for (end = at + MIN(max, (unsigned)there); at != end; at++) {
 		uint64_t elem = ob_le32_pair_load(&ring[at & mask].id);
 		const struct ob_virtio_slot *slot = answered(all, frame_end, (uint32_t)elem, (uint32_t)(elem >> 32));
 

@@ -59,7 +59,7 @@ static inline void slot_take(struct virtqueue_driver *q, unsigned id, unsigned e
 }
 
 /* The next entry of the ring: the table of @id, of @count pieces. */
-static void table_show(struct virtqueue_driver *q, unsigned id, unsigned count)
+static inline void table_show(struct virtqueue_driver *q, unsigned id, unsigned count)
 {
 	uint32_t flags = q->avail_flags;
 	unsigned at = q->place;
@@ -70,22 +70,11 @@ static void table_show(struct virtqueue_driver *q, unsigned id, unsigned count)
 	q->avail_flags = (uint16_t)flags;
 }
 
-/*
- * What was put by frames goes into the ring, an entry each: the table of the slot, in which all but the data stands. Up
- * to the ring's end, or the list's, nothing changes but place and id.
- */
-void virtqueue_packed_show_frames(struct virtqueue_driver *q)
+/* Up to the ring's end, or the list's, nothing changes but place and id. */
+static __attribute__((noinline)) void show_behind_head(struct virtqueue_driver *q, uint32_t told, uint32_t left)
 {
-	uint32_t told = q->told, left = q->avail - told;
 	uint64_t base = q->tables_iova, bytes = q->table_bytes;
 
-	q->told = q->avail;
-	q->stats.added += left;
-	q->in_flight = (uint16_t)(q->in_flight + left);
-	if (q->held == 0 && left > 0) {
-		table_show(q, ob_le16_to_cpu(q->lane_avail[told++ & q->mask]), VIRTQUEUE_FRAME_PIECES);
-		left--;
-	}
 	while (left > 0) {
 		unsigned at = q->place, from = told & q->mask;
 		unsigned run = MIN(left, MIN(q->size - at, q->mask + 1 - from));
@@ -107,6 +96,22 @@ void virtqueue_packed_show_frames(struct virtqueue_driver *q)
 			q->avail_flags ^= VIRTQUEUE_PACKED_MARKS;
 		}
 	}
+}
+
+/* What was put by frames goes into the ring, an entry each: the table of the slot, in which all but the data stands. */
+void virtqueue_packed_show_frames(struct virtqueue_driver *q)
+{
+	uint32_t told = q->told, left = q->avail - told;
+
+	q->told = q->avail;
+	q->stats.added += left;
+	q->in_flight = (uint16_t)(q->in_flight + left);
+	if (q->held == 0) {
+		table_show(q, ob_le16_to_cpu(q->lane_avail[told++ & q->mask]), VIRTQUEUE_FRAME_PIECES);
+		left--;
+	}
+	if (left > 0)
+		show_behind_head(q, told, left);
 }
 
 static inline struct virtq_packed_desc *table_of(struct virtqueue_driver *q, unsigned id)

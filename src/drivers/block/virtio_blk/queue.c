@@ -398,10 +398,13 @@ static __attribute__((noinline)) unsigned take_any(struct vblk_queue *q, unsigne
 unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
 {
 	uint8_t state = q->state;
-	unsigned done = 0, count = OB_LIKELY(!trace_is_on(q)) ? TAKE_MAX : 0;
+	bool more = budget > 0;
 	uint32_t slots[TAKE_MAX];
+	unsigned done = 0;
 
-	while (count == TAKE_MAX && done < budget && OB_READ_ONCE(q->state) == state) {
+	while (more && OB_LIKELY(!trace_is_on(q))) {
+		unsigned count;
+
 		/* What was answered as it should be. */
 		count = ob_virtio_queue_take_framed(q->vq, slots, MIN(budget - done, TAKE_MAX));
 		for (unsigned i = 0; i < count; i++) {
@@ -418,8 +421,11 @@ unsigned vblk_queue_take(struct vblk_queue *q, unsigned budget)
 			ob_block_end(q->channel, request, 0, 0);
 		}
 		done += count;
+		more = done < budget && OB_READ_ONCE(q->state) == state;
+		if (count < TAKE_MAX)
+			break;
 	}
-	if (done < budget && OB_READ_ONCE(q->state) == state)
+	if (more)
 		done += take_any(q, budget - done);
 	q->completed += done;
 	if (OB_UNLIKELY(q->waiting > 0) && done > 0 && q->state == VBLK_QUEUE_LIVE) {
