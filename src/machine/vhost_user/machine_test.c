@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define SPLIT  BIT64(VIRTIO_F_VERSION_1)
@@ -375,6 +376,41 @@ static void test_memory_of_a_queue_that_is_not_at_rest_is_nobody_elses(void **st
 	b->m->ops->dma_free(b->m, &memory);
 }
 
+/* A back-end that hangs, or that closed the connection and lives on, has the memory for as long as it likes. */
+static void test_memory_outlives_the_machine_and_is_nobody_elses(void **state)
+{
+	struct machine_dma_memory memory;
+	struct bench *b = *state;
+	uint8_t *late;
+
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+	assert_int_equal(b->m->ops->dma_alloc(b->m, 4096, 4096, &memory), 0);
+	memset(memory.base, 0x11, memory.len_bytes);
+	late = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, b->vm->memory.region[0].fd,
+		    (off_t)(memory.iova - b->vm->memory.region[0].iova));
+	assert_true(late != MAP_FAILED);
+	b->peer.lie_request = VHOST_USER_GET_VRING_BASE;
+	b->peer.lie = VHOST_PEER_SILENT;
+	bench_be_impatient(b);
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), -ENODEV);
+	bench_await_dead(b);
+	/* It is freed, and given to nobody. */
+	b->m->ops->dma_free(b->m, &memory);
+	assert_int_equal(b->m->ops->dma_alloc(b->m, 4096, 4096, &memory), -ENODEV);
+	bench_close(b);
+	b->peer.lie = VHOST_PEER_HONEST;
+	assert_int_equal(late[0], 0x11);
+	memset(b->ring, 0, sizeof(b->ring));
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(b->m->ops->dma_alloc(b->m, 8 * OB_MIB, 4096, &memory), 0);
+	memset(late, 0x22, 4096);
+	for (size_t i = 0; i < memory.len_bytes; i += 512)
+		assert_int_equal(((uint8_t *)memory.base)[i], 0);
+	munmap(late, 4096);
+}
+
 static void test_queue_that_is_not_given_up_is_the_end(void **state)
 {
 	struct bench *b = *state;
@@ -520,6 +556,7 @@ int main(void)
 		TEST(test_reset_waits_until_nothing_is_in_flight),
 		TEST(test_reset_tried_again_waits_again),
 		TEST(test_memory_of_a_queue_that_is_not_at_rest_is_nobody_elses),
+		TEST(test_memory_outlives_the_machine_and_is_nobody_elses),
 		TEST(test_queue_that_is_not_given_up_is_the_end),
 		TEST(test_reset_of_a_packed_ring_waits_for_what_the_base_says),
 		TEST(test_memory_grows_and_shrinks_while_it_works),
