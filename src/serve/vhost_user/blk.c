@@ -63,11 +63,11 @@ void vu_blk_config(const struct ob_block_limits *l, unsigned queues, bool writeb
 	out->discard_sector_alignment = ob_cpu_to_le32(per_block);
 	if (l->trim) {
 		out->max_discard_sectors = ob_cpu_to_le32(sectors_max(l, l->trim_max_blocks));
-		out->max_discard_seg = ob_cpu_to_le32(1);
+		out->max_discard_seg = ob_cpu_to_le32(VU_RANGES_MAX);
 	}
 	if (l->write_zeroes) {
 		out->max_write_zeroes_sectors = ob_cpu_to_le32(sectors_max(l, l->zeroes_max_blocks));
-		out->max_write_zeroes_seg = ob_cpu_to_le32(1);
+		out->max_write_zeroes_seg = ob_cpu_to_le32(VU_RANGES_MAX);
 		out->write_zeroes_may_unmap = l->trim;
 	}
 }
@@ -106,14 +106,14 @@ static int copy_out(const struct vu_memory *m, const struct virtqueue_piece *pie
 }
 
 /*
- * The same bytes as segments of @r, and the window that has them all. -E2BIG: more segments than there may be; -EACCES:
+ * The same bytes as segments of @r, behind those that it has, and the window that has them all. -E2BIG: more segments than there may be; -EACCES:
  * they are in no region.
  */
 static int map_data(const struct vu_memory *m, struct vu_request *r, const struct virtqueue_piece *pieces,
 		    unsigned count, uint64_t skip, uint64_t len_bytes)
 {
 	struct ob_block_request *request = &r->request;
-	unsigned used = 0;
+	unsigned used = request->segment_count;
 
 	for (unsigned i = 0; i < count && len_bytes > 0; i++) {
 		uint64_t address = pieces[i].addr + skip, left = pieces[i].len_bytes, room = 0;
@@ -131,7 +131,7 @@ static int map_data(const struct vu_memory *m, struct vu_request *r, const struc
 
 			if (region == NULL)
 				return -EACCES;
-			if (used == VU_SEGMENTS_MAX)
+			if (used == VU_SEGMENTS_MAX - 1) /* one is for add_sink() */
 				return -E2BIG;
 			if (used == 0)
 				request->window = region->window;
@@ -164,16 +164,33 @@ static void request_done(struct ob_block_request *request)
 	vu_queue_end((struct vu_request *)(void *)request, status_of(request->status));
 }
 
-/* Sectors to blocks. -EINVAL: it is not whole blocks, which the driver knows of (blk_size), or far too much. */
+static uint32_t sectors_per_block(const struct vu_queue *q)
+{
+	return q->client->server->limits.block_bytes / VIRTIO_BLK_SECTOR_BYTES;
+}
+
+/* Sectors to blocks, which they are whole ones of. -EINVAL: far too many, or none. */
 static int set_range(struct vu_queue *q, struct ob_block_request *request, uint64_t sector, uint64_t sectors)
 {
-	uint32_t per_block = q->client->server->limits.block_bytes / VIRTIO_BLK_SECTOR_BYTES;
+	uint32_t per_block = sectors_per_block(q);
 
 	if (!IS_ALIGNED(sector | sectors, (uint64_t)per_block) || sectors == 0 || sectors / per_block > UINT32_MAX)
 		return -EINVAL;
 	request->lba = sector / per_block;
 	request->block_count = (uint32_t)(sectors / per_block);
 	return 0;
+}
+
+/* What a block has, and the client did not ask for, goes where nobody looks. */
+static void add_sink(struct vu_queue *q, struct vu_request *r, uint32_t sectors)
+{
+	if (sectors == 0)
+		return;
+	r->segments[r->request.segment_count++] = (struct ob_segment){
+		.base = q->lane->sink,
+		.len_bytes = sectors * (size_t)VIRTIO_BLK_SECTOR_BYTES,
+	};
+	r->request.window = NULL;
 }
 
 static void submit(struct vu_queue *q, struct vu_request *r)
@@ -197,24 +214,53 @@ static uint8_t write_flags(const struct vu_queue *q)
 	return c->server->limits.volatile_cache && !cached ? OB_BLOCK_FUA : 0;
 }
 
+static int start_write(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, uint64_t sector)
+{
+	uint64_t len_bytes = r->chain.out_bytes - HEADER_BYTES;
+	int ret = 0;
+
+	r->request.op = OB_BLOCK_WRITE;
+	r->request.flags = write_flags(q);
+	if (!IS_ALIGNED(len_bytes, (uint64_t)VIRTIO_BLK_SECTOR_BYTES))
+		ret = -EINVAL;
+	else if (vu_client_is_read_only(q->client))
+		ret = -EROFS;
+	/*
+	 * A part of a block would be a read and a write, between which another client, or another queue, may have written
+	 * the rest of it: such a write fails rather than undo somebody else's.
+	 */
+	if (ret == 0)
+		ret = set_range(q, &r->request, sector, len_bytes / VIRTIO_BLK_SECTOR_BYTES);
+	return ret != 0 ? ret : map_data(q->memory, r, pieces, r->chain.out_count, HEADER_BYTES, len_bytes);
+}
+
+/* blk_size is advice: the unit is the sector all the same (§5.2.5). */
+static int start_read(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, uint64_t sector)
+{
+	const struct virtqueue_chain *c = &r->chain;
+	uint64_t len_bytes = c->in_bytes - 1u, sectors = len_bytes / VIRTIO_BLK_SECTOR_BYTES;
+	uint32_t per_block = sectors_per_block(q), before = (uint32_t)(sector % per_block), behind;
+	int ret;
+
+	r->request.op = OB_BLOCK_READ;
+	if (!IS_ALIGNED(len_bytes, (uint64_t)VIRTIO_BLK_SECTOR_BYTES) || sectors == 0)
+		return -EINVAL;
+	behind = (uint32_t)(ALIGN_UP(before + sectors, (uint64_t)per_block) - before - sectors);
+	ret = set_range(q, &r->request, sector - before, before + sectors + behind);
+	if (ret != 0)
+		return ret;
+	add_sink(q, r, before);
+	ret = map_data(q->memory, r, pieces + c->out_count, c->in_count, 0, len_bytes);
+	if (ret == 0)
+		add_sink(q, r, behind);
+	return ret;
+}
+
 static int start_data(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, bool write,
 		      uint64_t sector)
 {
-	const struct virtqueue_chain *c = &r->chain;
-	uint64_t len_bytes = write ? c->out_bytes - HEADER_BYTES : c->in_bytes - 1u;
-	int ret;
+	int ret = write ? start_write(q, r, pieces, sector) : start_read(q, r, pieces, sector);
 
-	r->request.op = write ? OB_BLOCK_WRITE : OB_BLOCK_READ;
-	r->request.flags = write ? write_flags(q) : 0;
-	if (!IS_ALIGNED(len_bytes, (uint64_t)VIRTIO_BLK_SECTOR_BYTES))
-		ret = -EINVAL;
-	else if (write && vu_client_is_read_only(q->client))
-		ret = -EROFS;
-	else
-		ret = set_range(q, &r->request, sector, len_bytes / VIRTIO_BLK_SECTOR_BYTES);
-	if (ret == 0)
-		ret = write ? map_data(q->memory, r, pieces, c->out_count, HEADER_BYTES, len_bytes)
-			    : map_data(q->memory, r, pieces + c->out_count, c->in_count, 0, len_bytes);
 	if (ret == -EACCES)
 		return ret;
 	if (ret != 0)
@@ -224,36 +270,98 @@ static int start_data(struct vu_queue *q, struct vu_request *r, const struct vir
 	return 0;
 }
 
-/* One range, as max_discard_seg and max_write_zeroes_seg say. */
-static int start_range(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, bool zeroes)
+/* ---- ranges ---- */
+
+/*
+ * Discarding is advice (§5.2.6.2: what is discarded may be anything after it), and what is only a part of a block stays. 0: the
+ * blocks of this range are in the request; -ENODATA: there are none; negative errno.
+ */
+static int set_discard(struct vu_queue *q, struct ob_block_request *request, uint64_t sector, uint32_t sectors)
 {
-	struct virtio_blk_range range;
-	uint32_t flags, known = zeroes ? VIRTIO_BLK_RANGE_UNMAP : 0;
-	unsigned feature = zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD;
+	uint64_t per_block = sectors_per_block(q);
+	uint64_t first = ALIGN_UP(sector, per_block), end = ALIGN_DOWN(sector + sectors, per_block);
+
+	if (sectors == 0)
+		return -EINVAL;
+	if (sector > INT64_MAX) /* no sum wraps */
+		return -ERANGE;
+	return first < end ? set_range(q, request, first, end - first) : -ENODATA;
+}
+
+/* The next of its ranges that has anything in it. 0; -ENODATA: there is none; negative errno */
+static int next_range(struct vu_queue *q, struct vu_request *r)
+{
+	bool zeroes = r->request.op == OB_BLOCK_WRITE_ZEROES;
+	int ret = -ENODATA;
+
+	while (ret == -ENODATA && r->range_index < r->range_count) {
+		const struct virtio_blk_range *range = &r->ranges[r->range_index++];
+		uint64_t sector = ob_le64_to_cpu(range->sector);
+		uint32_t sectors = ob_le32_to_cpu(range->num_sectors);
+
+		r->request.flags = write_flags(q);
+		if (zeroes && (ob_le32_to_cpu(range->flags) & VIRTIO_BLK_RANGE_UNMAP) == 0)
+			r->request.flags |= OB_BLOCK_NO_TRIM;
+		ret = zeroes ? set_range(q, &r->request, sector, sectors)
+			     : set_discard(q, &r->request, sector, sectors);
+	}
+	return ret;
+}
+
+/* One after the other: the request of the block class is the one that it has. */
+static void range_done(struct ob_block_request *request)
+{
+	struct vu_request *r = (struct vu_request *)(void *)request;
+	struct vu_queue *q = r->queue;
+	int ret = request->status != 0 ? request->status : next_range(q, r);
+
+	if (ret == 0)
+		ret = ob_block_submit(q->lane->channel, request);
+	if (ret == 0)
+		ob_block_kick(q->lane->channel);
+	else
+		vu_queue_end(r, status_of(ret == -ENODATA ? 0 : ret));
+}
+
+/* §5.2.6.2: unknown flags, and unmap of a discard, are not supported; nothing is done then. */
+static int check_ranges(const struct vu_request *r, bool zeroes)
+{
+	for (unsigned i = 0; i < r->range_count; i++)
+		if ((ob_le32_to_cpu(r->ranges[i].flags) & ~(zeroes ? VIRTIO_BLK_RANGE_UNMAP : 0u)) != 0)
+			return -EOPNOTSUPP;
+	return 0;
+}
+
+static int start_ranges(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, bool zeroes)
+{
+	uint64_t len_bytes = r->chain.out_bytes - HEADER_BYTES;
 	int ret;
 
-	if (r->chain.out_bytes - HEADER_BYTES != sizeof(range) || !vu_client_has(q->client, feature)) {
-		vu_queue_end(r, vu_client_has(q->client, feature) ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_UNSUPP);
+	if (!vu_client_has(q->client, zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD)) {
+		vu_queue_end(r, VIRTIO_BLK_S_UNSUPP);
 		return 0;
 	}
-	ret = copy_out(q->memory, pieces, r->chain.out_count, HEADER_BYTES, &range, sizeof(range));
+	if (len_bytes == 0 || len_bytes % sizeof(r->ranges[0]) != 0 || len_bytes > sizeof(r->ranges)) {
+		vu_queue_end(r, VIRTIO_BLK_S_IOERR);
+		return 0;
+	}
+	ret = copy_out(q->memory, pieces, r->chain.out_count, HEADER_BYTES, r->ranges, len_bytes);
 	if (ret != 0)
 		return ret;
-	flags = ob_le32_to_cpu(range.flags);
+	r->range_index = 0;
+	r->range_count = (uint16_t)(len_bytes / sizeof(r->ranges[0]));
 	r->request.op = zeroes ? OB_BLOCK_WRITE_ZEROES : OB_BLOCK_TRIM;
-	r->request.flags = write_flags(q);
-	if (zeroes && (flags & VIRTIO_BLK_RANGE_UNMAP) == 0)
-		r->request.flags |= OB_BLOCK_NO_TRIM;
-	if ((flags & ~known) != 0)
-		ret = -EOPNOTSUPP; /* §5.2.6.2: unknown flags, and unmap of a discard */
-	else if (vu_client_is_read_only(q->client))
+	ret = check_ranges(r, zeroes);
+	if (ret == 0 && vu_client_is_read_only(q->client))
 		ret = -EROFS;
-	else
-		ret = set_range(q, &r->request, ob_le64_to_cpu(range.sector), ob_le32_to_cpu(range.num_sectors));
+	if (ret == 0)
+		ret = next_range(q, r);
+	if (ret == 0) {
+		r->request.done = range_done;
+		ret = ob_block_submit(q->lane->channel, &r->request);
+	}
 	if (ret != 0)
-		vu_queue_end(r, status_of(ret));
-	else
-		submit(q, r);
+		vu_queue_end(r, status_of(ret == -ENODATA ? 0 : ret));
 	return 0;
 }
 
@@ -312,9 +420,9 @@ int vu_blk_start(struct vu_queue *q, struct vu_request *r, const struct virtqueu
 	case VIRTIO_BLK_T_GET_ID:
 		return get_id(q, r, pieces);
 	case VIRTIO_BLK_T_DISCARD:
-		return start_range(q, r, pieces, false);
+		return start_ranges(q, r, pieces, false);
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		return start_range(q, r, pieces, true);
+		return start_ranges(q, r, pieces, true);
 	default:
 		vu_queue_end(r, VIRTIO_BLK_S_UNSUPP);
 		return 0;

@@ -93,6 +93,7 @@ void vu_lane_give(struct vu_lane *lane, struct vu_request *request)
 
 int vu_lane_open(struct vu_lane *lane, struct ob_block *block, const struct ob_block_channel_config *config)
 {
+	struct ob_block_limits limits;
 	int ret;
 
 	*lane = (struct vu_lane){.cpu = config->cpu};
@@ -102,7 +103,9 @@ int vu_lane_open(struct vu_lane *lane, struct ob_block *block, const struct ob_b
 		return ret;
 	lane->request_count = ob_block_channel_depth(lane->channel);
 	lane->requests = ob_alloc(lane->request_count * sizeof(*lane->requests));
-	if (lane->requests == NULL) {
+	ob_block_limits(block, &limits);
+	lane->sink = ob_alloc(limits.block_bytes);
+	if (lane->requests == NULL || lane->sink == NULL) {
 		vu_lane_close(lane);
 		return -ENOMEM;
 	}
@@ -124,5 +127,6 @@ void vu_lane_close(struct vu_lane *lane)
 	if (lane->requests != NULL)
 		ob_cpu_call(lane->cpu, nothing, NULL, ob_deadline(OB_NS_PER_S));
 	ob_free(lane->requests);
+	ob_free(lane->sink);
 	*lane = (struct vu_lane){0};
 }

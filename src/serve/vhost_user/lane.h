@@ -12,12 +12,15 @@
 
 #include <outboard/outboard.h>
 
+#include "spec/virtio_blk.h"
 #include "virtqueue/device.h"
 
 enum {
 	VU_CHAIN_MAX = 1024,                    /* pieces of a request: header, data, status */
 	VU_DATA_SEGMENTS = 126,                 /* of data that a request may have: seg_max, and … */
-	VU_SEGMENTS_MAX = VU_DATA_SEGMENTS + 2, /* … where it crosses from one region into another */
+	VU_SEGMENTS_MAX = VU_DATA_SEGMENTS + 4, /* … where it crosses from one region into another, and what a block has
+						   before it and behind it */
+	VU_RANGES_MAX = 64,                     /* of one discard */
 };
 
 struct vu_queue;
@@ -30,7 +33,11 @@ struct vu_request {
 	uint8_t *status;         /* in the client's memory */
 	struct vu_request *next; /* free */
 	uint16_t slot;           /* of inflight.h */
-	struct ob_segment segments[VU_SEGMENTS_MAX];
+	union {
+		struct ob_segment segments[VU_SEGMENTS_MAX];
+		struct virtio_blk_range ranges[VU_RANGES_MAX];
+	};
+	uint16_t range_index, range_count;
 };
 
 struct vu_lane {
@@ -39,6 +46,7 @@ struct vu_lane {
 	struct vu_request *requests, *free;
 	unsigned request_count;
 	struct vu_queue *waiting_first, *waiting_last; /* for a request */
+	uint8_t *sink;                                 /* a block that nobody looks at */
 	struct vu_queue *dirty;                        /* something was pushed that the client does not see yet */
 	struct ob_work flush;
 	unsigned queue_count; /* running here; __atomic */

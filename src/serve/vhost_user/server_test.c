@@ -239,10 +239,15 @@ static void test_many_requests_end_once_each(void **state)
 	keep_busy(ALL | BIT64(VIRTIO_F_RING_PACKED), 20, 2000);
 }
 
+static void write_range_at(unsigned index, uint64_t sector, uint32_t sectors, uint32_t flags)
+{
+	((struct virtio_blk_range *)(void *)(client.memory + DATA))[index] = (struct virtio_blk_range){
+		ob_cpu_to_le64(sector), ob_cpu_to_le32(sectors), ob_cpu_to_le32(flags)};
+}
+
 static void write_range(uint64_t sector, uint32_t sectors, uint32_t flags)
 {
-	*(struct virtio_blk_range *)(void *)(client.memory + DATA) = (struct virtio_blk_range){
-		ob_cpu_to_le64(sector), ob_cpu_to_le32(sectors), ob_cpu_to_le32(flags)};
+	write_range_at(0, sector, sectors, flags);
 }
 
 static void test_discard_and_write_zeroes_take_their_ranges(void **state)
@@ -271,13 +276,59 @@ static void test_discard_and_write_zeroes_take_their_ranges(void **state)
 	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 16), VIRTIO_BLK_S_UNSUPP);
 	write_range(200, 20, 2);
 	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16), VIRTIO_BLK_S_UNSUPP);
-	/* Two where one was promised, less than one, and beyond the end. */
+	/* More than were promised, less than one, and beyond the end. */
 	write_range(8190, 20, 0);
 	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 32), VIRTIO_BLK_S_IOERR);
+	for (unsigned i = 0; i < 65; i++)
+		write_range_at(i, 8 * i, 8, 0);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 65 * 16), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 8), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 0), VIRTIO_BLK_S_IOERR);
 	write_range(UINT64_MAX - 3, 20, 0);
 	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 16), VIRTIO_BLK_S_IOERR);
+	vhost_client_close(&client);
+	close_server();
+}
+
+static void test_ranges_of_one_request_are_all_taken(void **state)
+{
+	struct ram_block_config disk = ram_world_disk();
+	struct virtio_blk_config config;
+
+	disk.limits = ram_block_limits(4096, 1024);
+	disk.limits.trim = disk.limits.write_zeroes = true;
+	disk.limits.trim_max_blocks = disk.limits.zeroes_max_blocks = 64;
+	open_server(&disk, (struct vu_server_config){0});
+	open_client(ALL);
+	get_config(&client, &config);
+	assert_int_equal(ob_le32_to_cpu(config.max_discard_seg), 64);
+	assert_int_equal(ob_le32_to_cpu(config.max_write_zeroes_seg), 64);
+	memset(world.ram->media, 0xaa, 1024 * 4096);
+	for (unsigned i = 0; i < 64; i++)
+		write_range_at(i, 16 * i, 8, i % 2 != 0 ? VIRTIO_BLK_RANGE_UNMAP : 0);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 64 * 16), VIRTIO_BLK_S_OK);
+	for (unsigned i = 0; i < 128; i++)
+		assert_int_equal(world.ram->media[i * 4096 + 100], i % 2 == 0 ? 0 : 0xaa);
+	assert_int_equal(world.ram->commands[OB_BLOCK_WRITE_ZEROES], 64);
+	/* Of a discard, parts of blocks stay: the first is no whole block, the next has one. */
+	write_range_at(0, 1, 14, 0);
+	write_range_at(1, 1, 15, 0);
+	write_range_at(2, 32, 8, 0);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 48), VIRTIO_BLK_S_OK);
+	assert_int_equal(world.ram->commands[OB_BLOCK_TRIM], 2);
+	write_range_at(0, 1, 7, 0);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 16), VIRTIO_BLK_S_OK);
+	assert_int_equal(world.ram->commands[OB_BLOCK_TRIM], 2);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16), VIRTIO_BLK_S_IOERR);
+	/* One that is wrong: the ones before it are done, or, where flags are wrong, none. */
+	write_range_at(0, 0, 8, 0);
+	write_range_at(1, 8192, 8, 0);
+	write_range_at(2, 8, 8, 0);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 48), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(world.ram->commands[OB_BLOCK_TRIM], 3);
+	write_range_at(1, 16, 8, 4);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_DISCARD, 0, DATA, 48), VIRTIO_BLK_S_UNSUPP);
+	assert_int_equal(world.ram->commands[OB_BLOCK_TRIM], 3);
 	vhost_client_close(&client);
 	close_server();
 }
@@ -306,7 +357,7 @@ static void test_requests_that_are_wrong_end_with_a_status(void **state)
 	close_server();
 }
 
-static void test_blocks_of_4096_bytes_are_asked_for_whole(void **state)
+static void test_parts_of_blocks_are_read_and_not_written(void **state)
 {
 	struct ram_block_config disk = ram_world_disk();
 
@@ -319,7 +370,28 @@ static void test_blocks_of_4096_bytes_are_asked_for_whole(void **state)
 	assert_int_equal(world.ram->media[3 * 4096 - 1], 0x77);
 	assert_int_equal(world.ram->media[3 * 4096], 0);
 	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_OUT, 8, DATA, 512), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, 7, DATA, 4096), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_OUT, 9, DATA, 4096), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(world.ram->commands[OB_BLOCK_WRITE], 1);
+	/* Every length at every sector, and nothing around it. */
+	for (unsigned i = 0; i < 64 * 512; i++)
+		world.ram->media[i] = (uint8_t)(i / 512 + i);
+	for (unsigned sector = 0; sector < 17; sector++) {
+		for (unsigned count = 1; count < 20; count++) {
+			uint8_t *data = client.memory + DATA + 512;
+
+			memset(data - 512, 0xee, (count + 2) * 512);
+			assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, sector, DATA + 512, count * 512),
+					 VIRTIO_BLK_S_OK);
+			assert_memory_equal(data, world.ram->media + sector * 512, count * 512);
+			assert_int_equal(data[-1], 0xee);
+			assert_int_equal(data[count * 512], 0xee);
+		}
+	}
+	/* The end of the disk, and what is beyond it. */
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, 8191, DATA, 512), VIRTIO_BLK_S_OK);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, 8191, DATA, 1024), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, 8193, DATA, 512), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_IN, UINT64_MAX, DATA, 512), VIRTIO_BLK_S_IOERR);
 	vhost_client_close(&client);
 	close_server();
 }
@@ -641,7 +713,8 @@ int main(void)
 		cmocka_unit_test(test_many_requests_end_once_each),
 		cmocka_unit_test(test_discard_and_write_zeroes_take_their_ranges),
 		cmocka_unit_test(test_requests_that_are_wrong_end_with_a_status),
-		cmocka_unit_test(test_blocks_of_4096_bytes_are_asked_for_whole),
+		cmocka_unit_test(test_ranges_of_one_request_are_all_taken),
+		cmocka_unit_test(test_parts_of_blocks_are_read_and_not_written),
 		cmocka_unit_test(test_read_only_disk_takes_no_write),
 		cmocka_unit_test(test_id_is_the_serial_number_padded),
 		cmocka_unit_test(test_write_is_durable_after_flush_or_without_a_cache),
