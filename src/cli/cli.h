@@ -59,6 +59,8 @@ const struct cli_verb *cli_find_verb(const char *name);
 
 /** cli_open - make the context and open the machine; prints why not. An exit code. */
 int cli_open(struct cli *cli, unsigned cpu_count);
+/** cli_open_failed - say that @uri could not be opened, unless the library has. An exit code. */
+int cli_open_failed(struct cli *cli, const char *uri, int error);
 /** cli_close - dump the trace if one was asked for, close everything. The first failure of @status and its own. */
 int cli_close(struct cli *cli, int status);
 /** cli_no_block - say that the machine has no disk, and what it has. An exit code. */

@@ -2,6 +2,7 @@
 /* outboard net capture: received frames into a pcapng file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +30,14 @@ struct capture {
 	struct pcapng *file; /* NULL: discard */
 	const char *path;
 	uint64_t frames;
-	uint64_t flushed_ns;
+	uint64_t flushed_ns, looked_ns;
 	bool to_stdout;
 };
+
+static int write_failed(struct cli *cli, const struct capture *c, int error)
+{
+	return cli_error(cli, CLI_FAILED, "%s: %s", c->to_stdout ? "standard output" : c->path, strerror(-error));
+}
 
 static bool output_failed(struct net_work *work, const struct capture *c, int error)
 {
@@ -40,9 +46,19 @@ static bool output_failed(struct net_work *work, const struct capture *c, int er
 	else if (error == -EPIPE && c->to_stdout)
 		work->code = CLI_PIPE;
 	else
-		work->code = cli_error(work->cli, CLI_FAILED, "%s: %s", c->to_stdout ? "standard output" : c->path,
-				       strerror(-error));
+		work->code = write_failed(work->cli, c, error);
 	return false;
+}
+
+/* With no frame to write, nothing would tell that whoever read has gone. */
+static bool is_read(struct capture *c, uint64_t now_ns)
+{
+	struct pollfd fd = {.fd = STDOUT_FILENO};
+
+	if (!c->to_stdout || now_ns - c->looked_ns < 100 * OB_NS_PER_MS)
+		return true;
+	c->looked_ns = now_ns;
+	return poll(&fd, 1, 0) <= 0 || !(fd.revents & POLLERR);
 }
 
 static bool step(struct net_work *work, uint64_t now_ns)
@@ -63,6 +79,8 @@ static bool step(struct net_work *work, uint64_t now_ns)
 		error = pcapng_flush(c->file);
 		c->flushed_ns = now_ns;
 	}
+	if (error == 0 && count == 0 && !is_read(c, now_ns))
+		error = -EPIPE;
 	if (error != 0)
 		return output_failed(work, c, error);
 	if (work->options->count != 0 && c->frames >= work->options->count)
@@ -85,7 +103,7 @@ static int open_file(struct cli *cli, struct capture *c, uint32_t snap_bytes)
 	if (fd < 0)
 		return cli_error(cli, CLI_FAILED, "%s: %s", c->path, strerror(errno));
 	error = pcapng_begin(c->file, fd, ob_net_name(c->port.net), snap_bytes, ob_now_ns());
-	return error ? cli_error(cli, CLI_FAILED, "%s: %s", c->path, strerror(-error)) : CLI_OK;
+	return error ? write_failed(cli, c, error) : CLI_OK;
 }
 
 static int close_file(struct cli *cli, struct capture *c, int code)
@@ -103,7 +121,7 @@ static int close_file(struct cli *cli, struct capture *c, int code)
 	free(c->file);
 	if (error == -EPIPE && c->to_stdout)
 		return CLI_PIPE;
-	return error ? cli_error(cli, CLI_FAILED, "%s: %s", c->path, strerror(-error)) : code;
+	return error ? write_failed(cli, c, error) : code;
 }
 
 static int capture(struct cli *cli, struct capture *c, const char *name, const struct net_options *o,

@@ -140,8 +140,7 @@ static int open_second_machine(struct cli *cli, struct forward *f, const char *u
 	struct ob_net *net = NULL;
 
 	if (error)
-		return cli->errors_logged ? CLI_NO_DEVICE
-					  : cli_error(cli, CLI_NO_DEVICE, "machine '%s': %s", uri, strerror(-error));
+		return cli_open_failed(cli, uri, error);
 	f->copies = true;
 	while ((net = ob_net_next(cli->ob, net)) != NULL) {
 		if (ob_device_machine(ob_net_device(net)) != f->second_machine)

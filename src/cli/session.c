@@ -66,18 +66,17 @@ static enum ob_log_level log_level(const struct cli *cli)
 	return level > OB_LOG_DEBUG ? OB_LOG_DEBUG : (enum ob_log_level)level;
 }
 
-static int open_failed(struct cli *cli, int error)
+int cli_open_failed(struct cli *cli, const char *uri, int error)
 {
 	/* The library has said why, in more detail than an errno holds. */
 	if (!__atomic_load_n(&cli->errors_logged, __ATOMIC_RELAXED)) {
 		if (error == -EINVAL)
-			cli_error(cli, CLI_USAGE, "machine '%s': not understood; see outboard-machine(7)",
-				  cli->machine_uri);
+			cli_error(cli, CLI_USAGE, "machine '%s': not understood; see outboard-machine(7)", uri);
 		else if (error == -ENOENT)
 			cli_error(cli, CLI_NO_DEVICE, "machine '%s': there is no such machine; see outboard-machine(7)",
-				  cli->machine_uri);
+				  uri);
 		else
-			cli_error(cli, CLI_NO_DEVICE, "machine '%s': %s", cli->machine_uri, strerror(-error));
+			cli_error(cli, CLI_NO_DEVICE, "machine '%s': %s", uri, strerror(-error));
 	}
 	switch (error) {
 	case -EINVAL:
@@ -109,7 +108,7 @@ int cli_open(struct cli *cli, unsigned cpu_count)
 		ob_trace_enable(cli->ob, true);
 	error = ob_machine_open(cli->ob, cli->machine_uri, &options, &cli->machine);
 	if (error)
-		return open_failed(cli, error);
+		return cli_open_failed(cli, cli->machine_uri, error);
 	if (cli_interrupted())
 		return 128 + cli_interrupted();
 	return CLI_OK;

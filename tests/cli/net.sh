@@ -78,7 +78,50 @@ refused 2 "a bridge has no number of frames" "$OUTBOARD" net bridge --count 3
 refused 3 "has no network interface" "$OUTBOARD" net info
 refused 3 "no network interface 'net7'; there is net0" "$OUTBOARD" -M 'model:?virtio-net' net info net7
 refused 2 "name an interface; there is net0, net1" "$OUTBOARD" -M 'model:?virtio-net&virtio-net' net generate --count 1
+refused 2 "two interfaces at most" "$OUTBOARD" net forward a b c
+refused 3 "bogus:: no such kind of machine" "$OUTBOARD" -M 'model:?virtio-net' net forward --to bogus:
+refused 2 "say what it is connected to" "$OUTBOARD" -M 'model:?virtio-net' net forward --to 'qemu:q35?virtio-net=foo'
+refused 2 "tap:sixteenletterstap: no name for an interface" "$OUTBOARD" -M 'qemu:q35?virtio-net=tap:sixteenletterstap' net info
+refused 1 "$work/no/file: No such file or directory" "$OUTBOARD" -M 'model:?virtio-net' net capture "$work/no/file"
+
+# ---- nobody takes what it writes ----
 refused 1 "No space left on device" "$OUTBOARD" -M 'model:?virtio-net' net capture --time 300ms /dev/full
+for command in info "generate --count 1" "capture --time 100ms -"; do
+	want 1 sh -c "exec \"\$@\" >/dev/full" - "$OUTBOARD" -M 'model:?virtio-net' net $command
+	err_has "net .*: standard output: No space left on device"
+	check "$command: $(wc -l <"$work/err") lines" [ "$(wc -l <"$work/err")" = 1 ]
+done
+# Whoever read has gone: also when no frame comes.
+timeout 20 "$OUTBOARD" -M 'model:?virtio-net' net capture - 2>"$work/err" | head -c 10 >/dev/null
+check "a capture outlives its reader" [ "${PIPESTATUS[0]}" = 141 ]
+err_empty
+
+# ---- its machine is killed ----
+for command in "respond -q --address 10.0.0.1" "capture $work/kept.pcapng" "generate --rate 1000 --mode polled" forward; do
+	start killed "$OUTBOARD" -v -v -M 'qemu:q35?virtio-net=user' net $command
+	# It is made for the third time when its channel opens.
+	for ((i = 0; i < 300; i++)); do
+		[ "$(grep -c 'debug: virtio@.*: features ' "$work/killed.err" 2>/dev/null)" = 3 ] && break
+		sleep 0.1
+	done
+	sleep 0.3
+	kill -9 $(pgrep -P "$killed" qemu)
+	ends killed 4
+	grep -v ': \(info\|debug\): ' "$work/killed.err" >"$work/said"
+	check "$command: not one line: $(cat "$work/said")" [ "$(wc -l <"$work/said")" = 1 ]
+	check "$command: QEMU's end is not told of" grep -q 'machine is dead: QEMU was killed by signal 9' "$work/said"
+done
+! command -v tshark >/dev/null || want 0 tshark -r "$work/kept.pcapng"
+
+# ---- without the right to make TAP devices, and without their driver ----
+if command -v setpriv >/dev/null && setpriv --bounding-set -net_admin --inh-caps -net_admin true 2>/dev/null; then
+	refused 1 "TAP device tap9: it takes CAP_NET_ADMIN" setpriv --bounding-set -net_admin --inh-caps -net_admin \
+		"$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap9
+fi
+if unshare -m sh -c 'mount -t tmpfs none /dev/net' 2>/dev/null; then
+	refused 1 "/dev/net/tun: No such file or directory; 'modprobe tun' provides it" unshare -m sh -c \
+		'mount -t tmpfs none /dev/net && exec "$@"' - "$OUTBOARD" -M 'model:?virtio-net' net bridge
+fi
 
 # ---- modelled devices ----
 want 0 "$OUTBOARD" -M 'model:?virtio-net=a&virtio-net=a' devices

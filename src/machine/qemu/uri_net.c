@@ -19,6 +19,8 @@
 
 #include "machine/text.h"
 
+#define TAP_NAME_MAX 15 /* Linux's IFNAMSIZ - 1 */
+
 struct net_wish {
 	bool has_id, has_legacy, has_rom;
 	uint64_t queues; /* 0: nothing */
@@ -94,10 +96,16 @@ static int add_stream(struct qemu_uri *uri, const char *path, bool listen, size_
 	return 0;
 }
 
-static int add_tap(struct qemu_uri *uri, const char *name, const struct net_wish *wish, size_t index)
+/* QEMU cuts longer names short, and then it is another device. */
+static int add_tap(struct qemu_uri *uri, const char *name, const struct net_wish *wish, size_t index, char *why,
+		   size_t why_bytes)
 {
-	char *quoted = quote(name), queues[24] = "";
+	char *quoted, queues[24] = "";
 
+	if (strlen(name) > TAP_NAME_MAX || strpbrk(name, "/%") != NULL)
+		return refuse(why, why_bytes,
+			      "virtio-net=tap:%s: no name for an interface: 1 to 15 characters, no '/' or '%%'", name);
+	quoted = quote(name);
 	if (quoted == NULL)
 		return -ENOMEM;
 	if (wish->queues > 1)
@@ -132,7 +140,7 @@ static int add_wire(struct qemu_uri *uri, const char *wire, const struct net_wis
 	if (len == 7 && strncmp(wire, "connect", len) == 0)
 		return add_stream(uri, value, false, index);
 	if (len == 3 && strncmp(wire, "tap", len) == 0)
-		return add_tap(uri, value, wish, index);
+		return add_tap(uri, value, wish, index, why, why_bytes);
 	if (len == 3 && strncmp(wire, "hub", len) == 0 && machine_text_size(value, &hub) == 0 && hub < 1000) {
 		strings_add(&uri->args, "hubport,id=net%zu,hubid=%u", index, (unsigned)hub);
 		return 0;

@@ -186,6 +186,7 @@ static void test_uri_wrong_is_refused_with_reason(void **state)
 			       "mem, msi, netdev, nvme, object, timeout, virtio-blk, virtio-net"},
 		{"q35?virtio-net=", "say what it is connected to: user, tap:NAME"},
 		{"q35?virtio-net=tap:", "say what it is connected to"},
+		{"q35?virtio-net=tap:sixteenletterstap", "tap:sixteenletterstap: no name for an interface"},
 		{"q35?virtio-net=cable:x", "known are user, tap:NAME, dgram:OURS:THEIRS"},
 		{"q35?virtio-net=dgram:x", "is not OURS:THEIRS"},
 		{"q35?virtio-net=hub:many", "known are user"},
