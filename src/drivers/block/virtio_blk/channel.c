@@ -335,12 +335,15 @@ static bool take_back(struct vblk *v, struct vblk_queue *q, bool answers)
 {
 	int ret = answers ? run_empty(v, q) : -ETIMEDOUT;
 
-	if (ret == 0 || is_still(v))
-		return true;
-	ob_mutex_unlock(&v->lock);
-	ret = vblk_reset(v, "a queue that is closed does not run empty", ob_deadline(VBLK_RESET_TIMEOUT_NS));
-	wait_for_end(v);
-	lock_firmly(v, q);
+	if (ret != 0 && !is_still(v)) {
+		ob_mutex_unlock(&v->lock);
+		ret = vblk_reset(v, "a queue that is closed does not run empty", ob_deadline(VBLK_RESET_TIMEOUT_NS));
+		wait_for_end(v);
+		lock_firmly(v, q);
+	}
+	/* Registers that read all ones may be those of a device that is there all the time, and still at this memory. */
+	if (ret != 0 && vblk_is_gone(v) && !v->quiet)
+		vblk_die(v, -ENODEV);
 	return ret == 0 || is_still(v);
 }
 
