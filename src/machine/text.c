@@ -85,7 +85,7 @@ int machine_text_decode(char *text)
 	return 0;
 }
 
-int machine_text_pair(char *pair, char **value, char *why, size_t why_bytes)
+static int cut_pair(char *pair, char **value, char *why, size_t why_bytes)
 {
 	*value = strchr(pair, '=');
 	if (*value == NULL) {
@@ -97,5 +97,28 @@ int machine_text_pair(char *pair, char **value, char *why, size_t why_bytes)
 		return 0;
 	snprintf(why, why_bytes, "'%s=%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)",
 		 pair, *value);
+	return -EINVAL;
+}
+
+static const char *key_at(const char *const *first, size_t stride_bytes, size_t index)
+{
+	return *(const char *const *)(const void *)((const char *)(const void *)first + index * stride_bytes);
+}
+
+int machine_text_key(char *pair, const char *const *first, size_t stride_bytes, size_t key_count, char **value,
+		     char *why, size_t why_bytes)
+{
+	int ret = cut_pair(pair, value, why, why_bytes);
+	size_t len = 0;
+
+	if (ret != 0)
+		return ret;
+	for (size_t i = 0; i < key_count; i++)
+		if (strcmp(key_at(first, stride_bytes, i), pair) == 0)
+			return (int)i;
+	len = (size_t)snprintf(why, why_bytes, "unknown key '%s'; known: ", pair);
+	for (size_t i = 0; i < key_count && len < why_bytes; i++)
+		len += (size_t)snprintf(why + len, why_bytes - len, "%s%s", i > 0 ? ", " : "",
+					key_at(first, stride_bytes, i));
 	return -EINVAL;
 }

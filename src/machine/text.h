@@ -16,12 +16,14 @@ int machine_text_time(const char *text, uint64_t *ns);
  */
 int machine_text_decode(char *text);
 /**
- * machine_text_pair - "key=value", both percent-encoded, cut in two and decoded in place
- * @pair:  becomes the key
- * @value: set to the value
+ * machine_text_key - "key=value", both percent-encoded, cut in two and decoded in place, and which key it is
+ * @pair:         becomes the key
+ * @first:        the first of @key_count known keys, which are members of structs of @stride_bytes
+ * @value:        set to the value
  *
- * Return: 0; -EINVAL, with a line in @why.
+ * Return: the key's index; -EINVAL, with a line in @why.
  */
-int machine_text_pair(char *pair, char **value, char *why, size_t why_bytes);
+int machine_text_key(char *pair, const char *const *first, size_t stride_bytes, size_t key_count, char **value,
+		     char *why, size_t why_bytes);
 
 #endif

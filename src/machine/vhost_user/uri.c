@@ -152,27 +152,12 @@ static const struct {
 	{"timeout", set_timeout},       {"type", set_type},     {"without", set_without},
 };
 
-static int unknown_key(struct parser *p, const char *key)
-{
-	char known[160] = "";
-	size_t len = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i > 0 ? ", " : "", keys[i].key);
-	return refuse(p, "unknown key '%s'; known: %s", key, known);
-}
-
 static int parse_pair(struct parser *p, char *pair)
 {
 	char *value;
-	int ret = machine_text_pair(pair, &value, p->why, p->why_bytes);
+	int key = machine_text_key(pair, &keys[0].key, sizeof(keys[0]), ARRAY_SIZE(keys), &value, p->why, p->why_bytes);
 
-	if (ret != 0)
-		return ret;
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (strcmp(keys[i].key, pair) == 0)
-			return keys[i].set(p, value);
-	return unknown_key(p, pair);
+	return key < 0 ? key : keys[key].set(p, value);
 }
 
 static int parse_path(struct parser *p, char *path)
