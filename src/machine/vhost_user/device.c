@@ -21,8 +21,8 @@
 /* ---- what it is ---- */
 
 #define NET_F(name) BIT64(VIRTIO_NET_F_##name)
-/* Bits of network devices that no disk has. */
-#define NET_ONLY (NET_F(MRG_RXBUF) | NET_F(CTRL_RX) | NET_F(CTRL_VLAN) | NET_F(GUEST_ANNOUNCE) | NET_F(MQ))
+/* Bits of network devices that no disk has (VIRTIO 1.2 §5.1.3, §5.2.3). */
+#define NET_ONLY (NET_F(CTRL_RX) | NET_F(CTRL_VLAN) | NET_F(GUEST_ANNOUNCE) | NET_F(MQ))
 /*
  * What a network device does by its control queue, which a back-end does not serve, and what its driver reads from a
  * configuration that it may not have.
@@ -46,6 +46,29 @@ static uint32_t guess_type(const struct vu_machine *vm)
 	if ((vm->link.features & NET_ONLY) != 0 || !vu_link_has(&vm->link, VHOST_USER_PROTOCOL_F_CONFIG))
 		return VIRTIO_ID_NET;
 	return VIRTIO_ID_BLOCK;
+}
+
+/*
+ * The protocol does not tell what it is, so a person who is wrong about that is believed, unless the features cannot be such
+ * a device's. All disks offer SEG_MAX and BLK_SIZE; of a network device the one is nothing without CTRL_VQ
+ * (CTRL_GUEST_OFFLOADS), and the other one is of long ago (GSO, VIRTIO 1.2 §5.1.3.2).
+ */
+static int check_type(struct vu_machine *vm)
+{
+	const uint64_t of_disks = BIT64(VIRTIO_BLK_F_SEG_MAX) | BIT64(VIRTIO_BLK_F_BLK_SIZE);
+	uint64_t features = vm->link.features;
+	bool no_net = (features & (of_disks | NET_F(CTRL_VQ))) == of_disks;
+	const char *what = NULL;
+
+	if (vm->type == VIRTIO_ID_BLOCK && (features & NET_ONLY) != 0)
+		what = "disk";
+	else if (vm->type == VIRTIO_ID_NET && no_net)
+		what = "network interface";
+	if (what == NULL)
+		return 0;
+	snprintf(vm->link.why, sizeof(vm->link.why), "%s: by its features %#llx it is no %s", vm->uri.path,
+		 (unsigned long long)features, what);
+	return -EPROTO;
 }
 
 static uint64_t to_offer(const struct vu_machine *vm, const struct vu_link *link)
@@ -165,6 +188,9 @@ int vu_device_init(struct vu_machine *vm)
 	int ret;
 
 	vm->type = guess_type(vm);
+	ret = check_type(vm);
+	if (ret != 0)
+		return ret;
 	vm->offered = to_offer(vm, &vm->link);
 	vm->queue_count = count_queues(vm, &vm->link);
 	ret = find_config(vm);

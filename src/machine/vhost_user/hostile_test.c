@@ -69,6 +69,25 @@ static void test_path_that_may_not_be_used_is_explained(void **state)
 	assert_non_null(strstr(b->log, "no permission"));
 }
 
+struct stranger {
+	int listen_fd;
+	const char *says;
+};
+
+static void *greet(void *arg)
+{
+	struct stranger *s = arg;
+	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	char byte;
+
+	(void)io_send(fd, s->says, strlen(s->says), ob_deadline(BENCH_WAIT_NS));
+	/* Until the other one has left. */
+	while (recv(fd, &byte, 1, 0) > 0)
+		;
+	close(fd);
+	return NULL;
+}
+
 static void test_stranger_that_says_nothing_is_left_in_time(void **state)
 {
 	struct bench *b = *state;
@@ -83,6 +102,30 @@ static void test_stranger_that_says_nothing_is_left_in_time(void **state)
 	assert_int_equal(bench_open(b, "?timeout=30ms"), -ETIMEDOUT);
 	assert_true(ob_now_ns() - begin_ns < 2 * OB_NS_PER_S);
 	assert_non_null(strstr(b->log, "does not answer GET_FEATURES within 30 ms"));
+	close(fd);
+	unlink(b->peer.path);
+}
+
+static void test_server_of_another_protocol_is_said_so(void **state)
+{
+	static const char *const greetings[] = {"NBDMAGICIHAVEOPT", "HTTP/1.1 400 Bad Request\r\n\r\n"};
+	struct bench *b = *state;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	pthread_t thread;
+
+	memcpy(address.sun_path, b->peer.path, strlen(b->peer.path) + 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(greetings); i++) {
+		struct stranger stranger = {fd, greetings[i]};
+
+		b->log[0] = '\0';
+		assert_int_equal(pthread_create(&thread, NULL, greet, &stranger), 0);
+		assert_int_equal(bench_open(b, ""), -EPROTO);
+		pthread_join(thread, NULL);
+		assert_non_null(strstr(b->log, "does not speak vhost-user"));
+	}
 	close(fd);
 	unlink(b->peer.path);
 }
@@ -335,6 +378,7 @@ int main(void)
 		TEST(test_path_that_leads_nowhere_is_explained),
 		TEST(test_path_that_may_not_be_used_is_explained),
 		TEST(test_stranger_that_says_nothing_is_left_in_time),
+		TEST(test_server_of_another_protocol_is_said_so),
 		TEST(test_server_that_never_gets_to_an_end_is_left_in_time),
 		TEST(test_every_lie_at_every_question_ends_with_a_reason),
 		TEST(test_numbers_beyond_reason_are_clipped_or_refused),

@@ -298,6 +298,12 @@ int vu_link_open(struct vu_link *link, const struct vu_uri *uri, uint64_t deadli
 	if (ret != 0)
 		return explain_connect(link, uri->path, ret);
 	ret = agree(link);
+	if (ret == -EPROTO && link->heard_ns == now_ns) {
+		char why[sizeof(link->why)];
+
+		memcpy(why, link->why, sizeof(why));
+		fail(link, ret, "whoever serves it does not speak vhost-user: %.*s", VU_WHY_MAX - 60, why);
+	}
 	link->answer_ns = uri->answer_ns;
 	if (ret != 0)
 		vu_link_close(link);

@@ -96,6 +96,43 @@ static void test_network_device_keeps_what_needs_a_control_queue_out(void **stat
 	assert_int_equal(features, BIT64(32) | BIT64(0) | BIT64(15) | BIT64(VIRTIO_F_RING_RESET));
 }
 
+static void test_type_that_it_cannot_be_is_refused(void **state)
+{
+	struct bench *b = *state;
+
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, "?type=net"), -EPROTO);
+	assert_non_null(strstr(b->log, "it is no network interface"));
+	/* Offloads by a control queue, and a disk that tells of its wear. */
+	b->peer.features |= BIT64(17);
+	assert_int_equal(bench_open(b, "?type=net"), 0);
+	bench_close(b);
+	b->peer.features = BIT64(32) | BIT64(30) | BIT64(2) | BIT64(15);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(b->m->ops->buses(b->m)[0].u.virtio.devices[0].id, VIRTIO_ID_BLOCK);
+	bench_close(b);
+	b->peer.features |= BIT64(22);
+	assert_int_equal(bench_open(b, "?type=blk"), -EPROTO);
+	assert_non_null(strstr(b->log, "it is no disk"));
+}
+
+static void test_device_without_queues_is_started(void **state)
+{
+	struct bench *b = *state;
+
+	b->peer.protocol |= VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	b->peer.inflight_len = 4096;
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(b->ops->accept(b->m, 0, SPLIT), 0);
+	assert_int_equal(b->ops->start(b->m, 0), 0);
+	/* A table of requests for no queue is nothing that one may ask for. */
+	assert_int_equal(vhost_peer_count(&b->peer, VHOST_USER_GET_INFLIGHT_FD), 0);
+	assert_int_equal(b->ops->reset(b->m, 0, ob_deadline(BENCH_WAIT_NS)), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+	assert_int_equal(vhost_peer_count(&b->peer, VHOST_USER_GET_INFLIGHT_FD), 1);
+}
+
 /* ---- configuration ---- */
 
 static void test_configuration_is_as_long_as_the_back_end_lets_read(void **state)
@@ -129,6 +166,7 @@ static void test_network_configuration_has_the_uris_address_and_pairs(void **sta
 	size_t len = sizeof(config);
 
 	b->peer.config_len = 10;
+	b->peer.features &= ~BIT64(2);
 	vhost_peer_start(&b->peer);
 	assert_int_equal(bench_open(b, "?type=net&mac=52:54:00:00:00:09&queues=2"), 0);
 	assert_int_equal(b->ops->config_read(b->m, 0, config, &len), 0);
@@ -256,6 +294,7 @@ static void test_queues_without_protocol_features_are_told_whole(void **state)
 	assert_int_equal(bench_open(b, "?type=blk"), 0);
 	assert_int_equal(b->vm->queue_count, 1);
 	bench_close(b);
+	b->peer.features &= ~BIT64(2);
 	assert_int_equal(bench_open(b, "?type=net"), 0);
 	assert_int_equal(b->vm->queue_count, 2);
 	assert_int_equal(bench_run(b, SPLIT), 0);
@@ -545,6 +584,8 @@ int main(void)
 		TEST(test_packed_rings_are_offered_unless_the_uri_says_no),
 		TEST(test_features_refused_are_an_error_of_the_negotiation),
 		TEST(test_network_device_keeps_what_needs_a_control_queue_out),
+		TEST(test_type_that_it_cannot_be_is_refused),
+		TEST(test_device_without_queues_is_started),
 		TEST(test_configuration_is_as_long_as_the_back_end_lets_read),
 		TEST(test_network_configuration_has_the_uris_address_and_pairs),
 		TEST(test_configuration_written_arrives),
