@@ -18,6 +18,8 @@
 
 #include "io/io.h"
 
+#define PUNCH_FROM_BYTES (256 * OB_KIB) /* from here on, giving pages back beats clearing them */
+
 int io_wait(int fd, short events, uint64_t deadline_ns)
 {
 	struct pollfd p = {.fd = fd, .events = events};
@@ -167,6 +169,14 @@ ssize_t io_receive_fds(int fd, void *data, size_t max, int *fds, unsigned *fd_co
 		return -ENODEV;
 	/* What did not fit into the control buffer the kernel has closed. It does that, too, where we may open no more. */
 	return refused > 0 || (message.msg_flags & MSG_CTRUNC) != 0 ? -EMFILE : n;
+}
+
+void io_memory_clear(int fd, uint64_t offset, void *base, size_t len_bytes)
+{
+	/* By the file, not by MADV_REMOVE: an emulator of system calls that knows no such advice says that it has followed it. */
+	if (len_bytes < PUNCH_FROM_BYTES ||
+	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len_bytes) != 0)
+		memset(base, 0, len_bytes);
 }
 
 int io_above_stdio(int fd)

@@ -34,6 +34,11 @@ int io_pair(int *ours, int *theirs);
 int io_connect(const char *path, int *out);
 /* An anonymous file, close-on-exec, not a standard stream. */
 int io_memory_file(const char *name, uint64_t len_bytes, int *out);
+/*
+ * Zero a page-aligned piece, at @base, of such a file that is mapped shared: fresh pages are zero and cost nothing until they
+ * are touched, so a large piece gets fresh ones.
+ */
+void io_memory_clear(int fd, uint64_t offset, void *base, size_t len_bytes);
 /* Move @fd out of the way of stdin, stdout and stderr, which a child replaces. The new one; @fd is closed. */
 int io_above_stdio(int fd);
 /*

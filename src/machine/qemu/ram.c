@@ -8,8 +8,7 @@
 #include "io/io.h"
 #include "machine/qemu/ram.h"
 
-#define PAGE_BYTES       4096ull
-#define PUNCH_FROM_BYTES (256 * OB_KIB) /* from here on, giving pages back beats clearing them */
+#define PAGE_BYTES 4096ull
 
 int qemu_ram_init(struct qemu_ram *ram, const struct qemu_memory_map *map, int fd, uint64_t len_bytes)
 {
@@ -54,13 +53,6 @@ void qemu_ram_fini(struct qemu_ram *ram)
 	io_close(&ram->fd);
 }
 
-/* Fresh pages are zero and cost nothing until they are touched; a large piece gets fresh ones. */
-static void clear(uint8_t *base, size_t len_bytes)
-{
-	if (len_bytes < PUNCH_FROM_BYTES || madvise(base, len_bytes, MADV_REMOVE) < 0)
-		memset(base, 0, len_bytes);
-}
-
 int qemu_ram_alloc(struct qemu_ram *ram, size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out)
 {
 	uint64_t iova;
@@ -83,7 +75,7 @@ int qemu_ram_alloc(struct qemu_ram *ram, size_t len_bytes, size_t align_bytes, s
 		.len_bytes = len_bytes,
 		.cookie = ram,
 	};
-	clear(out->base, len_bytes);
+	io_memory_clear(ram->fd, (uint64_t)((uint8_t *)out->base - ram->base), out->base, len_bytes);
 	return 0;
 }
 

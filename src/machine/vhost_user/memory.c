@@ -22,12 +22,11 @@
 #include "io/io.h"
 #include "machine/vhost_user/vhost_user.h"
 
-#define PAGE_BYTES       4096ull
-#define HUGE_BYTES       (2 * OB_MIB)
-#define FIRST_IOVA       (4 * OB_GIB)
-#define END_IOVA         BIT64(46)
-#define GAP_BYTES        HUGE_BYTES
-#define PUNCH_FROM_BYTES (256 * OB_KIB) /* from here on, giving pages back beats clearing them */
+#define PAGE_BYTES 4096ull
+#define HUGE_BYTES (2 * OB_MIB)
+#define FIRST_IOVA (4 * OB_GIB)
+#define END_IOVA   BIT64(46)
+#define GAP_BYTES  HUGE_BYTES
 
 /* ---- telling the back-end ---- */
 
@@ -297,6 +296,7 @@ int vu_dma_alloc(struct machine *m, size_t len_bytes, size_t align_bytes, struct
 {
 	struct vu_machine *vm = vu_of(m);
 	uint64_t align = MAX(align_bytes, PAGE_BYTES);
+	const struct vu_region *region;
 	int ret;
 
 	if (len_bytes == 0 || !IS_POWER_OF_2(align))
@@ -319,9 +319,12 @@ unlock:
 	pthread_mutex_unlock(&vm->lock);
 	if (ret != 0)
 		return ret;
-	/* Fresh pages are zero and cost nothing until they are touched; a large piece gets fresh ones. */
-	if (len_bytes < PUNCH_FROM_BYTES || vm->uri.hugepages || madvise(out->base, len_bytes, MADV_REMOVE) < 0)
+	region = out->cookie;
+	/* Huge pages that are given back may be gone when they are asked for again. */
+	if (vm->uri.hugepages)
 		memset(out->base, 0, len_bytes);
+	else
+		io_memory_clear(region->fd, out->iova - region->iova, out->base, len_bytes);
 	return 0;
 }
 
