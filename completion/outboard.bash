@@ -54,7 +54,7 @@ _outboard() {
 		;;
 	--offset | --count | --depth | --size | --mix | --time | --cpus | --channels | --port | --address | --device | \
 		--run | --events | --qemu-arg | --seeds | --seed | --jobs | -j | --replay | --hash | --replay-check | \
-		--snap | --rate | --to | --source | --destination | --flows | --tap)
+		--snap | --channels | --rate | --to | --source | --destination | --flows | --tap)
 		return
 		;;
 	esac
@@ -85,7 +85,7 @@ _outboard() {
 		;;
 	net)
 		options="info respond capture generate forward bridge --address --count --time --mode --depth --json --discard"
-		options="$options --snap --own --size --rate --to --source --destination --port --flows --tap --no-offloads"
+		options="$options --snap --channels --own --size --rate --to --source --destination --port --flows --tap --no-offloads"
 		COMPREPLY=($(compgen -W "$options $global" -- "$cur"))
 		return
 		;;

@@ -82,19 +82,31 @@ int net_port_open(struct net_port *port, struct cli *cli, const char *name, cons
 	return net_port_open_brought(port, cli, name, o, NULL, NULL);
 }
 
-int net_port_open_brought(struct net_port *port, struct cli *cli, const char *name, const struct net_options *o,
-			  void (*received)(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count,
-					   void *arg),
-			  void *arg)
+int net_channel_open(struct net_port *port, const struct net_options *o,
+		     void (*received)(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count,
+				      void *arg),
+		     void *arg, struct ob_net_channel **out)
 {
-	struct ob_net_channel_config config = {
+	const struct ob_net_channel_config config = {
+		.pool = port->pool,
 		.rx_depth = o->depth,
 		.tx_depth = o->depth,
 		.poll = {.mode = o->mode},
 		.received = received,
 		.arg = arg,
 	};
-	struct ob_packet_pool_config pool = {.count = NET_POOL_PACKETS + 2 * o->depth};
+	int error = ob_net_channel_open(port->net, &config, out);
+
+	return error ? failed(port, "opening a channel", error) : CLI_OK;
+}
+
+int net_port_open_brought(struct net_port *port, struct cli *cli, const char *name, const struct net_options *o,
+			  void (*received)(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count,
+					   void *arg),
+			  void *arg)
+{
+	unsigned channels = o->channels ? o->channels : 1;
+	struct ob_packet_pool_config pool = {.count = NET_POOL_PACKETS + 2 * o->depth * channels};
 	int error;
 	int code;
 
@@ -106,12 +118,10 @@ int net_port_open_brought(struct net_port *port, struct cli *cli, const char *na
 	error = ob_packet_pool_create(&pool, &port->pool);
 	if (error)
 		return failed(port, "memory for packets", error);
-	config.pool = port->pool;
-	error = ob_net_channel_open(port->net, &config, &port->channel);
-	if (error)
-		return failed(port, "opening a channel", error);
-	ob_net_stats(port->net, &port->before);
-	return CLI_OK;
+	code = net_channel_open(port, o, received, arg, &port->channel);
+	if (!code)
+		ob_net_stats(port->net, &port->before);
+	return code;
 }
 
 void net_port_close(struct net_port *port)

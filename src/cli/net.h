@@ -16,6 +16,7 @@
 /* The options that most of the commands have; rows of their tables. */
 struct net_options {
 	unsigned mode, depth;
+	unsigned channels; /* that share the pool of a port; 0: one */
 	uint64_t time_ns, count;
 	bool json;
 };
@@ -60,6 +61,11 @@ int net_port_open_brought(struct net_port *port, struct cli *cli, const char *na
 			  void (*received)(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count,
 					   void *arg),
 			  void *arg);
+/** net_channel_open - one more channel of a port, with its pool. Prints why not. An exit code. */
+int net_channel_open(struct net_port *port, const struct net_options *o,
+		     void (*received)(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count,
+				      void *arg),
+		     void *arg, struct ob_net_channel **out);
 void net_port_close(struct net_port *port);
 /** net_promiscuous - receive everything. Prints why not. An exit code. */
 int net_promiscuous(struct net_port *port);
@@ -77,7 +83,10 @@ struct net_work {
 	bool (*step)(struct net_work *work, uint64_t now_ns);
 	void *arg;
 	uint64_t start_ns, end_ns, cpu_ns; /* cpu_ns: of all threads in between */
-	uint64_t wake_ns;                  /* by then @step wants to be called again; 0: no such time */
+	bool brought;                      /* the CPU's turns bring the frames */
+	const uint64_t *by_channel;        /* frames of each, for the report; or NULL */
+	unsigned channel_count;
+	uint64_t wake_ns; /* by then @step wants to be called again; 0: no such time */
 	bool done;
 	int code;
 };

@@ -23,10 +23,27 @@ static const char help[] =
 	"\n"
 	"      --discard          keep nothing: how much comes in?\n"
 	"      --snap SIZE        bytes kept of each frame (default 64K: all)\n"
+	"      --channels N       receive by so many channels, that flows are dealt out to (default 1)\n"
 	"      --own              only what is for this interface (default: everything)\n" NET_OPTION_HELP;
+
+#define CHANNELS_MAX 16u
+
+/* One of the channels; the first is the port's. */
+struct lane {
+	struct capture *c;
+	struct ob_net_channel *channel;
+	uint32_t index;
+};
 
 struct capture {
 	struct net_port port;
+	struct lane lanes[CHANNELS_MAX];
+	uint64_t by_channel[CHANNELS_MAX];
+	unsigned lane_count;
+	uint64_t count_max;  /* 0: no end */
+	bool open;           /* what comes before the file is there, or after it, is not captured */
+	bool moved;          /* frames were brought since the last step */
+	int error;           /* of writing them */
 	struct pcapng *file; /* NULL: discard */
 	const char *path;
 	uint64_t frames;
@@ -61,32 +78,121 @@ static bool is_read(struct capture *c, uint64_t now_ns)
 	return poll(&fd, 1, 0) <= 0 || !(fd.revents & POLLERR);
 }
 
+/* What is beyond the number that was asked for is not counted. */
+static void take(struct lane *lane, struct ob_packet **frames, unsigned count, uint64_t now_ns)
+{
+	struct capture *c = lane->c;
+
+	for (unsigned i = 0; i < count && c->open && !c->error && (!c->count_max || c->frames < c->count_max); i++) {
+		if (c->file)
+			c->error = pcapng_frame(c->file, now_ns, PCAPNG_INBOUND, lane->index, frames[i]);
+		c->frames++;
+		c->by_channel[lane->index]++;
+	}
+	ob_packet_put_burst(frames, count);
+}
+
+static void received(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count, void *arg)
+{
+	struct lane *lane = arg;
+
+	lane->c->moved = true;
+	take(lane, frames, count, ob_cpu_time_ns(ob_net_channel_cpu(channel)));
+}
+
+static bool receive(struct net_work *work, struct capture *c, uint64_t now_ns)
+{
+	struct ob_packet *frames[OB_NET_BURST];
+	uint64_t left;
+	unsigned count;
+	bool any = c->moved;
+
+	c->moved = false;
+	for (unsigned i = 0; i < c->lane_count && !work->brought; i++) {
+		left = c->count_max ? c->count_max - c->frames : OB_NET_BURST;
+		count = ob_net_receive(c->lanes[i].channel, frames,
+				       left < OB_NET_BURST ? (unsigned)left : OB_NET_BURST);
+		if (count)
+			take(&c->lanes[i], frames, count, now_ns);
+		any |= count > 0;
+	}
+	return any;
+}
+
 static bool step(struct net_work *work, uint64_t now_ns)
 {
 	struct capture *c = work->arg;
-	struct ob_packet *frames[OB_NET_BURST];
-	uint64_t left = work->options->count != 0 ? work->options->count - c->frames : OB_NET_BURST;
-	unsigned count = ob_net_receive(c->port.channel, frames, left < OB_NET_BURST ? (unsigned)left : OB_NET_BURST);
-	int error = 0;
+	bool any = receive(work, c, now_ns);
+	int error = c->error;
 
-	for (unsigned i = 0; i < count && c->file != NULL && error == 0; i++)
-		error = pcapng_frame(c->file, now_ns, PCAPNG_INBOUND, frames[i]);
-	ob_packet_put_burst(frames, count);
-	c->frames += count;
 	/* Whoever reads along sees frames soon. */
-	if (error == 0 && c->file != NULL && count == 0 && c->file->used > 0 &&
-	    now_ns - c->flushed_ns > 100 * OB_NS_PER_MS) {
+	if (error == 0 && c->file != NULL && !any && c->file->used > 0 && now_ns - c->flushed_ns > 100 * OB_NS_PER_MS) {
 		error = pcapng_flush(c->file);
 		c->flushed_ns = now_ns;
 	}
-	if (error == 0 && count == 0 && !is_read(c, now_ns))
+	if (error == 0 && !any && !is_read(c, now_ns))
 		error = -EPIPE;
 	if (error != 0)
 		return output_failed(work, c, error);
-	if (work->options->count != 0 && c->frames >= work->options->count)
+	if (c->count_max != 0 && c->frames >= c->count_max)
 		work->done = true;
-	return count > 0;
+	return any;
 }
+
+/* ---- channels ---- */
+
+/* By RSS, where the device has it; else as it likes. */
+static int deal_out(struct cli *cli, const struct capture *c)
+{
+	struct ob_net_info info;
+	struct ob_net_rss rss;
+	int error;
+
+	ob_net_info(c->port.net, &info);
+	if (c->lane_count < 2 || !(info.abilities & OB_NET_CAN_RSS))
+		return CLI_OK;
+	ob_net_rss_default(c->port.net, c->lane_count, &rss);
+	error = ob_net_set_rss(c->port.net, &rss);
+	return error ? cli_error(cli, cli_exit_of(error), "%s: dealing out flows: %s", ob_net_name(c->port.net),
+				 strerror(-error))
+		     : CLI_OK;
+}
+
+/* Several are not waited for one by one: the CPU's turns bring what comes in, unless it is polled. */
+static int open_channels(struct cli *cli, struct capture *c, struct net_work *work, const char *name)
+{
+	const struct net_options *o = work->options;
+	struct ob_net_info info;
+	int code;
+
+	work->brought = o->channels > 1 && o->mode != OB_COMPLETION_POLLED;
+	for (uint32_t i = 0; i < o->channels; i++)
+		c->lanes[i] = (struct lane){.c = c, .index = i};
+	code = net_port_open_brought(&c->port, cli, name, o, work->brought ? received : NULL, &c->lanes[0]);
+	if (code)
+		return code;
+	c->lanes[0].channel = c->port.channel;
+	c->lane_count = 1;
+	ob_net_info(c->port.net, &info);
+	if (o->channels > info.channels_max)
+		return cli_usage(cli, "--channels: %s has %u at most", ob_net_name(c->port.net), info.channels_max);
+	while (!code && c->lane_count < o->channels) {
+		struct lane *lane = &c->lanes[c->lane_count];
+
+		code = net_channel_open(&c->port, o, work->brought ? received : NULL, lane, &lane->channel);
+		c->lane_count += !code;
+	}
+	return code ? code : deal_out(cli, c);
+}
+
+static void close_channels(struct capture *c)
+{
+	while (c->lane_count > 1)
+		ob_net_channel_close(c->lanes[--c->lane_count].channel);
+	net_port_close(&c->port);
+}
+
+/* ---- the file ---- */
 
 /* The file is opened, and so emptied, only when the interface is known to be there. */
 static int open_file(struct cli *cli, struct capture *c, uint32_t snap_bytes)
@@ -119,6 +225,7 @@ static int close_file(struct cli *cli, struct capture *c, int code)
 			error = -errno;
 	}
 	free(c->file);
+	c->file = NULL;
 	if (error == -EPIPE && c->to_stdout)
 		return CLI_PIPE;
 	return error ? write_failed(cli, c, error) : code;
@@ -128,30 +235,38 @@ static int capture(struct cli *cli, struct capture *c, const char *name, const s
 		   uint32_t snap_bytes, bool own)
 {
 	struct net_work work = {.cli = cli, .ports = {&c->port}, .options = o, .step = step, .arg = c};
-	int code = net_port_open(&c->port, cli, name, o);
+	int code = open_channels(cli, c, &work, name);
 
+	c->count_max = o->count;
 	if (!code && !own)
 		code = net_promiscuous(&c->port);
 	if (!code && c->path)
 		code = open_file(cli, c, snap_bytes);
+	c->open = !code;
 	if (!code)
 		code = net_run(&work);
+	c->open = false;
 	code = close_file(cli, c, code);
+	if (c->lane_count > 1) {
+		work.by_channel = c->by_channel;
+		work.channel_count = c->lane_count;
+	}
 	if (!code && !c->to_stdout)
 		code = net_report(&work, "capture");
-	net_port_close(&c->port);
+	close_channels(c);
 	return code;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-	struct net_options o = {.mode = OB_COMPLETION_HYBRID, .depth = NET_DEPTH};
+	struct net_options o = {.mode = OB_COMPLETION_HYBRID, .depth = NET_DEPTH, .channels = 1};
 	struct capture c = {.path = NULL};
 	uint64_t snap_bytes = 65536;
 	bool discard = false, own = false;
 	const struct option_def table[] = {
 		{.name = "discard", .kind = OPTION_FLAG, .to = &discard},
 		{.name = "snap", .kind = OPTION_SIZE, .to = &snap_bytes, .min = 14, .max = PCAPNG_SNAP_MAX},
+		{.name = "channels", .kind = OPTION_NUMBER, .to = &o.channels, .min = 1, .max = CHANNELS_MAX},
 		{.name = "own", .kind = OPTION_FLAG, .to = &own},
 		NET_OPTION_ROWS(&o),
 		{.kind = OPTION_END},

@@ -37,7 +37,7 @@ static void rest(struct net_work *work, uint64_t now_ns)
 	if (work->end_ns < until_ns)
 		until_ns = work->end_ns;
 	/* Of two ports, a look at the other must not wait: the CPU's turn brings the frames of both. */
-	if (work->ports[1])
+	if (work->ports[1] || work->brought)
 		ob_cpu_turn(cpu, until_ns > now_ns ? until_ns - now_ns : 0);
 	else if (until_ns > now_ns)
 		ob_net_wait(port->channel, OB_NET_WAIT_RECEIVE, until_ns);
@@ -130,18 +130,28 @@ static json_t *json_port(const struct net_work *work, const struct net_port *por
 			 (json_int_t)s.tx_refused, "kicks", (json_int_t)s.kicks);
 }
 
+static json_t *json_channels(const struct net_work *work)
+{
+	json_t *channels = json_array();
+
+	for (unsigned i = 0; i < work->channel_count; i++)
+		json_array_append_new(channels, json_integer((json_int_t)work->by_channel[i]));
+	return channels;
+}
+
 static int report_json(const struct net_work *work, const char *what)
 {
 	json_t *ports = json_array();
+	json_t *channels = work->by_channel ? json_channels(work) : NULL;
 
 	for (unsigned i = 0; i < 2; i++)
 		if (work->ports[i] && (!i || work->ports[i] != work->ports[0]))
 			json_array_append_new(ports, json_port(work, work->ports[i]));
-	return output_json(work->cli,
-			   json_pack("{s:s, s:s, s:s, s:f, s:f, s:o}", "machine", work->cli->machine_uri, "command",
-				     what, "mode", net_mode_names[ob_net_channel_mode(work->ports[0]->channel)],
-				     "seconds", (double)(work->end_ns - work->start_ns) / 1e9, "cpu_percent",
-				     cpu_percent(work), "ports", ports));
+	return output_json(work->cli, json_pack("{s:s, s:s, s:s, s:f, s:f, s:o, s:o*}", "machine",
+						work->cli->machine_uri, "command", what, "mode",
+						net_mode_names[ob_net_channel_mode(work->ports[0]->channel)], "seconds",
+						(double)(work->end_ns - work->start_ns) / 1e9, "cpu_percent",
+						cpu_percent(work), "ports", ports, "channels", channels));
 }
 
 int net_report(const struct net_work *work, const char *what)
@@ -166,6 +176,8 @@ int net_report(const struct net_work *work, const char *what)
 			printf("  damaged %llu, refused %llu, no buffer %llu times\n", (unsigned long long)s.rx_errors,
 			       (unsigned long long)s.tx_refused, (unsigned long long)s.rx_no_packets);
 	}
+	for (unsigned i = 0; i < work->channel_count; i++)
+		printf("  channel %u: %llu frames\n", i, (unsigned long long)work->by_channel[i]);
 	printf("  %.1f s, CPU %.0f %%\n", (double)(work->end_ns - work->start_ns) / 1e9, cpu_percent(work));
 	return CLI_OK;
 }

@@ -16,6 +16,7 @@
 #define OPTION_IF_NAME     2u
 #define OPTION_IF_TSRESOL  9u
 #define OPTION_EPB_FLAGS   2u
+#define OPTION_EPB_QUEUE   6u
 #define OPTION_APPLICATION 4u /* of the section: what wrote it */
 
 #define FRAME_EXTRA 64u /* bytes of a packet block around the frame, and more */
@@ -106,7 +107,8 @@ int pcapng_begin(struct pcapng *p, int fd, const char *interface, uint32_t snap_
 	return pcapng_flush(p);
 }
 
-int pcapng_frame(struct pcapng *p, uint64_t stamp_ns, enum pcapng_direction direction, const struct ob_packet *frame)
+int pcapng_frame(struct pcapng *p, uint64_t stamp_ns, enum pcapng_direction direction, uint32_t queue,
+		 const struct ob_packet *frame)
 {
 	uint64_t stamp = stamp_ns + p->wall_ns;
 	uint32_t flags = direction;
@@ -138,6 +140,7 @@ int pcapng_frame(struct pcapng *p, uint64_t stamp_ns, enum pcapng_direction dire
 	}
 	pad(p);
 	put_option(p, OPTION_EPB_FLAGS, &flags, sizeof(flags));
+	put_option(p, OPTION_EPB_QUEUE, &queue, sizeof(queue));
 	put_option(p, OPTION_END_MARK, NULL, 0);
 	end_block(p, start);
 	return 0;

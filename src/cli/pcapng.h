@@ -38,10 +38,12 @@ int pcapng_begin(struct pcapng *p, int fd, const char *interface, uint32_t snap_
 /**
  * pcapng_frame - one frame
  * @stamp_ns: when it was seen, of that clock
+ * @queue:    of the interface, that it came in by
  *
  * Return: 0, or negative errno of write().
  */
-int pcapng_frame(struct pcapng *p, uint64_t stamp_ns, enum pcapng_direction direction, const struct ob_packet *frame);
+int pcapng_frame(struct pcapng *p, uint64_t stamp_ns, enum pcapng_direction direction, uint32_t queue,
+		 const struct ob_packet *frame);
 /** pcapng_flush - write what waits; 0 or negative errno */
 int pcapng_flush(struct pcapng *p);
 

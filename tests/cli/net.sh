@@ -82,6 +82,9 @@ refused 2 "two interfaces at most" "$OUTBOARD" net forward a b c
 refused 3 "bogus:: no such kind of machine" "$OUTBOARD" -M 'model:?virtio-net' net forward --to bogus:
 refused 2 "say what it is connected to" "$OUTBOARD" -M 'model:?virtio-net' net forward --to 'qemu:q35?virtio-net=foo'
 refused 2 "tap:sixteenletterstap: no name for an interface" "$OUTBOARD" -M 'qemu:q35?virtio-net=tap:sixteenletterstap' net info
+refused 2 "net0 has 1 at most" "$OUTBOARD" -M 'model:?virtio-net' net capture --channels 2 --discard
+want 0 "$OUTBOARD" -M 'model:?virtio-net&queues=3' net capture --channels 3 --discard --time 100ms
+out_has "^  channel 2: 0 frames$"
 refused 1 "$work/no/file: No such file or directory" "$OUTBOARD" -M 'model:?virtio-net' net capture "$work/no/file"
 
 # ---- nobody takes what it writes ----
@@ -233,4 +236,26 @@ kill -INT $tap1 $tap2
 ends tap1 130
 ends tap2 130
 nobody_has "$work/wire"
+
+# Several channels, that flows are dealt out to: QEMU does that itself.
+mac=52:54:00:00:00:03
+start sink nsenter --net=/run/netns/$two "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=tap:obrss,queues=4,rss=on,mac=$mac" \
+	net capture --channels 4 --own "$work/rss.pcapng" --json
+for ((i = 0; i < 300; i++)); do
+	# When it is found, and then made for each channel.
+	[ "$(grep -c "debug: virtio@.*: features " "$work/sink.err" 2>/dev/null)" = 6 ] && break
+	sleep 0.1
+done
+ip -n $two link set obrss up
+sleep 0.5
+want 0 nsenter --net=/run/netns/$two python3 "$(dirname "$0")/net_rss.py" send obrss $mac 200
+for ((i = 0; i < 100; i++)); do
+	[ "$(stat -c %s "$work/rss.pcapng")" -ge 20000 ] && break
+	sleep 0.1
+done
+kill -INT $sink
+ends sink 130
+want 0 python3 "$(dirname "$0")/net_rss.py" check "$work/rss.pcapng" 4 200
+cp "$work/sink.out" "$work/out"
+json 'len(d["channels"]) == 4 and sum(d["channels"]) == d["ports"][0]["rx_frames"] and min(d["channels"]) > 20'
 finish
