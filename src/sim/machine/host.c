@@ -45,7 +45,8 @@ static int publish_faulty(struct sim_device *dev, uint64_t iova, const void *fro
 	if (dev->cut != NULL || fault_strike(SIM_FAULT_COMPLETION_LOST) != NULL)
 		return 0;
 	if (fault_strike(SIM_FAULT_COMPLETION_EARLY) != NULL) {
-		W.fault_excuses |= FAULT_EXCUSE_DMA;
+		/* In a packed ring the rest of it may fall upon what the driver has put there since. */
+		W.fault_excuses |= FAULT_EXCUSE_DMA | (len_bytes <= 8 ? FAULT_EXCUSE_NOTES : 0);
 		return iommu_publish_early(iova, from, len_bytes);
 	}
 	ret = iommu_publish(iova, from, len_bytes);

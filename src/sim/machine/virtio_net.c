@@ -80,12 +80,14 @@ static void header_change(void *arg, unsigned pair, struct virtio_net_header_has
 
 	if (!garbles())
 		return;
-	switch (fault_draw(5)) {
+	switch (fault_draw(7)) {
 	case 0:
 		ob_le16_store(&header->header.num_buffers,
 			      (uint16_t)(fault_draw(6) + fault_draw(2) * fault_draw(65536)));
 		break;
 	case 1:
+	case 4:
+	case 5:
 		header->header.flags |= VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		ob_le16_store(&header->header.csum_start, (uint16_t)fault_draw(fault_draw(2) == 0 ? 300 : 65536));
 		ob_le16_store(&header->header.csum_offset, (uint16_t)fault_draw(fault_draw(2) == 0 ? 64 : 65536));
@@ -110,11 +112,14 @@ static void answer_change(void *arg, uint8_t *ack)
 {
 	if (fault_strike(SIM_FAULT_ADMIN_FAIL) != NULL)
 		*ack = VIRTIO_NET_ERR;
-	if (garbles())
+	/* Few of them, or it never gets to frames. */
+	if (garbles() && fault_draw(4) == 0)
 		*ack = (uint8_t)random_next(&W.random_fault);
 }
 
+/* A device that only says that it is reset keeps queues of its last life that this one has none in the place of. */
 static const struct sim_register registers[] = {
+	{"device_status", VIRTIO_MODEL_COMMON + VIRTIO_COMMON_STATUS, 1, true},
 	SIM_VIRTIO_REGISTERS,
 	{"mac", VIRTIO_MODEL_DEVICE, 6, false},
 	{"status", VIRTIO_MODEL_DEVICE + offsetof(struct virtio_net_config, status), 2, false},
