@@ -57,7 +57,7 @@ static int explain(struct vu_link *link, const struct vhost_message *m, int erro
 	case -ENODEV:
 		return fail(link, error, "the back-end closed the connection (at %s)", name);
 	case -ETIMEDOUT:
-		if (ob_now_ns() >= link->begin_ns)
+		if (link->until_ns == link->begin_ns)
 			return fail(link, error, "the back-end takes more than %llu ms to begin (at %s)",
 				    (unsigned long long)(2 * link->answer_ns / OB_NS_PER_MS), name);
 		return fail(link, error, "the back-end does not answer %s within %llu ms%s", name,
@@ -129,7 +129,6 @@ int vu_link_pong(struct vu_link *link)
 
 int vu_link_do(struct vu_link *link, struct vhost_message *m, struct vhost_message **reply)
 {
-	uint64_t deadline_ns = MIN(ob_deadline(link->answer_ns), link->begin_ns);
 	bool own = vhost_request_has_reply(VHOST_FRONTEND, m->header.request);
 	struct vhost_message *r = &link->receiver.message;
 	int ret;
@@ -138,18 +137,19 @@ int vu_link_do(struct vu_link *link, struct vhost_message *m, struct vhost_messa
 		return fail(link, -ENODEV, "there is no connection");
 	if (!own && vu_link_has(link, VHOST_USER_PROTOCOL_F_REPLY_ACK))
 		m->header.flags |= VHOST_USER_FLAGS_NEED_REPLY;
-	ret = vhost_send(link->fd, m, deadline_ns);
+	link->until_ns = MIN(ob_deadline(link->answer_ns), link->begin_ns);
+	ret = vhost_send(link->fd, m, link->until_ns);
 	if (ret != 0)
 		return explain(link, m, ret);
 	if (!own && (m->header.flags & VHOST_USER_FLAGS_NEED_REPLY) == 0)
 		return 0;
 	if (link->asked) {
 		ret = take_pong(link,
-				vhost_receive(link->fd, &link->receiver, deadline_ns, link->why, sizeof(link->why)));
+				vhost_receive(link->fd, &link->receiver, link->until_ns, link->why, sizeof(link->why)));
 		if (ret != 0)
 			return ret;
 	}
-	ret = vhost_receive(link->fd, &link->receiver, deadline_ns, link->why, sizeof(link->why));
+	ret = vhost_receive(link->fd, &link->receiver, link->until_ns, link->why, sizeof(link->why));
 	if (ret == 0)
 		ret = vhost_check_reply(VHOST_FRONTEND, m, r, link->why, sizeof(link->why));
 	if (ret != 0)

@@ -21,6 +21,7 @@ struct vu_link {
 	uint64_t queue_max, slot_max;
 	uint64_t answer_ns; /* for one answer */
 	uint64_t begin_ns;  /* until when there has to be agreement; UINT64_MAX: there is */
+	uint64_t until_ns;  /* what was asked last has to be answered */
 	uint64_t heard_ns;  /* when the last answer came */
 	bool asked;         /* by vu_link_ping(), at asked_ns, and the answer is still to come */
 	uint64_t asked_ns;
