@@ -41,6 +41,17 @@ await() { # FILE PATTERN
 	return 1
 }
 
+# opened NAME COUNT: that many interfaces are in use by what was started with -v -v. The device is made twice when it is
+# found, and once more for each channel; what comes in before is lost.
+opened() {
+	local i
+	for ((i = 0; i < 600; i++)); do
+		[ "$(grep -cs 'debug: virtio@.*: features ' "$work/$1.err" || true)" -ge "$2" ] 2>/dev/null && return 0
+		sleep 0.1
+	done
+	complain "$1: it opens no channel"
+}
+
 await_socket() {
 	local i
 	for ((i = 0; i < 300; i++)); do
@@ -58,6 +69,8 @@ ends() {
 		kill -0 ${!1} 2>/dev/null || break
 		sleep 0.1
 	done
+	# One that would never end is not waited for.
+	kill -9 ${!1} 2>/dev/null && complain "$1: it does not end"
 	wait ${!1}
 	[ $? = "$2" ] || {
 		complain "$1: it did not end with $2"
@@ -102,11 +115,7 @@ err_empty
 # ---- its machine is killed ----
 for command in "respond --address 10.0.0.1" "capture $work/kept.pcapng" "generate --rate 1000 --mode polled" forward; do
 	start killed "$OUTBOARD" -v -v -M 'qemu:q35?virtio-net=user' net $command
-	# It is made for the third time when its channel opens.
-	for ((i = 0; i < 300; i++)); do
-		[ "$(grep -c 'debug: virtio@.*: features ' "$work/killed.err" 2>/dev/null)" = 3 ] && break
-		sleep 0.1
-	done
+	opened killed 3
 	sleep 0.3
 	kill -9 $(pgrep -P "$killed" qemu)
 	ends killed 4
@@ -152,8 +161,9 @@ want 0 "$OUTBOARD" -M 'model:?virtio-net' net generate --rate 2000 --time 1 --js
 json '1900 <= d["ports"][0]["tx_frames"] <= 2100'
 
 # ---- a capture, read by tshark ----
-start sink "$OUTBOARD" -M "$left" net capture --count 300 --own "$work/frames.pcapng"
+start sink "$OUTBOARD" -v -v -M "$left" net capture --count 300 --own "$work/frames.pcapng"
 await_socket
+opened sink 3
 want 0 "$OUTBOARD" -M "$right" net generate --count 300 --size 100 --flows 3 --rate 3000 --to 52:54:00:00:00:01
 ends sink 0
 if command -v tshark >/dev/null; then
@@ -168,11 +178,12 @@ fi
 rm -f "$work/wire"
 
 # ---- forwarding: a middle machine with two interfaces ----
-start far "$OUTBOARD" -M "qemu:q35?virtio-net=listen:$work/wire" net capture --discard --count 400 --json
+start far "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=listen:$work/wire" net capture --discard --count 400 --json
 await_socket
-start middle "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/wire&virtio-net=listen:$work/near" net forward net0 net1 --json
+start middle "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=connect:$work/wire&virtio-net=listen:$work/near" net forward net0 net1 --json
 for ((i = 0; i < 300; i++)); do [ -S "$work/near" ] && break; sleep 0.1; done
-sleep 1
+opened far 3
+opened middle 6
 want 0 "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/near" net generate --count 400 --rate 2000 --json
 ends far 0
 kill -INT $middle
@@ -208,8 +219,9 @@ rm -f "$work/wire"
 # Through two interfaces in the middle, whose frames nobody may be late for.
 start ponged "$OUTBOARD" -M "$left" net respond --address 10.77.0.1
 await ponged.err "answers for 10.77.0.1" && await_socket
-start middle "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/wire&virtio-net=listen:$work/near" net forward net0 net1
+start middle "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=connect:$work/wire&virtio-net=listen:$work/near" net forward net0 net1
 for ((i = 0; i < 300; i++)); do [ -S "$work/near" ] && break; sleep 0.1; done
+opened middle 6
 start tap nsenter --net=/run/netns/$two "$OUTBOARD" -M "qemu:q35?virtio-net=connect:$work/near" net bridge --tap tap0 --address 10.77.0.2/24
 await tap.err "is tap0"
 want 0 nsenter --net=/run/netns/$two ping -c 10 -i 0.2 -W 10 10.77.0.1
@@ -241,11 +253,7 @@ nobody_has "$work/wire"
 mac=52:54:00:00:00:03
 start sink nsenter --net=/run/netns/$two "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=tap:obrss,queues=4,rss=on,mac=$mac" \
 	net capture --channels 4 --own "$work/rss.pcapng" --json
-for ((i = 0; i < 300; i++)); do
-	# When it is found, and then made for each channel.
-	[ "$(grep -c "debug: virtio@.*: features " "$work/sink.err" 2>/dev/null)" = 6 ] && break
-	sleep 0.1
-done
+opened sink 6
 ip -n $two link set obrss up
 sleep 0.5
 want 0 nsenter --net=/run/netns/$two python3 "$(dirname "$0")/net_rss.py" send obrss $mac 200
