@@ -23,6 +23,7 @@
 
 SIM_STATE struct world W __attribute__((aligned(4096)));
 uintptr_t world_text_base;
+size_t world_text_bytes;
 
 static sigjmp_buf run_end;
 static uint32_t generations; /* of the race detector: one for each run */
@@ -101,6 +102,12 @@ void sim_fail(const char *rule, const char *format, ...)
 static int find_text(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	world_text_base = info->dlpi_addr; /* the program itself comes first */
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+
+		if (part->p_type == PT_LOAD)
+			world_text_bytes = MAX(world_text_bytes, (size_t)(part->p_vaddr + part->p_memsz));
+	}
 	return 1;
 }
 

@@ -346,7 +346,13 @@ static inline void world_mix(uint64_t x)
 }
 
 /* world.c */
-extern uintptr_t world_text_base;
+extern uintptr_t world_text_base; /* the program's own image */
+extern size_t world_text_bytes;
+/* What memory held, or the address of it. Where the system puts the program is no part of a run. */
+static inline void world_mix_value(uint64_t x)
+{
+	world_mix(x - world_text_base < world_text_bytes ? 0x9e7 : x);
+}
 #define WORLD_PC() ((uint32_t)((uintptr_t)__builtin_return_address(0) - world_text_base))
 void world_end(void) __attribute__((noreturn)); /* leave the run at once */
 #define WATCH_STEPS 0x40000u                    /* so often, or more seldom, the watchdog is told */

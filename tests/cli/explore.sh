@@ -121,6 +121,15 @@ for arguments in "fine lost-update dies --seeds 300" "lost-update --seeds 200 -k
 	check "$last: says nothing" [ -s one ]
 done
 
+# ---- a trace does not depend on where the system puts the program ----
+last="words, in another process"
+"$planted" words --seeds 100 --jobs 1 --trace | plain >one
+for other in 2 3 4; do
+	"$planted" words --seeds 100 --jobs 1 --trace | plain >other
+	same one other
+done
+check "$last: says nothing" [ -s one ]
+
 # ---- reports ----
 want 1 "$planted" lost-update --seeds 100 --jobs 2
 out_has "^lost-update: [0-9]*, not [0-9]*$"

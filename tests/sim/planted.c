@@ -82,6 +82,31 @@ static void run_unlucky(const struct sim_config *config)
 			sim_fail("call-failed", "call %u", i);
 }
 
+static const char **said;
+
+static void say(void *arg)
+{
+	for (unsigned i = 0; i < rounds; i++) {
+		__atomic_store_n(said, i % 2 == 0 ? "one thing" : "another", __ATOMIC_RELEASE);
+		(void)__atomic_load_n(said, __ATOMIC_ACQUIRE);
+	}
+}
+
+static void run_words(const struct sim_config *config)
+{
+	rounds = sim_load(ROUNDS_MAX);
+	said = ob_alloc(sizeof(*said));
+	for (unsigned i = sim_cpus(2); i > 0; i--)
+		sim_spawn("speaker", say, NULL);
+	sim_join_all();
+	ob_free(said);
+}
+
+const struct sim_scenario planted_words = {
+	.name = "words",
+	.help = "threads that hand each other what lies in the program",
+	.run = run_words,
+};
 const struct sim_scenario planted_fine = {.name = "fine", .help = "nothing is wrong", .run = run_fine};
 const struct sim_scenario planted_lost_update = {
 	.name = "lost-update",

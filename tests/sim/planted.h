@@ -6,7 +6,7 @@
 #include "sim/sim.h"
 
 extern const struct sim_scenario planted_fine, planted_lost_update, planted_dies, planted_garbage, planted_varies,
-	planted_unlucky;
+	planted_words, planted_unlucky;
 
 /* Compiled without instrumentation: what no rule stops. */
 void planted_die(void);

@@ -20,8 +20,8 @@ unsigned planted_count(void)
 int main(int argc, char **argv)
 {
 	static const struct sim_scenario *const scenarios[] = {
-		&planted_fine,   &planted_lost_update, &planted_dies, &planted_garbage,
-		&planted_varies, &planted_unlucky,     NULL};
+		&planted_fine,   &planted_lost_update, &planted_dies,    &planted_garbage,
+		&planted_varies, &planted_words,       &planted_unlucky, NULL};
 
 	return sim_explore_main(argc, argv, scenarios);
 }

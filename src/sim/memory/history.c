@@ -187,7 +187,8 @@ static void let_go(struct thread *t, unsigned index)
 
 	t->late_count--;
 	memmove(&late[t->id][index], &late[t->id][index + 1], (t->late_count - index) * sizeof(s));
-	world_mix(s.address ^ s.value);
+	world_mix_value(s.address);
+	world_mix_value(s.value);
 	event_visible(t->id, s.address, s.size_bytes, (uint32_t)s.step, s.pc);
 	make_visible(t->id, s.address, s.size_bytes, s.value, &s.clock);
 }
@@ -371,7 +372,7 @@ static uint64_t read_some(uintptr_t address, unsigned size_bytes, uint64_t newes
 		has_read(p, p->from, &p->clock, order);
 		return newest;
 	}
-	world_mix(old->value);
+	world_mix_value(old->value);
 	event_old(address, size_bytes);
 	has_read(p, old->from, &old->clock, order);
 	return old->value;

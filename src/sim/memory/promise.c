@@ -106,7 +106,7 @@ static void make(void)
 	else if (!weak_promise(t->id, promise.address, promise.len_bytes, promise.value))
 		broken();
 	W.promise = PROMISE_MADE;
-	world_mix(promise.value);
+	world_mix_value(promise.value);
 	stalls = true;
 	sched_wait(NULL, W.now_ns + ((uint64_t)STALL_NS << random_below(&stream, 8)), sched_stall);
 	stalls = false;

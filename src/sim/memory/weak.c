@@ -266,7 +266,8 @@ static void drain_one(unsigned thread, unsigned index)
 	memmove(&v->stores[index], &v->stores[index + 1], (v->store_count - index - 1) * sizeof(s));
 	v->store_count--;
 	W.buffered--;
-	world_mix(s.address ^ s.value[0]);
+	world_mix_value(s.address);
+	world_mix_value(s.value[0]);
 	view_forget(v, s.address, s.len_bytes);
 	event_visible(thread, s.address, s.len_bytes, s.step, s.pc);
 	master_write((int)thread, s.address, s.value, s.len_bytes, 1);
