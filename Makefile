@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 MESON   ?= meson
 export MACHINE
 
-.PHONY: all run test test-quick test-asan test-clang test-arm64 lint format fuzz mutants bench bench-guest bench-serve bench-wakeup kills install docs clean help
+.PHONY: all run test test-quick lint format fuzz mutants bench bench-guest bench-serve bench-wakeup kills install docs clean help
 
 # A prefix that is asked for holds for a build directory that is there already, too.
 all: $(BUILD)/build.ninja ## what is installed, and nothing else
