@@ -202,7 +202,7 @@ refused 2 "another kind of interface of this name" nsenter --net=/run/netns/$two
 refused 2 "no name for an interface" "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap a/b
 start orphan nsenter --net=/run/netns/$two "$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap9
 await orphan.err "is tap9"
-ip -n $two link del tap9
+nsenter --net=/run/netns/$two ip link del tap9
 ends orphan 1
 check "nothing says that tap9 was deleted" grep -q "TAP device tap9: somebody deleted it" "$work/orphan.err"
 start ponged "$OUTBOARD" -M "$left" net respond --address 10.77.0.1
@@ -255,7 +255,7 @@ mac=52:54:00:00:00:03
 start sink nsenter --net=/run/netns/$two "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=tap:obrss,queues=4,rss=on,mac=$mac" \
 	net capture --channels 4 --own "$work/rss.pcapng" --json
 opened sink 6
-ip -n $two link set obrss up
+nsenter --net=/run/netns/$two ip link set obrss up
 sleep 0.5
 want 0 nsenter --net=/run/netns/$two python3 "$(dirname "$0")/net_rss.py" send obrss $mac 200
 for ((i = 0; i < 100; i++)); do

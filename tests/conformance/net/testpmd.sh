@@ -6,7 +6,7 @@
 testpmd_start() { # PAIRS
 	local last i
 	command -v dpdk-testpmd >/dev/null || {
-		echo "skipped: no dpdk-testpmd (package dpdk)"
+		echo "skipped: no dpdk-testpmd (package dpdk-dev)"
 		exit 77
 	}
 	rm -f "$work/socket" "$work/testpmd.in" "$work/testpmd.log"
