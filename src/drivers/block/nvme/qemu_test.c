@@ -314,7 +314,7 @@ static bool has_one(struct bed *b)
 
 static void test_namespaces_come_and_go(void **state)
 {
-	char drives[2][160];
+	char drives[2][200];
 	const char *args[] = {
 		"-blockdev", drives[0],
 		"-blockdev", drives[1],
