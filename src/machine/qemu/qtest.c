@@ -83,14 +83,15 @@ static bool take_irq(struct qtest *q, const char *line)
 
 /*
  * Take the whole lines that have arrived. Answers come in order, so the first ones belong to posted writes. When
- * @reply is given it gets the one that comes after all of these; returns whether it did.
+ * @reply is given it gets the one that comes after all of these; returns whether it did. What stands behind that one
+ * are interrupts: who waits for more to arrive would not hear of them, so they are taken, too.
  */
 static bool take_lines(struct qtest *q, char *reply)
 {
 	char *line = q->received, *end = q->received + q->received_bytes, *newline;
 	bool replied = false;
 
-	while (!replied && (newline = memchr(line, '\n', (size_t)(end - line))) != NULL) {
+	while ((newline = memchr(line, '\n', (size_t)(end - line))) != NULL) {
 		*newline = '\0';
 		if (take_irq(q, line)) {
 			;
@@ -98,7 +99,7 @@ static bool take_lines(struct qtest *q, char *reply)
 			q->posted--;
 			if (strncmp(line, "OK", 2) != 0)
 				q->refused++;
-		} else if (reply != NULL) {
+		} else if (reply != NULL && !replied) {
 			snprintf(reply, LINE_MAX_BYTES, "%.*s", LINE_MAX_BYTES - 1, line);
 			replied = true;
 		}
