@@ -6,7 +6,7 @@ PREFIX  ?= /usr/local
 MESON   ?= meson
 export MACHINE
 
-.PHONY: all run test test-quick lint format fuzz mutants bench bench-guest bench-serve bench-wakeup kills install docs clean help
+.PHONY: all run test test-quick test-asan lint format fuzz mutants bench bench-guest bench-serve bench-wakeup kills install docs clean help
 
 # A prefix that is asked for holds for a build directory that is there already, too.
 all: $(BUILD)/build.ninja ## what is installed, and nothing else
@@ -32,6 +32,10 @@ test: ## all checks: lint, gcc, clang, ASan and UBSan, arm64 and riscv64 under q
 
 test-quick: all ## unit tests only, one build
 	@$(MESON) test -C $(BUILD) --suite unit --print-errorlogs
+
+test-asan: ## unit tests and systems under ASan and UBSan; of these `make test` has the unit tests
+	@tools/install-packages build run test
+	@tools/test asan
 
 lint: ## format, include direction, banned calls, headers that compile alone, lengths
 	@tools/lint/all
