@@ -129,6 +129,7 @@ static void take_vring_fd(struct vhost_peer *p, struct vhost_message *m, struct 
 	} else if (m->header.request == VHOST_USER_SET_VRING_CALL) {
 		io_close(&q->call_fd);
 		q->call_fd = vhost_message_take_fd(m, 0);
+		q->rings_before = p->count[VHOST_USER_SET_VRING_NUM];
 	}
 	q->has_kick |= m->header.request == VHOST_USER_SET_VRING_KICK;
 	q->has_call |= m->header.request == VHOST_USER_SET_VRING_CALL;

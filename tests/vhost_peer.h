@@ -39,6 +39,7 @@ struct vhost_peer_queue {
 	struct vhost_user_address address;
 	bool has_kick, has_call, has_err;
 	int kick_fd, call_fd;
+	unsigned rings_before; /* how many SET_VRING_NUM there were before its last SET_VRING_CALL */
 };
 
 /* Set by the test before a connection; the rest is noted. */

@@ -446,7 +446,7 @@ static int queue_start(struct machine *m, unsigned device, unsigned queue, const
 	*offset = 0;
 	/* Otherwise it waits for start(). */
 	if (vm->started && vm->state == VU_UP)
-		ret = vu_queue_tell(vm, queue, false);
+		ret = vu_queue_tell(vm, queue);
 	ret = finish(vm, ret);
 unlock:
 	pthread_mutex_unlock(&vm->lock);

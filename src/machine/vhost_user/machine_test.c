@@ -233,6 +233,8 @@ static void check_queues(struct bench *b, uint32_t base)
 		assert_int_equal(q->address.available, b->ring[i].iova + 1024);
 		assert_int_equal(q->address.used, b->ring[i].iova + 2048);
 		assert_true(q->has_kick && q->has_call && q->has_err);
+		/* Named before any ring was described. */
+		assert_int_equal(q->rings_before + BENCH_QUEUES, b->peer.count[VHOST_USER_SET_VRING_NUM]);
 		assert_int_equal(q->enabled, (b->peer.features & BIT64(30)) != 0);
 		/* One memory at two places. */
 		*(uint32_t *)b->ring[i].base = 0xb0a7 + i;

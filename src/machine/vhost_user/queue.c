@@ -88,7 +88,13 @@ static uint32_t first_base(const struct vu_machine *vm)
 		       : 0;
 }
 
-int vu_queue_tell(struct vu_machine *vm, unsigned index, bool again)
+/* The first that the back-end hears of a queue. */
+static int name_queue(struct vu_machine *vm, unsigned index)
+{
+	return tell_fd(vm, VHOST_USER_SET_VRING_CALL, index, vm->queue[index].call_fd);
+}
+
+static int describe_queue(struct vu_machine *vm, unsigned index, bool again)
 {
 	struct vu_queue *q = &vm->queue[index];
 	uint32_t base = first_base(vm);
@@ -107,8 +113,6 @@ int vu_queue_tell(struct vu_machine *vm, unsigned index, bool again)
 	if (ret == 0)
 		ret = tell_fd(vm, VHOST_USER_SET_VRING_ERR, index, vm->error_fd);
 	if (ret == 0)
-		ret = tell_fd(vm, VHOST_USER_SET_VRING_CALL, index, q->call_fd);
-	if (ret == 0)
 		ret = tell_fd(vm, VHOST_USER_SET_VRING_KICK, index, q->kick_fd);
 	if (ret == 0 && vm->link.has_protocol)
 		ret = vu_link_tell_state(&vm->link, VHOST_USER_SET_VRING_ENABLE, index, 1);
@@ -120,13 +124,28 @@ int vu_queue_tell(struct vu_machine *vm, unsigned index, bool again)
 	return ret;
 }
 
+int vu_queue_tell(struct vu_machine *vm, unsigned index)
+{
+	int ret = name_queue(vm, index);
+
+	return ret == 0 ? describe_queue(vm, index, false) : ret;
+}
+
+/*
+ * All are named before the first is described, as QEMU and DPDK do. A back-end makes a queue when it is named; so all lie
+ * side by side, where otherwise it is the length of one ring that decides where in memory the next queue is. DPDK's can
+ * come to lie such that each frame costs a store across two pages.
+ */
 int vu_queues_tell(struct vu_machine *vm, bool again)
 {
 	int ret = vu_inflight_tell(vm);
 
 	for (unsigned i = 0; i < vm->queue_count && ret == 0; i++)
 		if (vm->queue[i].set_up)
-			ret = vu_queue_tell(vm, i, again && vm->queue[i].served);
+			ret = name_queue(vm, i);
+	for (unsigned i = 0; i < vm->queue_count && ret == 0; i++)
+		if (vm->queue[i].set_up)
+			ret = describe_queue(vm, i, again && vm->queue[i].served);
 	return ret;
 }
 

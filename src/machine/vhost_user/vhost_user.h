@@ -150,7 +150,7 @@ int vu_queue_open(struct vu_queue *q);
 void vu_queue_close(struct vu_queue *q);
 /* Have the back-end serve all queues that are set up; @again: some were served by one before it. Under the lock. */
 int vu_queues_tell(struct vu_machine *vm, bool again);
-int vu_queue_tell(struct vu_machine *vm, unsigned index, bool again);
+int vu_queue_tell(struct vu_machine *vm, unsigned index);
 /* Take them away from it. Without the lock; a task. 0; -ETIMEDOUT; as vu_link_do() */
 int vu_queues_stop(struct vu_machine *vm, uint64_t deadline_ns);
 int vu_queue_stop(struct vu_machine *vm, unsigned index, uint64_t deadline_ns);
