@@ -273,6 +273,25 @@ static VNET_SLOW int send_slow(struct vnet_pair *p, struct ob_packet *frame)
 /* ---- the usual ---- */
 
 /*
+ * A header that went this way before is clear, and while nobody writes to it its line stays in the caches of both. Where a
+ * device wrote it the look is not in vain either: lines that are read come side by side, those that are only written come
+ * one after the other.
+ */
+static inline __attribute__((always_inline)) bool is_clear(const uint8_t *header, uint32_t header_bytes)
+{
+	uint32_t any = 0, word;
+
+	for (uint32_t at = 0; at < header_bytes; at += sizeof(word)) {
+		memcpy(&word, header + at, sizeof(word));
+		any |= word;
+	}
+	return any == 0;
+}
+
+static_assert(sizeof(struct virtio_net_header) % 4 == 0 && sizeof(struct virtio_net_header_hash) % 4 == 0,
+	      "headers are whole words");
+
+/*
  * Plain frames from @frames on, of one pool, until one is not. Returns how many there are; not sent yet. @header_bytes is
  * a constant where this is used, so that no call comes of the zeroing.
  */
@@ -306,7 +325,8 @@ static inline __attribute__((always_inline)) unsigned gather(struct vnet_pair *p
 		if (OB_UNLIKELY((size_t)(data - (first + index * stride)) > room - len_bytes))
 			break;
 		sum += len_bytes;
-		ob_dma_zero(data - header_bytes, header_bytes);
+		if (!is_clear(data - header_bytes, header_bytes))
+			ob_dma_zero(data - header_bytes, header_bytes);
 		out[i].iova.addr = iova + (uint64_t)(uintptr_t)data;
 		out[i].len_bytes = len_bytes + header_bytes;
 		out[i].token = name | index;
