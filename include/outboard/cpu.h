@@ -133,6 +133,14 @@ bool ob_cpu_post(struct ob_cpu *cpu, struct ob_work *work);
  */
 int ob_cpu_call(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uint64_t deadline_ns);
 
+/**
+ * ob_cpu_call_firmly - ob_cpu_call() for what has nothing to fall back on: for want of memory it is tried again
+ *
+ * Context: task, or a plain thread.
+ * Return: 0; -ETIMEDOUT: it did not run and will not; -ENOMEM: nor was there any memory until @deadline_ns.
+ */
+int ob_cpu_call_firmly(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uint64_t deadline_ns);
+
 /* ---- descriptors: a function to be called when one is readable ---- */
 
 struct ob_fd {

@@ -13,8 +13,7 @@
 #include "core/cpu.h"
 #include "core/watch.h"
 
-#define QUIET_POLL_NS      (20 * OB_NS_PER_US)
-#define NO_MEMORY_RETRY_NS (1 * OB_NS_PER_MS)
+#define QUIET_POLL_NS (20 * OB_NS_PER_US)
 
 /* A step on CPU 0 that somebody waits for. */
 enum step_state {
@@ -31,17 +30,11 @@ enum step_state {
  */
 static void detach_call(struct block_channel *c, void (*fn)(void *arg), void *arg)
 {
-	uint64_t deadline_ns = ob_deadline(BLOCK_CALL_NS);
-
-	while (!c->cpu_silent) {
-		int ret = ob_cpu_call(c->pub.cpu, fn, arg, deadline_ns);
+	if (!c->cpu_silent) {
+		int ret = ob_cpu_call_firmly(c->pub.cpu, fn, arg, ob_deadline(BLOCK_CALL_NS));
 
 		if (ret == 0)
 			return;
-		if (ret == -ENOMEM && ob_now_ns() < deadline_ns) {
-			ob_task_sleep(ob_deadline(NO_MEMORY_RETRY_NS));
-			continue;
-		}
 		/* Nobody turns that CPU, so nobody submits there either: going on without it is safe enough. */
 		ob_err(c->pub.block->ob, "%s: CPU %u does not answer (%d); its channel goes on without it",
 		       c->pub.block->name, ob_cpu_index(c->pub.cpu), ret);
@@ -273,7 +266,7 @@ static int close_on_cpu0(struct block_channel *c)
 	int ret;
 
 	while ((ret = run_on_cpu0(c, close_step, close_task)) == -ENOMEM && ob_now_ns() < deadline_ns)
-		ob_event_wait(&c->over, ob_deadline(NO_MEMORY_RETRY_NS));
+		event_await_memory(c->pub.block->ob);
 	return ret;
 }
 

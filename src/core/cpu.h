@@ -24,6 +24,9 @@ bool cpu_is_home(const struct ob_cpu *cpu);
 /* Is a thread inside the CPU's loop at this moment? Any thread. */
 bool cpu_is_inside(const struct ob_cpu *cpu);
 
+/* A moment's wait, for what has nothing to fall back on when there is no memory. Context: task, or a plain thread. */
+void event_await_memory(struct ob *ob);
+
 int cpu_create(struct ob *ob, unsigned index, unsigned trace_events, struct ob_cpu **out);
 void cpu_destroy(struct ob_cpu *cpu);
 

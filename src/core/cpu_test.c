@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The loop: the order of a turn, fairness, who may turn, work from other threads, calls, embedding. */
+/* The loop: the order of a turn, fairness, who may turn, work from other threads, embedding. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -495,92 +495,6 @@ static void test_post_as_the_cpu_falls_asleep_is_not_lost(void **state)
 	context_close(&c);
 }
 
-/* ---- calls ---- */
-
-struct call_test {
-	struct ob_cpu *cpu, *on;
-	enum cpu_context context;
-	unsigned runs;
-	int rc;
-	uint64_t timeout_ns;
-};
-
-static void call_fn(void *arg)
-{
-	struct call_test *t = arg;
-
-	t->on = ob_cpu_current();
-	t->context = cpu_context();
-	t->runs++;
-}
-
-static void call_task(void *arg)
-{
-	struct call_test *t = arg;
-
-	t->rc = ob_cpu_call(t->cpu, call_fn, t, ob_deadline(t->timeout_ns));
-}
-
-static void run_task(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg)
-{
-	struct ob_task *task;
-
-	assert_int_equal(ob_task_spawn(cpu, "test", fn, arg, &task), 0);
-	assert_int_equal(ob_task_join(task, ob_deadline(10 * OB_NS_PER_S)), 0);
-}
-
-static void test_call_runs_on_the_other_cpu(void **state)
-{
-	struct call_test t = {.timeout_ns = 10 * OB_NS_PER_S};
-	struct context c;
-
-	context_open(&c, 2);
-	t.cpu = ob_cpu_get(c.ob, 1);
-	assert_int_equal(ob_cpu_start(t.cpu, -1), 0);
-	/* From a task, from a plain thread, and from a task of the CPU itself. */
-	run_task(c.cpu, call_task, &t);
-	assert_int_equal(t.rc, 0);
-	assert_ptr_equal(t.on, t.cpu);
-	assert_int_equal(t.context, CPU_CONTEXT_SOFT);
-	for (unsigned i = 0; i < 200; i++)
-		assert_int_equal(ob_cpu_call(t.cpu, call_fn, &t, ob_deadline(t.timeout_ns)), 0);
-	run_task(t.cpu, call_task, &t);
-	assert_int_equal(t.rc, 0);
-	assert_int_equal(t.context, CPU_CONTEXT_TASK);
-	assert_int_equal(t.runs, 202);
-	context_close(&c);
-}
-
-static void *call_thread(void *arg)
-{
-	struct call_test *t = arg;
-
-	call_task(t);
-	return NULL;
-}
-
-static void test_call_to_a_cpu_that_nobody_turns_times_out(void **state)
-{
-	struct call_test t = {.timeout_ns = 5 * OB_NS_PER_MS};
-	pthread_t thread;
-	struct context c;
-
-	context_open(&c, 2);
-	t.cpu = ob_cpu_get(c.ob, 1);
-	pthread_create(&thread, NULL, call_thread, &t);
-	pthread_join(thread, NULL);
-	assert_int_equal(t.rc, -ETIMEDOUT);
-	/* And does not run later. */
-	turn_dry(t.cpu);
-	assert_int_equal(t.runs, 0);
-	/* One more stays in the inbox for ob_destroy(). */
-	pthread_create(&thread, NULL, call_thread, &t);
-	pthread_join(thread, NULL);
-	assert_int_equal(t.rc, -ETIMEDOUT);
-	context_close(&c);
-	assert_int_equal(t.runs, 0);
-}
-
 /* ---- embedding ---- */
 
 static bool is_readable(int fd, int timeout_ms)
@@ -761,8 +675,6 @@ int main(void)
 		cmocka_unit_test(test_create_without_descriptors_leaves_nothing),
 		cmocka_unit_test(test_post_from_many_threads_loses_nothing),
 		cmocka_unit_test(test_post_as_the_cpu_falls_asleep_is_not_lost),
-		cmocka_unit_test(test_call_runs_on_the_other_cpu),
-		cmocka_unit_test(test_call_to_a_cpu_that_nobody_turns_times_out),
 		cmocka_unit_test(test_fd_in_an_epoll_loop_tells_of_everything),
 		cmocka_unit_test(test_fd_stays_readable_while_something_is_left),
 		cmocka_unit_test(test_fd_of_a_started_cpu_is_left_alone),

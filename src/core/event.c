@@ -14,6 +14,8 @@
 #include "core/loop.h"
 #include "core/watch.h"
 
+#define NO_MEMORY_RETRY_NS OB_NS_PER_MS
+
 #define EVENT_COUNT  BITS(21, 0)
 #define EVENT_CPU    BITS(27, 22) /* with TURNS */
 #define EVENT_POSTED BIT(28)
@@ -193,6 +195,19 @@ int ob_event_wait(struct ob_event *event, uint64_t deadline_ns)
 	default:
 		return -EDEADLK;
 	}
+}
+
+void event_await_memory(struct ob *ob)
+{
+	uint64_t until_ns = ob_deadline(NO_MEMORY_RETRY_NS);
+	struct ob_event never;
+
+	if (cpu_context() == CPU_CONTEXT_TASK) {
+		ob_task_sleep(until_ns);
+		return;
+	}
+	ob_event_init(&never, ob->cpus[0]);
+	ob_event_wait(&never, until_ns);
 }
 
 void ob_event_reset(struct ob_event *event)

@@ -13,7 +13,6 @@
 #include "core/machine_core.h"
 
 #define MACHINE_OPEN_TIMEOUT_NS (30 * OB_NS_PER_S)
-#define NO_MEMORY_RETRY_NS      OB_NS_PER_MS
 
 /* ---- what stands in for an implementation that is closed ---- */
 
@@ -517,19 +516,12 @@ static void machine_abandon(struct ob_machine *machine, int error)
 /* It has nothing to fall back on, so for want of memory it waits a little. */
 static int close_firmly(struct ob_machine *machine, uint64_t deadline_ns)
 {
-	struct ob_event never;
 	int rc;
 
-	ob_event_init(&never, machine->ob->cpus[0]);
-	for (;;) {
-		rc = machine_run_task(machine, NULL, "machine-close", close_task, deadline_ns);
-		if (rc != -ENOMEM || ob_now_ns() >= deadline_ns)
-			return rc;
-		if (cpu_context() == CPU_CONTEXT_TASK)
-			ob_task_sleep(ob_deadline(NO_MEMORY_RETRY_NS));
-		else
-			ob_event_wait(&never, ob_deadline(NO_MEMORY_RETRY_NS));
-	}
+	while ((rc = machine_run_task(machine, NULL, "machine-close", close_task, deadline_ns)) == -ENOMEM &&
+	       ob_now_ns() < deadline_ns)
+		event_await_memory(machine->ob);
+	return rc;
 }
 
 void machine_close(struct ob_machine *machine, uint64_t deadline_ns)

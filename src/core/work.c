@@ -168,6 +168,15 @@ int ob_cpu_call(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uint64_t d
 	return 0;
 }
 
+int ob_cpu_call_firmly(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uint64_t deadline_ns)
+{
+	int rc;
+
+	while ((rc = ob_cpu_call(cpu, fn, arg, deadline_ns)) == -ENOMEM && ob_now_ns() < deadline_ns)
+		event_await_memory(cpu->ob);
+	return rc;
+}
+
 void work_drop(struct ob_cpu *cpu)
 {
 	struct ob_work *work;

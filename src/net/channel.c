@@ -10,8 +10,6 @@
 #include "core/cpu.h"
 #include "net/net.h"
 
-#define NO_MEMORY_RETRY_NS (1 * OB_NS_PER_MS)
-
 /* ---- the gate ---- */
 
 static unsigned receive_nothing(struct ob_net_channel *channel, struct ob_packet **frames, unsigned max)
@@ -63,17 +61,11 @@ void ob_net_channel_gate(struct ob_net_channel *channel, bool open)
  */
 static void detach_call(struct net_channel *c, void (*fn)(void *arg))
 {
-	uint64_t deadline_ns = ob_deadline(NET_CALL_NS);
-
-	while (!c->leaked) {
-		int ret = ob_cpu_call(c->pub.cpu, fn, c, deadline_ns);
+	if (!c->leaked) {
+		int ret = ob_cpu_call_firmly(c->pub.cpu, fn, c, ob_deadline(NET_CALL_NS));
 
 		if (ret == 0)
 			return;
-		if (ret == -ENOMEM && ob_now_ns() < deadline_ns) {
-			ob_task_sleep(ob_deadline(NO_MEMORY_RETRY_NS));
-			continue;
-		}
 		ob_err(c->pub.net->ob, "%s: CPU %u does not answer (%d); its channel goes on without it",
 		       c->pub.net->name, ob_cpu_index(c->pub.cpu), ret);
 		c->leaked = true; /* that CPU's lists may still lead to it */
@@ -285,7 +277,7 @@ static int close_on_cpu0(struct net_channel *c, bool *goes_on)
 		}
 		if (ret != -ENOMEM || ob_now_ns() >= deadline_ns)
 			return ret;
-		ob_event_wait(&c->event, ob_deadline(NO_MEMORY_RETRY_NS));
+		event_await_memory(c->pub.net->ob);
 	}
 }
 

@@ -312,12 +312,7 @@ int ob_virtio_queue_listen(struct ob_virtio_queue *q, struct ob_cpu *cpu, void (
 /* A call that cannot be done without; CPUs that do not turn run nothing that could be in its way. */
 static void call_firmly(struct ob_virtio_queue *q, struct ob_cpu *cpu, void (*fn)(void *arg))
 {
-	uint64_t deadline = ob_deadline(CALL_TIMEOUT_NS);
-	int ret;
-
-	while ((ret = ob_cpu_call(cpu, fn, q, deadline)) == -ENOMEM && ob_now_ns() < deadline)
-		ob_task_sleep(ob_deadline(WORK_SLEEP_NS));
-	if (ret == 0)
+	if (ob_cpu_call_firmly(cpu, fn, q, ob_deadline(CALL_TIMEOUT_NS)) == 0)
 		return;
 	ob_err(ob_device_context(&q->v->dev), "%s: CPU %u does not let go of its interrupt", q->name,
 	       ob_cpu_index(cpu));

@@ -495,12 +495,7 @@ int ob_tap_create(struct ob_net *net, const struct ob_tap_config *config, struct
 /* False: it does not answer. */
 static bool on_cpu(struct ob_tap *tap, void (*fn)(void *arg))
 {
-	uint64_t deadline_ns = ob_deadline(STOP_NS);
-	int error;
-
-	while ((error = ob_cpu_call(tap->cpu, fn, tap, deadline_ns)) == -ENOMEM && ob_now_ns() < deadline_ns)
-		ob_task_sleep(ob_deadline(OB_NS_PER_MS));
-	return error == 0;
+	return ob_cpu_call_firmly(tap->cpu, fn, tap, ob_deadline(STOP_NS)) == 0;
 }
 
 void ob_tap_destroy(struct ob_tap *tap)

@@ -160,12 +160,7 @@ void nvme_queue_init_works(struct nvme_queue *q)
 
 int nvme_call(struct nvme_queue *q, void (*fn)(void *arg), void *arg)
 {
-	uint64_t deadline_ns = ob_deadline(NVME_CALL_TIMEOUT_NS);
-	int ret;
-
-	while ((ret = ob_cpu_call(q->cpu, fn, arg, deadline_ns)) == -ENOMEM && ob_now_ns() < deadline_ns)
-		ob_task_sleep(ob_deadline(OB_NS_PER_MS));
-	return ret;
+	return ob_cpu_call_firmly(q->cpu, fn, arg, ob_deadline(NVME_CALL_TIMEOUT_NS));
 }
 
 /*

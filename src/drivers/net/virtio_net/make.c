@@ -13,8 +13,7 @@
 #include "core/hooks.h"
 #include "drivers/net/virtio_net/virtio_net.h"
 
-#define DRAIN_PAUSE_NS     (100 * OB_NS_PER_US)
-#define NO_MEMORY_RETRY_NS (1 * OB_NS_PER_MS)
+#define DRAIN_PAUSE_NS (100 * OB_NS_PER_US)
 
 /* ---- on the pair's CPU ---- */
 
@@ -85,17 +84,11 @@ static void drop_on_cpu(void *arg)
 
 void vnet_call(struct vnet_pair *p, void (*fn)(void *arg))
 {
-	uint64_t deadline_ns = ob_deadline(VNET_CALL_NS);
-
-	while (!p->silent) {
-		int ret = ob_cpu_call(p->channel->cpu, fn, p, deadline_ns);
+	if (!p->silent) {
+		int ret = ob_cpu_call_firmly(p->channel->cpu, fn, p, ob_deadline(VNET_CALL_NS));
 
 		if (ret == 0)
 			return;
-		if (ret == -ENOMEM && ob_now_ns() < deadline_ns) {
-			ob_task_sleep(ob_deadline(NO_MEMORY_RETRY_NS));
-			continue;
-		}
 		/* Nobody turns it, so nobody receives or sends there: going on without it is safe enough. */
 		ob_err(p->v->ob, "%s channel %u: CPU %u does not answer (%d)", p->v->name, p->channel->index,
 		       ob_cpu_index(p->channel->cpu), ret);
