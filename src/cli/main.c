@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The `outboard` command: picks the verb. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/options.h"
 #include "cli/output.h"
@@ -111,6 +113,17 @@ static int run(struct cli *cli, int argc, char **argv)
 	return verb->run(cli, argc - next - 1, argv + next + 1);
 }
 
+/*
+ * In the place of a standard descriptor that is closed, the next file that is opened would come: a device's, that output
+ * is then written to. What comes there now refuses it, as a closed one does.
+ */
+static void keep_standard_places(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return;
+}
+
 int main(int argc, char **argv)
 {
 	const char *machine = getenv("OUTBOARD_MACHINE");
@@ -120,6 +133,7 @@ int main(int argc, char **argv)
 	};
 	int code;
 
+	keep_standard_places();
 	cli_catch_signals();
 	code = run(&cli, argc > 0 ? argc - 1 : 0, argv + 1);
 	code = output_finish(&cli, code);
