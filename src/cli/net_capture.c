@@ -11,6 +11,7 @@
 #include "cli/net.h"
 #include "cli/output.h"
 #include "cli/pcapng.h"
+#include "spec/ethernet.h"
 
 static const char help[] =
 	"usage: outboard net capture [options] (FILE | --discard) [NET]\n"
@@ -33,6 +34,7 @@ struct lane {
 	struct capture *c;
 	struct ob_net_channel *channel;
 	uint32_t index;
+	uint64_t lost; /* frames that it told of so far */
 };
 
 struct capture {
@@ -48,12 +50,19 @@ struct capture {
 	const char *path;
 	uint64_t frames;
 	uint64_t flushed_ns, looked_ns;
+	uint8_t mac[ETHERNET_ADDRESS_BYTES]; /* of the interface */
+	struct ob_net_stats before;          /* as the file began */
 	bool to_stdout;
 };
 
 static int write_failed(struct cli *cli, const struct capture *c, int error)
 {
-	return cli_error(cli, CLI_FAILED, "%s: %s", c->to_stdout ? "standard output" : c->path, strerror(-error));
+	char kept[64] = "";
+
+	if (c->file && c->file->kept)
+		snprintf(kept, sizeof(kept), "; the first %llu frames are in it", (unsigned long long)c->file->kept);
+	return cli_error(cli, CLI_FAILED, "%s: %s%s", c->to_stdout ? "standard output" : c->path, strerror(-error),
+			 kept);
 }
 
 static bool output_failed(struct net_work *work, const struct capture *c, int error)
@@ -78,14 +87,45 @@ static bool is_read(struct capture *c, uint64_t now_ns)
 	return poll(&fd, 1, 0) <= 0 || !(fd.revents & POLLERR);
 }
 
+static enum pcapng_reception reception(const struct capture *c, const struct ob_packet *frame)
+{
+	static const uint8_t everybody[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	uint8_t to[ETHERNET_ADDRESS_BYTES];
+
+	if (ob_packet_read(frame, 0, to, sizeof(to)))
+		return PCAPNG_ANYBODY;
+	if (!memcmp(to, everybody, sizeof(to)))
+		return PCAPNG_BROADCAST;
+	if (to[0] & ETHERNET_GROUP)
+		return PCAPNG_MULTICAST;
+	return memcmp(to, c->mac, sizeof(to)) ? PCAPNG_PROMISCUOUS : PCAPNG_UNICAST;
+}
+
+/* Frames that were lost on their way to this channel since it was last asked, as far as driver and device tell. */
+static uint64_t newly_lost(struct lane *lane)
+{
+	uint64_t before = lane->lost;
+	struct ob_net_stats s;
+
+	ob_net_channel_stats(lane->channel, &s);
+	lane->lost = s.rx_errors + s.rx_missed;
+	return lane->lost - before;
+}
+
 /* What is beyond the number that was asked for is not counted. */
 static void take(struct lane *lane, struct ob_packet **frames, unsigned count, uint64_t now_ns)
 {
 	struct capture *c = lane->c;
+	struct pcapng_about about = {.stamp_ns = now_ns, .direction = PCAPNG_INBOUND, .queue = lane->index};
 
+	if (c->open && c->file)
+		about.lost = newly_lost(lane);
 	for (unsigned i = 0; i < count && c->open && !c->error && (!c->count_max || c->frames < c->count_max); i++) {
-		if (c->file)
-			c->error = pcapng_frame(c->file, now_ns, PCAPNG_INBOUND, lane->index, frames[i]);
+		if (c->file) {
+			about.reception = reception(c, frames[i]);
+			c->error = pcapng_frame(c->file, &about, frames[i]);
+			about.lost = 0;
+		}
 		c->frames++;
 		c->by_channel[lane->index]++;
 	}
@@ -97,6 +137,7 @@ static void received(struct ob_net_channel *channel, struct ob_packet **frames, 
 	struct lane *lane = arg;
 
 	lane->c->moved = true;
+	lane->channel = channel; /* it may come before it is said to be open */
 	take(lane, frames, count, ob_cpu_time_ns(ob_net_channel_cpu(channel)));
 }
 
@@ -158,6 +199,19 @@ static int deal_out(struct cli *cli, const struct capture *c)
 		     : CLI_OK;
 }
 
+/* The file has each frame's hash, where the device makes one. That comes before the other channels: it pauses them all. */
+static int ask_for_hashes(struct cli *cli, const struct capture *c, const struct ob_net_info *info)
+{
+	int error;
+
+	if (!c->path || !(info->offloads & ~info->offloads_on & OB_NET_RX_HASH))
+		return CLI_OK;
+	error = ob_net_set_offloads(c->port.net, info->offloads_on | OB_NET_RX_HASH);
+	return error ? cli_error(cli, cli_exit_of(error), "%s: hashes of what comes in: %s", ob_net_name(c->port.net),
+				 strerror(-error))
+		     : CLI_OK;
+}
+
 /* Several are not waited for one by one: the CPU's turns bring what comes in, unless it is polled. */
 static int open_channels(struct cli *cli, struct capture *c, struct net_work *work, const char *name)
 {
@@ -176,6 +230,8 @@ static int open_channels(struct cli *cli, struct capture *c, struct net_work *wo
 	ob_net_info(c->port.net, &info);
 	if (o->channels > info.channels_max)
 		return cli_usage(cli, "--channels: %s has %u at most", ob_net_name(c->port.net), info.channels_max);
+	memcpy(c->mac, info.mac, sizeof(c->mac));
+	code = ask_for_hashes(cli, c, &info);
 	while (!code && c->lane_count < o->channels) {
 		struct lane *lane = &c->lanes[c->lane_count];
 
@@ -197,6 +253,8 @@ static void close_channels(struct capture *c)
 /* The file is opened, and so emptied, only when the interface is known to be there. */
 static int open_file(struct cli *cli, struct capture *c, uint32_t snap_bytes)
 {
+	struct pcapng_interface interface = {ob_net_name(c->port.net), c->mac, 0, snap_bytes};
+	struct ob_net_link link;
 	int fd = STDOUT_FILENO;
 	int error;
 
@@ -208,27 +266,50 @@ static int open_file(struct cli *cli, struct capture *c, uint32_t snap_bytes)
 	c->file->fd = -1;
 	if (fd < 0)
 		return cli_error(cli, CLI_FAILED, "%s: %s", c->path, strerror(errno));
-	error = pcapng_begin(c->file, fd, ob_net_name(c->port.net), snap_bytes, ob_now_ns());
+	ob_net_stats(c->port.net, &c->before);
+	for (unsigned i = 0; i < c->lane_count; i++)
+		newly_lost(&c->lanes[i]);
+	ob_net_link(c->port.net, &link);
+	interface.speed_mbps = link.speed_mbps;
+	error = pcapng_begin(c->file, fd, &interface, ob_now_ns());
 	return error ? write_failed(cli, c, error) : CLI_OK;
+}
+
+static struct pcapng_counts counts_of(const struct capture *c)
+{
+	const struct ob_net_stats *before = &c->before;
+	struct ob_net_stats now;
+
+	ob_net_stats(c->port.net, &now);
+	return (struct pcapng_counts){
+		.received = now.rx_frames + now.rx_errors - before->rx_frames - before->rx_errors,
+		.missed = now.rx_missed - before->rx_missed,
+		.damaged = now.rx_errors - before->rx_errors,
+		.delivered = c->frames,
+	};
 }
 
 static int close_file(struct cli *cli, struct capture *c, int code)
 {
+	struct pcapng_counts counts;
 	int error = 0;
 
 	if (!c->file)
 		return code;
 	if (c->file->fd >= 0) {
+		counts = counts_of(c);
 		/* What came before the interface went is kept. */
-		error = !code || code == CLI_IO ? pcapng_flush(c->file) : 0;
+		error = !code || code == CLI_IO ? pcapng_end(c->file, &counts, ob_now_ns()) : 0;
 		if (!c->to_stdout && close(c->file->fd) && !error)
 			error = -errno;
 	}
+	if (error == -EPIPE && c->to_stdout)
+		code = CLI_PIPE;
+	else if (error && error != -EINTR)
+		code = write_failed(cli, c, error);
 	free(c->file);
 	c->file = NULL;
-	if (error == -EPIPE && c->to_stdout)
-		return CLI_PIPE;
-	return error ? write_failed(cli, c, error) : code;
+	return code;
 }
 
 static int capture(struct cli *cli, struct capture *c, const char *name, const struct net_options *o,
@@ -284,6 +365,8 @@ static int run(struct cli *cli, int argc, char **argv)
 		return cli_usage(cli, "one interface at a time");
 	if (!discard)
 		c.path = args.operands[0];
+	if (c.path && !*c.path)
+		return cli_usage(cli, "the file needs a name");
 	c.to_stdout = c.path && !strcmp(c.path, "-");
 	if (c.to_stdout && isatty(STDOUT_FILENO))
 		return cli_usage(cli, "standard output is a terminal: name a file, or pipe it into a program");

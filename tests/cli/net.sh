@@ -98,6 +98,7 @@ refused 2 "tap:sixteenletterstap: no name for an interface" "$OUTBOARD" -M 'qemu
 refused 2 "net0 has 1 at most" "$OUTBOARD" -M 'model:?virtio-net' net capture --channels 2 --discard
 want 0 "$OUTBOARD" -M 'model:?virtio-net&queues=3' net capture --channels 3 --discard --time 100ms
 out_has "^  channel 2: 0 frames$"
+refused 2 "the file needs a name" "$OUTBOARD" -M 'model:?virtio-net' net capture ""
 refused 1 "$work/no/file: No such file or directory" "$OUTBOARD" -M 'model:?virtio-net' net capture "$work/no/file"
 
 # ---- nobody takes what it writes ----
@@ -105,6 +106,11 @@ refused 1 "No space left on device" "$OUTBOARD" -M 'model:?virtio-net' net captu
 for command in info "generate --count 1" "capture --time 100ms -"; do
 	want 1 sh -c "exec \"\$@\" >/dev/full" - "$OUTBOARD" -M 'model:?virtio-net' net $command
 	err_has "net .*: standard output: No space left on device"
+	check "$command: $(wc -l <"$work/err") lines" [ "$(wc -l <"$work/err")" = 1 ]
+done
+for command in info "generate --count 1" "capture --time 100ms -"; do
+	want 1 sh -c "exec \"\$@\" >&-" - "$OUTBOARD" -M 'model:?virtio-net' net $command
+	err_has "net .*: standard output: Bad file descriptor"
 	check "$command: $(wc -l <"$work/err") lines" [ "$(wc -l <"$work/err")" = 1 ]
 done
 # Whoever read has gone: also when no frame comes.
@@ -177,6 +183,51 @@ if command -v tshark >/dev/null; then
 	check "the frames' numbers are not 0 to 299" [ "$(cut -c1-16 "$work/out" | sort -u | wc -l)" = 300 ]
 fi
 rm -f "$work/wire"
+
+# ---- a file system that is full: what is in the file by then stays, and is whole ----
+mkdir "$work/small"
+if unshare -m mount -t tmpfs -o size=64k none "$work/small" 2>/dev/null; then
+	start sink unshare -m sh -c 'mount -t tmpfs -o size=64k none "$1" && from=$1/frames to=$2 && shift 2 && "$@"
+		code=$?; cp "$from" "$to"; exit $code' - "$work/small" "$work/frames.pcapng" \
+		"$OUTBOARD" -v -v -M "$left" net capture "$work/small/frames"
+	await_socket
+	opened sink 3
+	sleep 1
+	want 0 "$OUTBOARD" -M "$right" net generate --count 1000 --size 200 --rate 3000
+	ends sink 1
+	kept=$(sed -n 's/.*frames: No space left on device; the first \([0-9]*\) frames are in it$/\1/p' "$work/sink.err")
+	check "a full file system: $(tail -1 "$work/sink.err")" [ "${kept:-0}" -gt 200 ]
+	if command -v tshark >/dev/null; then
+		want 0 tshark -r "$work/frames.pcapng" -T fields -e frame.number
+		check "$(wc -l <"$work/out") frames are in a file that is said to have $kept" [ "$(wc -l <"$work/out")" = "$kept" ]
+	fi
+fi
+rm -f "$work/wire"
+
+# ---- frames that make no sense are counted where they would have been; for whom the others were ----
+start sink "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=dgram:$work/wire:$work/other" net capture --count 4 "$work/frames.pcapng"
+await_socket
+opened sink 3
+sleep 1
+want 0 python3 -c 'import socket, sys, time
+wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+wire.bind(sys.argv[2])
+for to in "525400123456", "short", "short", "ffffffffffff", "01005e000001", "020000000007":
+    wire.sendto(b"short" if to == "short" else bytes.fromhex(to) + bytes(54), sys.argv[1])
+    time.sleep(0.2)' "$work/wire" "$work/other"
+ends sink 0
+if command -v tshark >/dev/null; then
+	want 0 tshark -r "$work/frames.pcapng" -T fields -e frame.packet_flags_direction -e frame.packet_flags_reception_type \
+		-e frame.interface_queue -e frame.drop_count
+	# Inbound; unicast, broadcast, multicast, another's; queue 0; two were lost before the second.
+	check "tshark reads of directions, receptions and losses: $(cat "$work/out")" [ "$(cat "$work/out")" = "$(printf \
+		'0x00000001\t%s\t0\t%s\n' 1 '' 3 2 2 '' 4 '')" ]
+	want 0 tshark -X 'read_format:MIME Files Format' -r "$work/frames.pcapng" -T fields \
+		-e pcapng.options.option.data.interface.received -e pcapng.options.option.data.interface.dropped_by_os \
+		-e pcapng.options.option.data.interface.delivered_to_user
+	out_has "^6	2	4$"
+fi
+rm -f "$work/wire" "$work/other"
 
 # ---- forwarding: a middle machine with two interfaces ----
 start far "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=listen:$work/wire" net capture --discard --count 400 --json
@@ -252,7 +303,7 @@ nobody_has "$work/wire"
 
 # Several channels, that flows are dealt out to: QEMU does that itself.
 mac=52:54:00:00:00:03
-start sink nsenter --net=/run/netns/$two "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=tap:obrss,queues=4,rss=on,mac=$mac" \
+start sink nsenter --net=/run/netns/$two "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=tap:obrss,queues=4,rss=on,hash=on,mac=$mac" \
 	net capture --channels 4 --own "$work/rss.pcapng" --json
 opened sink 6
 nsenter --net=/run/netns/$two ip link set obrss up

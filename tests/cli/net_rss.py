@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What several channels of an interface get: net_rss.py send DEVICE MAC COUNT; net_rss.py check FILE CHANNELS COUNT.
 
-send: UDP frames of COUNT flows, by a packet socket on a TAP device. check: each of them is in the capture, and came in by
-the channel that the Toeplitz hash of its addresses and ports names, by a table of 128 entries that deals out in turn.
+send: UDP frames of COUNT flows, by a packet socket on a TAP device. check: each of them is in the capture, with the
+Toeplitz hash of its addresses and ports, and came in by the channel that this names, by a table of 128 entries that deals
+out in turn.
 """
 import socket
 import struct
@@ -35,7 +36,7 @@ def send(device, mac, count):
 
 
 def frames(path):
-    """Of each packet block (type 6): the frame, and the queue that its option 6 names."""
+    """Of each packet block (type 6): the frame, the queue that its option 6 names, and the Toeplitz hash of its option 3."""
     data = open(path, "rb").read()
     at = 0
     while at < len(data):
@@ -43,23 +44,28 @@ def frames(path):
         if kind == 6:
             captured = struct.unpack_from("<I", data, at + 20)[0]
             options, queue = at + 28 + (captured + 3) // 4 * 4, None
+            hashed = None
             while options < at + length - 4:
                 code, size = struct.unpack_from("<HH", data, options)
                 if code == 6:
                     queue = struct.unpack_from("<I", data, options + 4)[0]
+                if code == 3 and data[options + 4] == 5:
+                    hashed = int.from_bytes(data[options + 5:options + 4 + size], "big")
                 options += 4 + (size + 3) // 4 * 4
-            yield data[at + 28:at + 28 + captured], queue
+            yield data[at + 28:at + 28 + captured], queue, hashed
         at += length
 
 
 def check(path, channels, count):
     seen = {}
-    for frame, queue in frames(path):
+    for frame, queue, hashed in frames(path):
         if frame[12:14] != b"\x08\x00" or frame[23] != 17 or frame[26:30] != SOURCE:
             continue
         seen[struct.unpack_from(">H", frame, 34)[0]] = queue
-        expected = toeplitz(frame[26:34] + frame[34:38]) % TABLE % channels
-        assert queue == expected, "port %d came in by %s, not by %d" % (frame[34] << 8 | frame[35], queue, expected)
+        flow = toeplitz(frame[26:34] + frame[34:38])
+        port, expected = frame[34] << 8 | frame[35], flow % TABLE % channels
+        assert queue == expected, "port %d came in by %s, not by %d" % (port, queue, expected)
+        assert hashed == flow, "port %d has the hash %s, not %#x" % (port, hashed, flow)
     assert len(seen) == count, "%d flows of %d" % (len(seen), count)
     assert set(seen.values()) == set(range(channels)), "channels that got some: %s" % set(seen.values())
 
