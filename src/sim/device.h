@@ -69,7 +69,10 @@ struct sim_device_type {
 	const char *(*holds)(struct sim_device *dev, uint64_t iova, uint64_t len_bytes);
 	/* What it has told and no CPU has taken note of, though interrupts are on; false: nothing. May be NULL. */
 	bool (*unseen)(struct sim_device *dev, char *text, size_t size);
-	/* Faults of the device as a whole; NULL: it does not have them. Power goes, and comes back at once. */
+	/*
+	 * Faults of the device as a whole; NULL: it does not have them. It says that it cannot go on, and what its model
+	 * complains of meanwhile is excused; power goes, and comes back at once.
+	 */
 	void (*fail)(struct sim_device *dev);
 	void (*power_cut)(struct sim_device *dev, const struct fault_rule *rule);
 	const struct sim_register *registers; /* or NULL */

@@ -78,6 +78,15 @@ static bool power_is_cut(struct sim_device *dev)
 	return false;
 }
 
+void fault_device_fail(struct sim_device *dev)
+{
+	unsigned excuses = W.fault_excuses;
+
+	W.fault_excuses |= FAULT_EXCUSE_NOTES; /* the model says why it fails: not for this one */
+	dev->type->fail(dev);
+	W.fault_excuses = excuses;
+}
+
 /* Between two of the device's doings: does something befall it as a whole? */
 static bool device_befallen(struct sim_device *dev)
 {
@@ -97,7 +106,7 @@ static bool device_befallen(struct sim_device *dev)
 		return true;
 	}
 	if (dev->type->fail != NULL && fault_look_at_device(SIM_FAULT_FATAL) != NULL) {
-		dev->type->fail(dev);
+		fault_device_fail(dev);
 		return true;
 	}
 	return false;

@@ -105,4 +105,10 @@ static inline uint64_t fault_draw(uint64_t count)
 	return random_below(&W.random_fault, count);
 }
 
+/* How much longer than usual what is slow by @rule takes. */
+static inline uint64_t fault_slowness_ns(const struct fault_rule *rule)
+{
+	return rule->has_value ? rule->value : OB_NS_PER_US << fault_draw(15);
+}
+
 #endif

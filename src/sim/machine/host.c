@@ -257,7 +257,7 @@ bool machine_work(void)
 	}
 	if (OB_UNLIKELY(W.device_breaks)) {
 		W.device_breaks = false;
-		m->devices[0]->type->fail(m->devices[0]);
+		fault_device_fail(m->devices[0]);
 		return true;
 	}
 	if (W.fault_on != 0 &&

@@ -60,6 +60,13 @@ static int message_fd(uint32_t data)
 	return data < WORLD_FDS ? sim_machine->msi_fds[data] : 0;
 }
 
+uint16_t sim_msix_vectors(unsigned usual)
+{
+	if (W.config.pin_interrupts)
+		return 0;
+	return (uint16_t)(W.config.vectors != 0 ? W.config.vectors : usual);
+}
+
 void sim_message(struct model_pci_root *root, struct model_pci *from, uint64_t address, uint32_t data)
 {
 	if (address != SIM_MSI_ADDRESS || message_fd(data) == 0)

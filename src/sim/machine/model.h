@@ -47,6 +47,8 @@ void sim_device_derive_due(void);
 
 /* fault/device.c: true: something befell one of them */
 bool fault_devices(struct sim_machine *m);
+/* It says that it cannot go on, which is no mistake of its driver's. */
+void fault_device_fail(struct sim_device *dev);
 
 /* fault/bus.c: what the CPU reads in place of @value; does a write arrive? */
 uint64_t fault_register_read(struct sim_device *dev, unsigned bar, uint64_t offset, unsigned size_bytes,
@@ -59,6 +61,8 @@ bool fault_config_write(struct sim_device *dev);
 /* One that was late has its time; true: there was one. */
 bool sim_interrupt_due(struct sim_machine *m);
 uint64_t sim_interrupt_due_ns(const struct sim_machine *m);
+/* How many vectors a device with MSI-X has, of which its driver could use @usual; 0: it has no MSI-X. */
+uint16_t sim_msix_vectors(unsigned usual);
 void sim_message(struct model_pci_root *root, struct model_pci *from, uint64_t address, uint32_t data);
 void sim_line_set(struct model_pci_root *root, unsigned slot, unsigned pin, bool level);
 int sim_msi_alloc(struct machine *m, struct ob_device *dev, unsigned count, bool contiguous, struct machine_msi *out);

@@ -5,12 +5,10 @@
 #include <stdio.h>
 
 #include "model/block/nvme/nvme_model.h"
-#include "sim/fault/fault.h"
-#include "sim/machine/model.h"
+#include "sim/machine/disk.h"
 #include "sim/view/view.h"
 
 #define MEMORY_BUFFER_BYTES (12u << 10) /* three rings */
-#define DISK_BYTES          (64u << 10)
 #define LBA_SHIFT           9u
 
 /* What the device adds to the model: what it pretends of being ready. */
@@ -26,9 +24,6 @@ static struct nvme_device *of(struct sim_device *dev)
 }
 
 /* ---- what a driver must not say ---- */
-
-/* The end that comes next was drawn as a fault. */
-SIM_STATE static bool injected;
 
 /* Statuses that say that the command itself made no sense. */
 static const struct {
@@ -59,11 +54,9 @@ static const struct {
 static void check_refusal(const struct nvme_model_command *command, const struct nvme_cqe *cqe)
 {
 	uint16_t status = NVME_CQE_STATUS(ob_le16_to_cpu(cqe->status));
-	bool drawn = injected;
+	bool excused = sim_disk_refusal_is_excused();
 
-	injected = false;
-	drawn |= (W.fault_excuses & FAULT_EXCUSE_NOTES) != 0 || sim_fault_count(SIM_FAULT_CONFIG_ONES) > 0;
-	for (size_t i = 0; status != 0 && !drawn && i < ARRAY_SIZE(refusals); i++) {
+	for (size_t i = 0; status != 0 && !excused && i < ARRAY_SIZE(refusals); i++) {
 		if (refusals[i].status != status)
 			continue;
 		report_begin(
@@ -75,14 +68,7 @@ static void check_refusal(const struct nvme_model_command *command, const struct
 	}
 }
 
-/* ---- how long a command takes, and what befalls it: they end in any order ---- */
-
-/* The same fault has a kind for each sort of queue. */
-static const struct fault_rule *befalls(const struct nvme_model_command *command, enum sim_fault io,
-					enum sim_fault admin)
-{
-	return fault_strike(command->sqid != 0 ? io : admin);
-}
+/* ---- what befalls a command ---- */
 
 static uint64_t command_key(const struct nvme_model_command *command)
 {
@@ -92,30 +78,18 @@ static uint64_t command_key(const struct nvme_model_command *command)
 /* Called for each command, once, when it was fetched. */
 static uint64_t command_delay(void *arg, const struct nvme_model_command *command)
 {
-	const struct fault_rule *r;
-
 	view_command(arg, command_key(command), command->lba);
-	fault_count(FAULT_AT_COMMAND);
-	fault_count(command->sqid != 0 ? FAULT_AT_IO : FAULT_AT_ADMIN);
-	if (befalls(command, SIM_FAULT_HANG, SIM_FAULT_ADMIN_HANG) != NULL)
-		return MODEL_NEVER;
-	r = befalls(command, SIM_FAULT_SLOW, SIM_FAULT_ADMIN_SLOW);
-	if (r != NULL)
-		return r->has_value ? r->value : OB_NS_PER_US << fault_draw(15);
-	if (random_one_in(&W.random_fault, 4))
-		return 0;
-	return 1 + fault_draw(command->sqid == 0 ? 5 * OB_NS_PER_US : W.config.latency_max_ns);
+	return sim_disk_delay_ns(command->sqid != 0);
 }
 
 static uint16_t command_failure(void *arg, const struct nvme_model_command *command)
 {
 	static const uint16_t statuses[] = {NVME_SC_INTERNAL_ERROR, NVME_SC_DATA_TRANSFER_ERROR,
 					    NVME_SC_NAMESPACE_NOT_READY};
-	const struct fault_rule *r = befalls(command, SIM_FAULT_FAIL, SIM_FAULT_ADMIN_FAIL);
+	const struct fault_rule *r = sim_disk_failure(command->sqid != 0);
 
 	if (r == NULL)
 		return 0;
-	injected = true;
 	return r->has_value ? (uint16_t)r->value : statuses[fault_draw(ARRAY_SIZE(statuses))];
 }
 
@@ -284,29 +258,16 @@ static const struct model_pci_ops function_ops = {
 
 /* ---- power ---- */
 
-/* Blocks that were written and not flushed are there, or as they were: all, none, or any of them. */
-static bool unit_is_kept(void *arg, uint64_t offset)
-{
-	const unsigned *of_eight = arg;
-
-	return fault_draw(8) < *of_eight;
-}
-
 static void nvme_power_cut(struct sim_device *dev, const struct fault_rule *rule)
 {
-	static const unsigned shares[] = {0, 8, 4};
-	unsigned of_eight = rule->has_value ? shares[rule->value] : (unsigned)fault_draw(9);
+	unsigned of_eight = sim_disk_kept_of_eight(rule);
 
-	nvme_model_power_cut(of(dev)->nvme, unit_is_kept, &of_eight);
+	nvme_model_power_cut(of(dev)->nvme, sim_disk_block_is_kept, &of_eight);
 }
 
 static void nvme_fail(struct sim_device *dev)
 {
-	unsigned excuses = W.fault_excuses;
-
-	W.fault_excuses |= FAULT_EXCUSE_NOTES; /* the model says why it fails: not for this one */
 	nvme_model_fail(of(dev)->nvme, "a fault of its own");
-	W.fault_excuses = excuses;
 }
 
 /* ---- the type ---- */
@@ -314,10 +275,8 @@ static void nvme_fail(struct sim_device *dev)
 static int disk_create(struct sim_device *dev)
 {
 	struct backing *disk;
-	int ret = backing_plain_create(&dev->host, DISK_BYTES, &disk);
+	int ret = sim_disk_create(dev, 1u << LBA_SHIFT, &disk);
 
-	if (ret == 0 && W.config.lossy)
-		ret = backing_cache_create(&dev->host, disk, 1u << LBA_SHIFT, &disk);
 	return ret == 0 ? nvme_model_namespace_add(of(dev)->nvme, 1, disk, LBA_SHIFT, true, false) : ret;
 }
 
@@ -333,9 +292,7 @@ static int nvme_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_
 	nvme_model_config_default(&c);
 	c.queue_pairs_max = (uint16_t)W.config.queues;
 	c.queue_entries_max = W.config.ring_entries;
-	c.msix_vectors = W.config.vectors != 0 ? (uint16_t)W.config.vectors : (uint16_t)(W.config.queues + 1);
-	if (W.config.pin_interrupts)
-		c.msix_vectors = 0;
+	c.msix_vectors = sim_msix_vectors(W.config.queues + 1);
 	c.mdts = 2;
 	c.shadow_doorbells = W.config.shadow_doorbells;
 	c.cmb_bytes = W.config.memory_buffer ? MEMORY_BUFFER_BYTES : 0;

@@ -136,11 +136,17 @@ uint64_t sim_ring_features(void)
 	return features;
 }
 
-void sim_virtio_fail(struct virtio_model *virtio)
+void sim_virtio_fail(struct sim_device *dev)
 {
-	unsigned excuses = W.fault_excuses;
+	virtio_model_fail(of(dev)->virtio, "a fault of its own");
+}
 
-	W.fault_excuses |= FAULT_EXCUSE_NOTES; /* the model says why it fails: not for this one */
-	virtio_model_fail(virtio, "a fault of its own");
-	W.fault_excuses = excuses;
+bool sim_virtio_register_name(struct sim_device *dev, unsigned bar, uint64_t offset, char *text, size_t size)
+{
+	return virtio_model_register_name(of(dev)->virtio, bar, offset, text, size);
+}
+
+bool sim_virtio_memory_name(struct sim_device *dev, uint64_t iova, char *text, size_t size)
+{
+	return virtio_model_memory_name(of(dev)->virtio, iova, text, size);
 }

@@ -28,7 +28,9 @@ struct sim_virtio {
 uint64_t sim_ring_features(void);
 /* Its PCI function, which lies as the faults say. As virtio_model_function_init(). */
 int sim_virtio_function(struct sim_device *dev, struct virtio_model *virtio, struct model_pci_bus *bus, uint8_t devfn);
-/* The device says that it needs a reset, and for once that is no mistake of the driver's. */
-void sim_virtio_fail(struct virtio_model *virtio);
+/* Of its struct sim_device_type. It fails by saying that it needs a reset. */
+void sim_virtio_fail(struct sim_device *dev);
+bool sim_virtio_register_name(struct sim_device *dev, unsigned bar, uint64_t offset, char *text, size_t size);
+bool sim_virtio_memory_name(struct sim_device *dev, uint64_t iova, char *text, size_t size);
 
 #endif

@@ -5,11 +5,10 @@
 #include <stdio.h>
 
 #include "model/block/virtio_blk/vblk_model.h"
-#include "sim/fault/fault.h"
+#include "sim/machine/disk.h"
 #include "sim/machine/virtio.h"
 #include "sim/view/view.h"
 
-#define DISK_BYTES  (64u << 10)
 #define BLOCK_BYTES 512u
 #define SEGMENTS    6u
 #define HELD        32u
@@ -31,15 +30,11 @@ static struct virtio_model *virtio_of(struct sim_device *dev)
 
 /* ---- what a driver must not say ---- */
 
-/* The end that comes next was drawn as a fault. */
-SIM_STATE static bool injected;
-
 static void check_refusal(const struct vblk_model_request *request, uint8_t status)
 {
-	bool drawn = injected || (W.fault_excuses & FAULT_EXCUSE_NOTES) != 0;
+	bool excused = sim_disk_refusal_is_excused();
 
-	injected = false;
-	if (status == VIRTIO_BLK_S_OK || drawn || sim_fault_count(SIM_FAULT_CONFIG_ONES) > 0)
+	if (status == VIRTIO_BLK_S_OK || excused)
 		return;
 	report_begin("device-refused",
 		     "the device refuses a request of type %u of queue %u, id %#x: %s; sector %llu, count %u",
@@ -49,7 +44,7 @@ static void check_refusal(const struct vblk_model_request *request, uint8_t stat
 	report_end();
 }
 
-/* ---- how long a request takes, and what befalls it: they end in any order ---- */
+/* ---- what befalls a request ---- */
 
 static uint64_t request_key(const struct vblk_model_request *request)
 {
@@ -62,37 +57,19 @@ static bool is_io(const struct vblk_model_request *request)
 	return request->type != VIRTIO_BLK_T_GET_ID && request->type != VIRTIO_BLK_T_GET_LIFETIME;
 }
 
-static const struct fault_rule *befalls(const struct vblk_model_request *request, enum sim_fault io,
-					enum sim_fault admin)
-{
-	return fault_strike(is_io(request) ? io : admin);
-}
-
 /* Called for each request, once, when it was taken. */
 static uint64_t request_delay(void *arg, const struct vblk_model_request *request)
 {
-	const struct fault_rule *r;
-
 	view_command(arg, request_key(request), request->sector);
-	fault_count(FAULT_AT_COMMAND);
-	fault_count(is_io(request) ? FAULT_AT_IO : FAULT_AT_ADMIN);
-	if (befalls(request, SIM_FAULT_HANG, SIM_FAULT_ADMIN_HANG) != NULL)
-		return MODEL_NEVER;
-	r = befalls(request, SIM_FAULT_SLOW, SIM_FAULT_ADMIN_SLOW);
-	if (r != NULL)
-		return r->has_value ? r->value : OB_NS_PER_US << fault_draw(15);
-	if (random_one_in(&W.random_fault, 4))
-		return 0;
-	return 1 + fault_draw(is_io(request) ? W.config.latency_max_ns : 5 * OB_NS_PER_US);
+	return sim_disk_delay_ns(is_io(request));
 }
 
 static uint8_t request_failure(void *arg, const struct vblk_model_request *request)
 {
-	const struct fault_rule *r = befalls(request, SIM_FAULT_FAIL, SIM_FAULT_ADMIN_FAIL);
+	const struct fault_rule *r = sim_disk_failure(is_io(request));
 
 	if (r == NULL)
 		return VIRTIO_BLK_S_OK;
-	injected = true;
 	return r->has_value && r->value != 0 ? (uint8_t)r->value : (uint8_t)(1 + fault_draw(3));
 }
 
@@ -120,25 +97,11 @@ static const struct sim_register registers[] = {
 
 /* ---- power ---- */
 
-/* Blocks that were written and not flushed are there, or as they were: all, none, or any of them. */
-static bool unit_is_kept(void *arg, uint64_t offset)
-{
-	const unsigned *of_eight = arg;
-
-	return fault_draw(8) < *of_eight;
-}
-
 static void vblk_power_cut(struct sim_device *dev, const struct fault_rule *rule)
 {
-	static const unsigned shares[] = {0, 8, 4};
-	unsigned of_eight = rule->has_value ? shares[rule->value] : (unsigned)fault_draw(9);
+	unsigned of_eight = sim_disk_kept_of_eight(rule);
 
-	vblk_model_power_cut(of(dev)->vblk, unit_is_kept, &of_eight);
-}
-
-static void vblk_fail(struct sim_device *dev)
-{
-	sim_virtio_fail(virtio_of(dev));
+	vblk_model_power_cut(of(dev)->vblk, sim_disk_block_is_kept, &of_eight);
 }
 
 /* ---- the type ---- */
@@ -159,12 +122,8 @@ static int vblk_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_
 	c.seg_max = SEGMENTS;
 	c.held_max = HELD;
 	c.ring_features = sim_ring_features();
-	c.msix_vectors = W.config.vectors != 0 ? (uint16_t)W.config.vectors : (uint16_t)(W.config.queues + 1);
-	if (W.config.pin_interrupts)
-		c.msix_vectors = 0;
-	ret = backing_plain_create(&dev->host, DISK_BYTES, &disk);
-	if (ret == 0 && W.config.lossy)
-		ret = backing_cache_create(&dev->host, disk, BLOCK_BYTES, &disk);
+	c.msix_vectors = sim_msix_vectors(W.config.queues + 1);
+	ret = sim_disk_create(dev, BLOCK_BYTES, &disk);
 	if (ret == 0)
 		ret = vblk_model_create(&dev->host, &c, disk, BLOCK_BYTES, &d->vblk);
 	if (ret != 0)
@@ -208,16 +167,6 @@ static unsigned in_flight(struct sim_device *dev)
 static void vblk_describe(struct sim_device *dev, char *text, size_t size)
 {
 	virtio_model_describe(virtio_of(dev), in_flight(dev), text, size);
-}
-
-static bool vblk_register_name(struct sim_device *dev, unsigned bar, uint64_t offset, char *text, size_t size)
-{
-	return virtio_model_register_name(virtio_of(dev), bar, offset, text, size);
-}
-
-static bool vblk_memory_name(struct sim_device *dev, uint64_t iova, char *text, size_t size)
-{
-	return virtio_model_memory_name(virtio_of(dev), iova, text, size);
 }
 
 static const char *type_name(uint32_t type)
@@ -265,12 +214,12 @@ const struct sim_device_type sim_virtio_blk = {
 	.run = vblk_run,
 	.event = vblk_event,
 	.holds = vblk_holds,
-	.fail = vblk_fail,
+	.fail = sim_virtio_fail,
 	.power_cut = vblk_power_cut,
 	.registers = registers,
 	.describe = vblk_describe,
-	.register_name = vblk_register_name,
-	.memory_name = vblk_memory_name,
+	.register_name = sim_virtio_register_name,
+	.memory_name = sim_virtio_memory_name,
 	.command_text = vblk_command_text,
 	.state = vblk_state,
 	.state_name = virtio_model_state_name,

@@ -159,7 +159,7 @@ static bool stalls(struct sim_device *dev)
 	r = fault_strike(control ? SIM_FAULT_ADMIN_SLOW : SIM_FAULT_SLOW);
 	if (r == NULL)
 		return false;
-	d->stalled_until_ns = W.now_ns + (r->has_value ? r->value : OB_NS_PER_US << fault_draw(15));
+	d->stalled_until_ns = W.now_ns + fault_slowness_ns(r);
 	dev->host.ops->schedule(&dev->host, d->stalled_until_ns);
 	return true;
 }
@@ -190,9 +190,7 @@ static int net_create(struct sim_device *dev, struct model_pci_bus *bus, uint8_t
 	c.queue_size = 8;
 	while (c.queue_size * 2u <= W.config.ring_entries)
 		c.queue_size *= 2;
-	c.msix_vectors = (uint16_t)(W.config.vectors != 0 ? W.config.vectors : 2u * c.pairs + 2);
-	if (W.config.pin_interrupts)
-		c.msix_vectors = 0;
+	c.msix_vectors = sim_msix_vectors(2u * c.pairs + 2);
 	c.frame_max = NET_FRAME_MAX;
 	c.ring_features = sim_ring_features();
 	if (W.config.single_buffers)
@@ -236,11 +234,6 @@ static const char *net_holds(struct sim_device *dev, uint64_t iova, uint64_t len
 	return virtio_model_holds(&of(dev)->vnet->virtio, iova, len_bytes);
 }
 
-static void net_fail(struct sim_device *dev)
-{
-	sim_virtio_fail(&of(dev)->vnet->virtio);
-}
-
 static void net_describe(struct sim_device *dev, char *text, size_t size)
 {
 	const struct vnet_model *m = of(dev)->vnet;
@@ -248,16 +241,6 @@ static void net_describe(struct sim_device *dev, char *text, size_t size)
 	snprintf(text, size, "status %#x, features %#llx; sent %llu, received %llu, on the wire %u", m->virtio.status,
 		 (unsigned long long)m->virtio.accepted, (unsigned long long)m->stats.tx_frames,
 		 (unsigned long long)m->stats.rx_frames, of(dev)->inbox.count);
-}
-
-static bool net_register_name(struct sim_device *dev, unsigned bar, uint64_t offset, char *text, size_t size)
-{
-	return virtio_model_register_name(&of(dev)->vnet->virtio, bar, offset, text, size);
-}
-
-static bool net_memory_name(struct sim_device *dev, uint64_t iova, char *text, size_t size)
-{
-	return virtio_model_memory_name(&of(dev)->vnet->virtio, iova, text, size);
 }
 
 /* Frames on the wire are what it has. */
@@ -274,11 +257,11 @@ const struct sim_device_type sim_virtio_net = {
 	.run = net_run,
 	.event = net_event,
 	.holds = net_holds,
-	.fail = net_fail,
+	.fail = sim_virtio_fail,
 	.registers = registers,
 	.describe = net_describe,
-	.register_name = net_register_name,
-	.memory_name = net_memory_name,
+	.register_name = sim_virtio_register_name,
+	.memory_name = sim_virtio_memory_name,
 	.state = net_state,
 	.state_name = virtio_model_state_name,
 };
