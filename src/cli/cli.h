@@ -6,6 +6,8 @@
 #ifndef OB_CLI_CLI_H
 #define OB_CLI_CLI_H
 
+#include <stdio.h>
+
 #include <outboard/outboard.h>
 
 /* Documented in outboard(1). After a signal: 128 + its number. */
@@ -32,8 +34,9 @@ struct cli {
 	bool quiet; /* no progress, errors only */
 	/* trace */
 	bool trace;
-	const char *trace_output;
+	const char *trace_output; /* NULL: standard output */
 	unsigned trace_events;
+	FILE *trace_file; /* of trace_output */
 	/* now */
 	const char *program; /* that speaks; NULL: outboard */
 	const char *verb;

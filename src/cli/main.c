@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The `outboard` command: picks the verb. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/options.h"
 #include "cli/output.h"
@@ -74,7 +72,7 @@ static int help_verb(struct cli *cli, const char *name)
 {
 	const struct cli_verb *verb;
 
-	if (!name)
+	if (!name || !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h"))
 		return print_help();
 	verb = cli_find_verb(name);
 	if (!verb)
@@ -113,17 +111,6 @@ static int run(struct cli *cli, int argc, char **argv)
 	return verb->run(cli, argc - next - 1, argv + next + 1);
 }
 
-/*
- * In the place of a standard descriptor that is closed, the next file that is opened would come: a device's, that output
- * is then written to. What comes there now refuses it, as a closed one does.
- */
-static void keep_standard_places(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
-			return;
-}
-
 int main(int argc, char **argv)
 {
 	const char *machine = getenv("OUTBOARD_MACHINE");
@@ -133,7 +120,7 @@ int main(int argc, char **argv)
 	};
 	int code;
 
-	keep_standard_places();
+	output_begin();
 	cli_catch_signals();
 	code = run(&cli, argc > 0 ? argc - 1 : 0, argv + 1);
 	code = output_finish(&cli, code);

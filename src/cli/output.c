@@ -3,6 +3,7 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,20 +48,35 @@ int output_json(const struct cli *cli, json_t *root)
 	return bad || putchar('\n') == EOF ? CLI_FAILED : CLI_OK; /* output_finish() says why */
 }
 
+void output_begin(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		/* The lowest number that is free is this one. The wrong direction: using it fails, as it did. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return;
+	}
+}
+
+/* Why standard output failed first: stdio knows it only once. */
+static int output_error;
+
+bool output_flush(void)
+{
+	errno = 0;
+	if (fflush(stdout) && !output_error)
+		output_error = errno ? errno : EIO;
+	return !output_error;
+}
+
 int output_finish(const struct cli *cli, int status)
 {
-	int error = 0;
-
-	errno = 0;
-	if (fflush(stdout))
-		error = errno;
-	else if (ferror(stdout))
-		error = EIO;
-	if (!error)
+	if (output_flush() && ferror(stdout))
+		output_error = EIO;
+	if (!output_error)
 		return status;
-	if (error == EPIPE)
+	if (output_error == EPIPE)
 		return CLI_PIPE;
-	return cli_error(cli, CLI_FAILED, "standard output: %s", strerror(error));
+	return cli_error(cli, CLI_FAILED, "standard output: %s", strerror(output_error));
 }
 
 int write_all(int fd, const void *data, size_t len_bytes)

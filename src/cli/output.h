@@ -18,6 +18,13 @@ const char *text_count(char *out, double n);
 /** text_us - nanoseconds as microseconds: "12.3" */
 const char *text_us(char *out, uint64_t ns);
 
+/**
+ * output_begin - standard input, output and error that are closed become ones that refuse, or a file that is opened
+ * later, a disk's image maybe, would have their number and get what is printed
+ */
+void output_begin(void);
+/** output_flush - standard output, now; false: it did not arrive, and output_finish() will say why */
+bool output_flush(void);
 /** output_json - print and free @root; an exit code */
 int output_json(const struct cli *cli, json_t *root);
 /** output_finish - standard output's last word: @status, or why it did not arrive */

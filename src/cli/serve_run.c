@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/output.h"
+
 #define READY_NS        (40 * OB_NS_PER_S) /* a machine may take its 30 s */
 #define READY_PERIOD_NS (10 * OB_NS_PER_MS)
 #define STOP_NS         (10 * OB_NS_PER_S) /* from SIGTERM to SIGKILL: the driver's normal shutdown lies between */
@@ -143,7 +145,7 @@ static int wait_ready(struct serving *s)
 static int wait_end(struct serving *s)
 {
 	printf("serving %s\n", s->job->uri);
-	if (fflush(stdout))
+	if (!output_flush())
 		return CLI_FAILED; /* output_finish() says why */
 	while (s->server.pid && !s->caught)
 		sleep_until_event(s, 0);

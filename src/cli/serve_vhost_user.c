@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "cli/output.h"
 #include "cli/serve.h"
 #include "serve/vhost_user/server.h"
 
@@ -90,7 +91,7 @@ static int wait_end(struct session *s)
 	int number;
 
 	printf("serving vhost-user:%s\n", s->options->unix_path);
-	if (fflush(stdout))
+	if (!output_flush())
 		return CLI_FAILED; /* output_finish() says why */
 	do
 		number = sigwaitinfo(&s->signals, NULL);

@@ -90,6 +90,17 @@ int cli_open_failed(struct cli *cli, const char *uri, int error)
 	}
 }
 
+/* Before the work, which may take long and cannot always be done again. */
+static int open_trace(struct cli *cli)
+{
+	if (!cli->trace || !cli->trace_output)
+		return CLI_OK;
+	cli->trace_file = fopen(cli->trace_output, "we");
+	if (!cli->trace_file)
+		return cli_error(cli, CLI_FAILED, "trace: %s: %s", cli->trace_output, strerror(errno));
+	return CLI_OK;
+}
+
 int cli_open(struct cli *cli, unsigned cpu_count)
 {
 	struct ob_config config = {
@@ -100,8 +111,11 @@ int cli_open(struct cli *cli, unsigned cpu_count)
 		.trace_events_per_cpu = cli->trace ? cli->trace_events : 0,
 	};
 	struct ob_machine_options options = {.args = cli->qemu_arg_count ? cli->qemu_args : NULL};
-	int error = ob_create(&config, &cli->ob);
+	int code = open_trace(cli), error;
 
+	if (code)
+		return code;
+	error = ob_create(&config, &cli->ob);
 	if (error)
 		return cli_error(cli, CLI_FAILED, "cannot start: %s", strerror(-error));
 	if (cli->trace)
@@ -116,7 +130,7 @@ int cli_open(struct cli *cli, unsigned cpu_count)
 
 /* ---- the trace ---- */
 
-static int print_events(FILE *f, const struct ob_trace_event *events, size_t count, uint64_t lost)
+static void print_events(FILE *f, const struct ob_trace_event *events, size_t count, uint64_t lost)
 {
 	char line[200];
 
@@ -126,14 +140,13 @@ static int print_events(FILE *f, const struct ob_trace_event *events, size_t cou
 		ob_trace_format(&events[i], line, sizeof(line));
 		fprintf(f, "%s\n", line);
 	}
-	return fflush(f) || ferror(f) ? -errno : 0;
 }
 
 static int dump_trace(struct cli *cli)
 {
 	size_t max = (size_t)cli->trace_events * 2 * ob_cpu_count(cli->ob), count;
 	struct ob_trace_event *events = calloc(max, sizeof(*events));
-	FILE *f = stdout;
+	FILE *f = cli->trace_file;
 	uint64_t lost = 0;
 	int error;
 
@@ -141,16 +154,20 @@ static int dump_trace(struct cli *cli)
 		return cli_error(cli, CLI_FAILED, "trace: out of memory");
 	ob_trace_enable(cli->ob, false);
 	count = ob_trace_read(cli->ob, events, max, &lost);
-	if (cli->trace_output && strcmp(cli->trace_output, "-"))
-		f = fopen(cli->trace_output, "we");
-	error = f ? print_events(f, events, count, lost) : -errno;
-	if (f && f != stdout && fclose(f) && !error)
-		error = -errno;
+	print_events(f ? f : stdout, events, count, lost);
 	free(events);
-	if (!error || (f == stdout && error == -EPIPE)) /* output_finish() sees that */
+	if (!f) {
+		output_flush(); /* output_finish() says what failed */
 		return CLI_OK;
-	return cli_error(cli, CLI_FAILED, "trace: %s: %s", cli->trace_output ? cli->trace_output : "standard output",
-			 strerror(-error));
+	}
+	cli->trace_file = NULL;
+	errno = 0;
+	error = fflush(f) || ferror(f) ? errno : 0;
+	if (fclose(f) && !error)
+		error = errno;
+	if (!error)
+		return CLI_OK;
+	return cli_error(cli, CLI_FAILED, "trace: %s: %s", cli->trace_output, strerror(error));
 }
 
 int cli_close(struct cli *cli, int status)
@@ -160,6 +177,9 @@ int cli_close(struct cli *cli, int status)
 	progress_clear();
 	if (cli->ob && cli->trace)
 		traced = dump_trace(cli);
+	if (cli->trace_file)
+		fclose(cli->trace_file);
+	cli->trace_file = NULL;
 	ob_machine_close(cli->machine);
 	ob_destroy(cli->ob);
 	cli->machine = NULL;

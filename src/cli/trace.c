@@ -40,7 +40,8 @@ static int run(struct cli *cli, int argc, char **argv)
 	verb = cli_find_verb(argv[next]);
 	if (!verb || verb == &cli_trace || verb == &cli_serve || verb == &cli_explore || verb == &cli_attach_help ||
 	    verb == &cli_doctor || verb == &cli_bind || verb == &cli_unbind)
-		return cli_usage(cli, "cannot trace '%s'; it traces devices, info, read, write, bench", argv[next]);
+		return cli_usage(cli, "cannot trace '%s'; it traces devices, info, read, write, bench, net",
+				 argv[next]);
 	if (cli->trace_output && !strcmp(cli->trace_output, "-"))
 		cli->trace_output = NULL;
 	cli->trace = true;

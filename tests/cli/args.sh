@@ -11,6 +11,11 @@ want 0 "$OUTBOARD" --help
 for verb in devices info read write bench serve net explore trace doctor bind unbind attach-help; do
 	out_has "^  $verb "
 done
+cp "$work/out" "$work/first"
+for help in help "help help" "help --help"; do
+	want 0 "$OUTBOARD" $help
+	same "$work/first" "$work/out"
+done
 for verb in devices info read write bench serve net explore trace doctor bind unbind attach-help; do
 	want 0 "$OUTBOARD" "$verb" --help
 	out_has "^usage: outboard"
@@ -84,6 +89,7 @@ refused 2 "longer than the" "$OUTBOARD" serve nbd --unix "$work/$(printf '%0120d
 refused 1 "exists and is not a socket" "$OUTBOARD" serve nbd --unix /etc/passwd
 refused 2 "name the verb" "$OUTBOARD" trace
 refused 2 "cannot trace 'serve'" "$OUTBOARD" trace serve nbd
+refused 1 "trace: /nonexistent/t: No such file" "$OUTBOARD" trace --output /nonexistent/t devices
 refused 2 "data and trace would mix" "$OUTBOARD" trace read a
 refused 3 "no such" "$OUTBOARD" --machine nonsense: devices
 refused 3 "has no block device; for network interfaces there is 'outboard net'" "$OUTBOARD" -M 'model:?virtio-net' info
@@ -127,6 +133,38 @@ err_has "standard output: No space left on device"
 check "closed pipe: exit code is not 0 or 141" [ "${PIPESTATUS[0]}" = 141 -o "${PIPESTATUS[0]}" = 0 ]
 last="closed pipe"
 err_empty
+
+# Where a disk's file, or whatever else is opened, could take the place of a descriptor that is closed.
+for what in "devices" "info --json" "read nvme0n1" "trace bench --time 10ms" "-vv devices"; do
+	head -c 1M /dev/urandom >"$work/disk"
+	cp "$work/disk" "$work/disk.before"
+	last="$what with closed descriptors"
+	"$OUTBOARD" -M "model:?nvme=$work/disk" $what >&- 2>"$work/err"
+	check "$last: exit code is not 1" [ $? = 1 ]
+	check "$last: not told that standard output is closed: $(cat "$work/err")" \
+		[ "$(grep -c "standard output: Bad file descriptor" "$work/err")" = 1 ]
+	"$OUTBOARD" -M "model:?nvme=$work/disk" $what <&- >&- 2>&-
+	same "$work/disk.before" "$work/disk"
+done
+last="write from a closed standard input"
+"$OUTBOARD" write nvme0n1 <&- 2>"$work/err"
+check "$last: exit code is not 1" [ $? = 1 ]
+err_has "standard input: Bad file descriptor"
+for what in "trace info" "serve vhost-user --unix $work/s" "serve nbd --unix $work/s"; do
+	last="$what >/dev/full"
+	timeout 20 "$OUTBOARD" $what >/dev/full 2>"$work/err"
+	check "$last: exit code is not 1" [ $? = 1 ]
+	err_has "standard output: No space left on device"
+	check "$last: more than one line: $(cat "$work/err")" [ "$(wc -l <"$work/err")" = 1 ]
+	# Nobody reads it from the start on: the reader has ended when the command begins.
+	last="$what to nobody"
+	mkfifo "$work/nobody"
+	: <"$work/nobody" &
+	{ wait $!; timeout 20 "$OUTBOARD" $what 2>"$work/err"; code=$?; } >"$work/nobody"
+	rm "$work/nobody"
+	check "$last: exit code is $code, not 141" [ "$code" = 141 ]
+	err_empty
+done
 
 # ---- an image on a full file system, which takes the right to mount one ----
 if unshare -m true 2>/dev/null; then

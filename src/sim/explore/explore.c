@@ -211,6 +211,7 @@ int sim_explore_main(int argc, char **argv, const struct sim_scenario *const sce
 		e.cli.verb = "explore";
 	else
 		e.cli.program = basename(argv[0]); /* string.h's: it changes nothing */
+	output_begin();
 	cli_catch_signals();
 	code = explore_arguments(&e, argc - 1, argv + 1, &done);
 	if (code == CLI_OK && !done) {
