@@ -173,14 +173,14 @@ static bool asks_for_tls(const struct arguments *args)
 static void build_listen(struct serve_args *a, const struct serve_options *o, bool tls, const char *dir,
 			 struct serve_job *job)
 {
-	const char *scheme = tls ? "nbds" : "nbd";
+	const char *scheme = tls ? "nbds" : "nbd", *address = o->address ? o->address : "127.0.0.1";
 
 	if (o->port_given) {
 		job->port = format_text(a, "%u", o->port);
 		add(a, format_text(a, "--port=%u", o->port));
-		add(a, format_text(a, "--ipaddr=%s", o->address));
-		job->uri = strchr(o->address, ':') ? format_text(a, "%s://[%s]:%u", scheme, o->address, o->port)
-						   : format_text(a, "%s://%s:%u", scheme, o->address, o->port);
+		add(a, format_text(a, "--ipaddr=%s", address));
+		job->uri = strchr(address, ':') ? format_text(a, "%s://[%s]:%u", scheme, address, o->port)
+						: format_text(a, "%s://%s:%u", scheme, address, o->port);
 		return;
 	}
 	job->socket = o->unix_path ? absolute(a, o->unix_path) : format_text(a, "%s/socket", dir);
@@ -262,6 +262,8 @@ static int check_nbd(struct cli *cli, const struct serve_options *o, const struc
 		return cli_usage(cli, "--queues is for vhost-user");
 	if (o->unix_path && o->port_given)
 		return cli_usage(cli, "--unix and --port exclude each other");
+	if (o->address && !o->port_given)
+		return cli_usage(cli, "--address is for --port");
 	if (!o->unix_path && !o->port_given && !o->command)
 		return cli_usage(cli, "say where to listen: --unix PATH or --port N");
 	return CLI_OK;
@@ -273,6 +275,8 @@ static int check_vhost_user(struct cli *cli, const struct serve_options *o, cons
 		return cli_usage(cli, "'%s'?", args->count > 1 ? args->operands[1] : args->rest[0]);
 	if (o->port_given || o->command)
 		return cli_usage(cli, "%s is for nbd", o->command ? "--run" : "--port");
+	if (o->address)
+		return cli_usage(cli, "--address is for nbd");
 	if (!o->unix_path)
 		return cli_usage(cli, "say where to listen: --unix PATH");
 	return CLI_OK;
@@ -281,7 +285,6 @@ static int check_vhost_user(struct cli *cli, const struct serve_options *o, cons
 static int run(struct cli *cli, int argc, char **argv)
 {
 	struct serve_options o = {
-		.address = "127.0.0.1",
 		.cpus = 1,
 		.depth = 64,
 		.queues = 16,

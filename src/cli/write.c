@@ -35,6 +35,7 @@ struct write_job {
 	struct progress progress;
 	const char *path;
 	int fd;
+	uint64_t start;       /* the first byte on the disk */
 	uint64_t offset;      /* next byte of the disk */
 	uint64_t left;        /* bytes that may still be taken from the file */
 	uint64_t size;        /* of the disk, bytes */
@@ -83,7 +84,7 @@ static int check_full(struct write_job *job)
 	if (read_full(job->fd, &byte, 1) <= 0)
 		return CLI_OK;
 	return cli_error(cli, CLI_FAILED, "%s: the disk is full after %llu bytes, and %s goes on",
-			 ob_block_name(job->transfer.block), (unsigned long long)(job->total ? job->total : job->done),
+			 ob_block_name(job->transfer.block), (unsigned long long)(job->size - job->start),
 			 input_name(job));
 }
 
@@ -182,6 +183,7 @@ static int check_start(struct cli *cli, struct ob_block *block, struct write_job
 
 	ob_block_limits(block, &limits);
 	job->size = limits.block_count * limits.block_bytes;
+	job->start = job->offset;
 	if (limits.read_only)
 		return cli_error(cli, CLI_IO, "%s: read only", ob_block_name(block));
 	if (job->offset % limits.block_bytes)

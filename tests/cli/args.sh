@@ -84,6 +84,8 @@ refused 2 "longer than the" "$OUTBOARD" serve vhost-user --unix "$work/$(printf 
 refused 1 "exists and is not a socket" "$OUTBOARD" serve vhost-user --unix /etc/passwd
 refused 2 "say where to listen" "$OUTBOARD" serve nbd
 refused 2 "exclude each other" "$OUTBOARD" serve nbd --unix "$work/s" --port 1
+refused 2 "address is for --port" "$OUTBOARD" serve nbd --unix "$work/s" --address 127.0.0.1
+refused 2 "address is for nbd" "$OUTBOARD" serve vhost-user --unix "$work/s" --address 127.0.0.1
 refused 2 "options follow a '--'" "$OUTBOARD" serve nbd extra --unix "$work/s"
 refused 2 "longer than the" "$OUTBOARD" serve nbd --unix "$work/$(printf '%0120d' 0)"
 refused 1 "exists and is not a socket" "$OUTBOARD" serve nbd --unix /etc/passwd

@@ -104,7 +104,7 @@ reject 1 "more than the 1048576 that nvme0n1 has room for" write --offset 15M nv
 last="write more from a pipe than fits"
 head -c 2M /dev/zero | "$OUTBOARD" -M "$machine" write --offset 15M nvme0n1 2>"$work/err"
 check "$last: exit code is not 1" [ "${PIPESTATUS[1]}" = 1 ]
-err_has "the disk is full"
+err_has "the disk is full after 1048576 bytes"
 dd if=/dev/zero of="$work/before" bs=1M count=1 seek=15 conv=notrunc status=none
 same "$work/before" "$image"
 
