@@ -38,7 +38,7 @@ void os_poller_clear(struct os_poller *p);
 /* Sleep until one of @count (at most 64) descriptors of os_poller_fd() is readable, or @timeout_ns passed. */
 void os_fds_wait(const int *fds, unsigned count, uint64_t timeout_ns);
 
-/* An eventfd: returns whether it had fired, and clears it. */
+/* An eventfd: returns whether it had fired, and clears it. Does not wait, whatever others make of the descriptor. */
 bool os_eventfd_take(int fd);
 
 /*

@@ -18,12 +18,12 @@
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "core/os.h"
+#include "io/io.h"
 
 #define POLLER_BATCH 64 /* descriptors per look */
 
@@ -246,20 +246,9 @@ void os_fds_wait(const int *fds, unsigned count, uint64_t timeout_ns)
 	ppoll(polls, count, &t, NULL);
 }
 
-/*
- * It does not wait. Non-blocking is what all who share the descriptor make of it, and one of them may be another process; so
- * the call says it, too, where the kernel (5.8) or what emulates it knows how.
- */
 bool os_eventfd_take(int fd)
 {
-	uint64_t value;
-	struct pollfd look = {.fd = fd, .events = POLLIN};
-	struct iovec piece = {&value, sizeof(value)};
-	ssize_t n = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
-
-	if (OB_UNLIKELY(n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)))
-		n = poll(&look, 1, 0) == 1 ? read(fd, &value, sizeof(value)) : 0;
-	return n == (ssize_t)sizeof(value);
+	return io_event_take(fd);
 }
 
 /* ---- threads ---- */
