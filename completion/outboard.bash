@@ -3,7 +3,8 @@
 
 _outboard() {
 	local cur prev words cword
-	_init_completion -n = || return
+	# Addresses and URIs have colons, at which bash cuts words.
+	_init_completion -n =: || return
 	local verbs="devices info read write bench serve net explore trace doctor bind unbind attach-help help"
 	local global="--machine --qemu-arg --verbose --quiet --help"
 	local verb= i

@@ -11,7 +11,8 @@ set +u
 complete_line() {
 	COMP_LINE=$1
 	COMP_POINT=${#COMP_LINE}
-	read -ra COMP_WORDS <<<"$COMP_LINE"
+	# bash cuts words at colons, too.
+	read -ra COMP_WORDS <<<"${COMP_LINE//:/ : }"
 	[ "${COMP_LINE: -1}" != " " ] || COMP_WORDS+=("")
 	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 	COMPREPLY=()
@@ -40,6 +41,16 @@ is "outboard serve nbd --re" "--read-only"
 is "outboard help se" "serve"
 is "outboard net ca" "capture"
 is "outboard net bridge --no-o" "--no-offloads"
+is "outboard net --disc" "--discard"
+is "outboard -M model: be" "bench"
+is "outboard --machine vfio:0000:01:00.0 inf" "info"
+is "outboard -M vfio:0000:01:00.0 trace -o f bench --mode h" "hybrid"
+is "outboard -M q" "qemu:q35 qemu:virt"
+is "outboard -M qemu:v" "virt"
+for device in /sys/bus/pci/devices/*; do
+	address=${device##*/}
+	[ "$address" = "*" ] || is "outboard bind $address" "${address##*:}"
+done
 
 # Every verb and every option that the help names is offered.
 for verb in $("$OUTBOARD" --help | sed -n '/^verbs:/,/^$/s/^  \([a-z-]*\) .*/\1/p'); do
@@ -48,6 +59,12 @@ for verb in $("$OUTBOARD" --help | sed -n '/^verbs:/,/^$/s/^  \([a-z-]*\) .*/\1/
 	[ "$verb" != trace ] || continue
 	for option in $("$OUTBOARD" "$verb" --help | grep -o -- '^ *\(-[a-z], \)\?--[a-z-]*' | grep -o -- '--[a-z-]*'); do
 		complete_line "outboard $verb $option"
+		check "$last: not offered" grep -qx -- "$option" "$work/out"
+	done
+done
+for command in info respond capture generate forward bridge; do
+	for option in $("$OUTBOARD" net "$command" --help | grep -o -- '^ *--[a-z-]*'); do
+		complete_line "outboard net $command $option"
 		check "$last: not offered" grep -qx -- "$option" "$work/out"
 	done
 done
