@@ -214,7 +214,7 @@ for ((i = 0; i < 300; i++)); do
 	[ ! -s "$work/ready" ] || break
 	sleep 0.1
 done
-refused 3 "another machine uses it" "$OUTBOARD" -M "model:?nvme=$image&readonly" info
+refused 3 "it is in use already" "$OUTBOARD" -M "model:?nvme=$image&readonly" info
 refused 2 'Failed to get .* lock' "$OUTBOARD" -M "qemu:q35?nvme=$image" info
 kill $pid
 wait $pid

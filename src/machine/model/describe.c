@@ -407,9 +407,13 @@ static int set_key(struct parser *p, const char *key, const char *value)
 	if (ret != -ENOENT)
 		return ret;
 	ret = *value != '\0' ? machine_text_size(value, &number) : 0;
-	if (set_switch(p, key, number != 0) != 0)
-		return refuse(p, key, value, "there is no such setting");
-	return ret == 0 ? 0 : refuse(p, key, value, "1 or 0 is needed");
+	if (set_switch(p, key, number != 0) != 0) {
+		char why[MODEL_WHY_LEN];
+
+		snprintf(why, sizeof(why), "there is no such setting of %s", p->form->key);
+		return refuse(p, key, value, why);
+	}
+	return ret == 0 && number <= 1 ? 0 : refuse(p, key, value, "1 or 0 is needed");
 }
 
 /* @text is cut up. */
@@ -423,7 +427,11 @@ static int parse_query(struct parser *p, char *text)
 
 		if (value != NULL)
 			*value++ = '\0';
-		ret = set_key(p, pair, value != NULL ? value : "");
+		else
+			value = pair + strlen(pair);
+		if (machine_text_decode(pair) != 0 || machine_text_decode(value) != 0)
+			return refuse(p, pair, value, "a '%' is not followed by two hex digits; %25 is a percent sign");
+		ret = set_key(p, pair, value);
 		if (ret != 0)
 			return ret;
 	}

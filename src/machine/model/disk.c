@@ -93,7 +93,7 @@ static int namespace_backing(struct model_device *dev, const struct model_namesp
 	else if (ret == -ENOENT && !desc->create)
 		snprintf(why, len, "%s: there is no such file (the setting create makes it)", desc->file);
 	else if (ret == -EBUSY)
-		snprintf(why, len, "%s: another machine uses it; at most readers share an image (the setting readonly)",
+		snprintf(why, len, "%s: it is in use already; only readers share an image (the setting readonly)",
 			 desc->file);
 	else if (ret == -EINVAL)
 		snprintf(why, len, "%s: it is no file or disk, is empty, or cannot grow to the size", desc->file);
