@@ -47,7 +47,6 @@ static bool addresses(struct cli *cli, const struct option_def *table, int argc,
 {
 	if (!options_begin(cli, table, help, argc, argv, args, code))
 		return false;
-	options_join_rest(args);
 	if (!args->count)
 		*code = cli_usage(cli, "which device? An ADDRESS is like 0000:01:00.0");
 	return args->count != 0;

@@ -423,7 +423,6 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	options_join_rest(&args);
 	code = cli_open(cli, 1);
 	if (!code)
 		code = check_names(cli, &args);

@@ -80,7 +80,6 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	options_join_rest(&args);
 	if (args.count > 1)
 		return cli_usage(cli, "one ADDRESS at most");
 	if (root[0] != '\0' && (stat(root, &st) != 0 || !S_ISDIR(st.st_mode)))

@@ -357,7 +357,6 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	options_join_rest(&args);
 	next = discard ? 0 : 1;
 	if (args.count < next)
 		return cli_usage(cli, "name a file for the frames, or say --discard");

@@ -212,7 +212,6 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	options_join_rest(&args);
 	if (args.count > 2)
 		return cli_usage(cli, "two interfaces at most");
 	if (args.count == 2 && second_uri)

@@ -110,7 +110,6 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	options_join_rest(&args);
 	if (args.count > 1)
 		return cli_usage(cli, "one interface at a time");
 	if (!text)

@@ -338,13 +338,23 @@ int options_parse(struct cli *cli, const struct option_def *table, int argc, cha
 	return CLI_OK;
 }
 
-bool options_begin(struct cli *cli, const struct option_def *table, const char *help, int argc, char **argv,
-		   struct arguments *out, int *code)
+bool options_begin_apart(struct cli *cli, const struct option_def *table, const char *help, int argc, char **argv,
+			 struct arguments *out, int *code)
 {
 	*code = options_parse(cli, table, argc, argv, out);
 	if (*code == CLI_OK && out->help)
 		fputs(help, stdout);
 	return *code == CLI_OK && !out->help;
+}
+
+bool options_begin(struct cli *cli, const struct option_def *table, const char *help, int argc, char **argv,
+		   struct arguments *out, int *code)
+{
+	bool goes_on = options_begin_apart(cli, table, help, argc, argv, out, code);
+
+	if (goes_on)
+		options_join_rest(out);
+	return goes_on;
 }
 
 int options_parse_front(struct cli *cli, const struct option_def *table, int argc, char **argv, int *next, bool *help)

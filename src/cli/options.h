@@ -53,12 +53,17 @@ int options_parse(struct cli *cli, const struct option_def *table, int argc, cha
 
 /**
  * options_begin - what a verb begins with: options_parse(), and @help on standard output when it was asked for
+ * @out:  what follows "--" are operands, too
  * @code: what the verb returns, if that is all
  *
  * Return: true: go on.
  */
 bool options_begin(struct cli *cli, const struct option_def *table, const char *help, int argc, char **argv,
 		   struct arguments *out, int *code);
+
+/** options_begin_apart - the same, for a verb that takes what follows "--" as something else: it stays in @out->rest */
+bool options_begin_apart(struct cli *cli, const struct option_def *table, const char *help, int argc, char **argv,
+			 struct arguments *out, int *code);
 
 /** options_parse_front - only those before the first operand, which is argv[*next] (or argc) */
 int options_parse_front(struct cli *cli, const struct option_def *table, int argc, char **argv, int *next, bool *help);

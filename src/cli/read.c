@@ -188,7 +188,6 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (!options_begin(cli, table, help, argc, argv, &args, &code))
 		return code;
-	options_join_rest(&args);
 	if (args.count < 1 || args.count > 2)
 		return cli_usage(cli, args.count ? "too many arguments" : "name a disk; 'outboard info' lists them");
 	if (args.count == 2)

@@ -312,7 +312,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	bool nbd;
 	int code;
 
-	if (!options_begin(cli, table, help, argc, argv, &args, &code))
+	if (!options_begin_apart(cli, table, help, argc, argv, &args, &code))
 		return code;
 	if (!args.count)
 		return cli_usage(cli, "say how: 'outboard serve nbd' or 'outboard serve vhost-user'");

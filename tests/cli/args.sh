@@ -105,6 +105,7 @@ refused 3 "there is no such socket" "$OUTBOARD" -M vhost-user:/nonexistent info
 refused 3 "is not a socket" "$OUTBOARD" -M vhost-user:/etc/passwd info
 refused 2 "known: hugepages, mac" "$OUTBOARD" -M 'vhost-user:/s?foo=1' info
 refused 2 "takes no arguments" "$OUTBOARD" attach-help x
+refused 2 "takes no arguments" "$OUTBOARD" attach-help -- x
 refused 2 "without attach=DIR" "$OUTBOARD" -M qemu:virt attach-help
 want 0 "$OUTBOARD" -M 'model:?virtio-blk=1M&entries=4' info
 err_empty
