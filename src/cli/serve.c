@@ -18,6 +18,7 @@
 
 #ifndef OB_NBD_PLUGIN
 #define OB_NBD_PLUGIN "" /* where it is installed */
+#define OB_NBD_BESIDE "../lib/nbdkit/plugins"
 #endif
 
 static const char help[] =
@@ -115,7 +116,7 @@ static char *find_program(struct serve_args *a, const char *name)
 
 static char *find_plugin(struct serve_args *a)
 {
-	static const char *const beside[] = {"../serve/nbd", "../lib/nbdkit/plugins", NULL};
+	static const char *const beside[] = {"../serve/nbd", OB_NBD_BESIDE, NULL};
 	char path[4200];
 
 	if (!part_find(path, sizeof(path), "nbdkit-outboard-plugin.so", beside, OB_NBD_PLUGIN, R_OK))
