@@ -103,24 +103,36 @@ static void for_each_pair(struct vnet *v, void (*fn)(void *arg))
 		vnet_call(list_entry(node, struct vnet_pair, link), fn);
 }
 
-/* Frames that were sent deserve a moment to leave. */
+static uint32_t frames_left(const struct vnet *v)
+{
+	uint32_t left = 0;
+
+	list_for_each (node, &v->pairs) {
+		const struct vnet_pair *p = list_entry(node, struct vnet_pair, link);
+
+		left += p->tx == NULL || p->broken || p->silent ? 0 : p->tx_posted;
+	}
+	return left;
+}
+
+/* Frames that were sent deserve a moment to leave, and those of a device that is slow another one. */
 static void drain(struct vnet *v)
 {
-	uint64_t deadline_ns = ob_deadline(VNET_DRAIN_NS);
+	uint64_t end_ns = ob_deadline(VNET_DRAIN_MAX_NS), stalled_ns = 0;
+	uint32_t before = UINT32_MAX, left;
 
-	do {
-		uint32_t left = 0;
-
+	for (;;) {
 		for_each_pair(v, reap_on_cpu);
-		list_for_each (node, &v->pairs) {
-			const struct vnet_pair *p = list_entry(node, struct vnet_pair, link);
-
-			left += p->tx == NULL || p->broken || p->silent ? 0 : p->tx_posted;
-		}
+		left = frames_left(v);
 		if (left == 0)
 			return;
+		if (left < before)
+			stalled_ns = MIN(ob_deadline(VNET_DRAIN_NS), end_ns);
+		before = left;
+		if (ob_now_ns() >= stalled_ns)
+			return;
 		ob_task_sleep(ob_deadline(DRAIN_PAUSE_NS));
-	} while (ob_now_ns() < deadline_ns);
+	}
 }
 
 static void queues_destroy(struct vnet *v)

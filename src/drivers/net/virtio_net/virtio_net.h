@@ -42,7 +42,8 @@
 #define VNET_REFILL_RETRY_NS (1 * OB_NS_PER_MS)  /* while the pool is empty */
 #define VNET_TICK_NS         (20 * OB_NS_PER_MS) /* for frames to leave, before the device is nudged */
 #define VNET_RESET_MEMORY_NS (60 * OB_NS_PER_S)  /* resets further apart than this are not "in a row" */
-#define VNET_DRAIN_NS        (50 * OB_NS_PER_MS) /* for what was sent, before the device is made anew */
+#define VNET_DRAIN_NS        (50 * OB_NS_PER_MS) /* without a frame that leaves, before the device is made anew */
+#define VNET_DRAIN_MAX_NS    (1 * OB_NS_PER_S)   /* … and in all */
 
 #define VNET_F(bit) BIT64(VIRTIO_NET_F_##bit)
 
