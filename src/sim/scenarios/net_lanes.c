@@ -219,6 +219,10 @@ static void check(struct net_lane *l, const struct ob_packet *frame)
 		check_words(l, frame, header[15], number);
 		return;
 	}
+	if (number < l->first && header[15] == l->index) {
+		check_words(l, frame, l->index, number);
+		return;
+	}
 	if (number >= l->sent || number < l->next || (l->manner == NET_ALL && number != l->next) ||
 	    header[15] != l->index)
 		sim_fail("wrong-order", "frame %u of lane %u where frame %u of lane %u is due, of %u", number,
@@ -351,13 +355,18 @@ static void pool_close(struct ob_packet_pool **pool)
 	*pool = NULL;
 }
 
+static void task_end(struct net_lane *l)
+{
+	if (l->task == NULL)
+		return;
+	OB_WRITE_ONCE(l->stop, true);
+	SIM_CHECK(ob_task_join(l->task, ob_deadline(NET_TIMEOUT_NS)) == 0);
+	l->task = NULL;
+}
+
 void net_lane_close(struct net_lane *l)
 {
-	if (l->task != NULL) {
-		OB_WRITE_ONCE(l->stop, true);
-		SIM_CHECK(ob_task_join(l->task, ob_deadline(NET_TIMEOUT_NS)) == 0);
-		l->task = NULL;
-	}
+	task_end(l);
 	ob_net_channel_close(l->channel);
 	l->channel = NULL;
 	pool_close(&l->pool);
@@ -426,24 +435,60 @@ bool net_bed_open(struct net_bed *b, const struct sim_config *config, enum net_m
 	return b->net != NULL;
 }
 
+static void lane_go(const struct net_bed *b, struct net_lane *l, void (*start)(void *arg))
+{
+	int ret;
+
+	if (b->tasks)
+		ret = ob_task_spawn(ob_net_channel_cpu(l->channel), "lane", lane_task, l, &l->task);
+	else
+		ret = ob_cpu_call(ob_net_channel_cpu(l->channel), start, l, ob_deadline(NET_TIMEOUT_NS));
+	SIM_CHECK(ret == 0 || l->manner == NET_ROUGH);
+	if (ret != 0)
+		l->task = NULL;
+}
+
 void net_lanes_go(struct net_bed *b, enum net_manner manner)
 {
 	for (unsigned i = 0; i < b->channels; i++) {
 		struct net_lane *l = &b->lanes[i];
-		int ret;
 
 		l->left = sim_load(4 + (unsigned)sim_random(NET_FRAMES_MAX - 4));
 		l->manner = manner;
-		if (l->channel == NULL)
-			continue;
-		if (b->tasks)
-			ret = ob_task_spawn(ob_net_channel_cpu(l->channel), "lane", lane_task, l, &l->task);
-		else
-			ret = ob_cpu_call(ob_net_channel_cpu(l->channel), net_lane_start, l,
-					  ob_deadline(NET_TIMEOUT_NS));
-		SIM_CHECK(ret == 0 || manner == NET_ROUGH);
-		if (ret != 0)
-			l->task = NULL;
+		if (l->channel != NULL)
+			lane_go(b, l, net_lane_start);
+	}
+}
+
+/* Its CPU, as frames may come meanwhile. */
+static void begin_again(void *arg)
+{
+	struct net_lane *l = arg;
+
+	l->manner = NET_ALL;
+	l->first = l->next = l->sent;
+	l->left = l->again;
+	ob_event_reset(&l->finished);
+}
+
+static void start_again(void *arg)
+{
+	begin_again(arg);
+	net_lane_start(arg);
+}
+
+void net_lanes_again(struct net_bed *b)
+{
+	for (unsigned i = 0; i < b->channels; i++) {
+		struct net_lane *l = &b->lanes[i];
+
+		task_end(l);
+		l->again = sim_load(4 + (unsigned)sim_random(NET_AGAIN_MAX - 4));
+		if (b->tasks) {
+			OB_WRITE_ONCE(l->stop, false);
+			begin_again(l);
+		}
+		lane_go(b, l, start_again);
 	}
 }
 

@@ -10,6 +10,7 @@
 
 #define NET_LANES_MAX  3
 #define NET_FRAMES_MAX 48
+#define NET_AGAIN_MAX  16 /* more, once the device has slept */
 #define NET_TIMEOUT_NS (60 * OB_NS_PER_S)
 
 enum net_manner {
@@ -27,12 +28,14 @@ struct net_lane {
 	struct ob_event finished;
 	struct ob_task *task;
 	unsigned index, left, sent, next; /* of frames: to be sent, sent, and the next to come back */
+	unsigned first;                   /* that is waited for: those before it may be lost, or come late */
+	unsigned again;                   /* so many are to be sent from there on */
 	unsigned window;                  /* on the way at most */
 	enum net_manner manner;
 	bool full; /* the ring is: room is worth waiting for */
 	bool stop; /* the task shall end; by OB_READ_ONCE() */
 	uint8_t mac[6];
-	uint8_t begun[NET_FRAMES_MAX]; /* a place for each frame, for the rule that requests end once */
+	uint8_t begun[NET_FRAMES_MAX + NET_AGAIN_MAX]; /* a place for each frame, for the rule that requests end once */
 };
 
 struct net_bed {
@@ -54,6 +57,8 @@ void net_lane_start(void *arg);
 bool net_bed_open(struct net_bed *b, const struct sim_config *config, enum net_manner manner);
 void net_lanes_go(struct net_bed *b, enum net_manner manner);
 void net_lanes_end(struct net_bed *b);
+/* After NET_LOSSY: some more, and of these all come back. */
+void net_lanes_again(struct net_bed *b);
 /* All but the machine may be left of it. */
 void net_bed_close(struct net_bed *b);
 void net_pause(const struct net_bed *b, uint64_t ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Scenarios of a virtio network device: all frames come back, in order, as they were; with the device suspended meanwhile,
- * what comes back is in order and as it was; and a rough life, of which all that is asked is that nothing breaks, nothing
+ * all leave, what comes back is in order and as it was, and afterwards all come back; and a rough life, of which all that is asked is that nothing breaks, nothing
  * is left and no packet is lost.
  */
 #include <outboard/net.h>
@@ -31,6 +31,27 @@ static void run_io(const struct sim_config *config)
 	net_bed_close(&b);
 }
 
+/* On the channel's CPU, whose counters they are. */
+static void check_left(void *arg)
+{
+	const struct net_lane *l = arg;
+	struct ob_net_stats s;
+
+	ob_net_channel_stats(l->channel, &s);
+	if (s.tx_dropped > 0 || s.tx_refused > 0)
+		sim_fail("lost-frame",
+			 "lane %u: %llu frames were taken and dropped, %llu refused, and the device is sound", l->index,
+			 (unsigned long long)s.tx_dropped, (unsigned long long)s.tx_refused);
+}
+
+/* What a channel took is on the wire before the device sleeps. */
+static void check_all_left(const struct net_bed *b)
+{
+	for (unsigned i = 0; i < b->channels; i++)
+		SIM_CHECK(ob_cpu_call(ob_net_channel_cpu(b->lanes[i].channel), check_left, &b->lanes[i],
+				      ob_deadline(NET_TIMEOUT_NS)) == 0);
+}
+
 static void run_suspend(const struct sim_config *config)
 {
 	struct net_bed b = {.channels = 0};
@@ -40,6 +61,9 @@ static void run_suspend(const struct sim_config *config)
 	for (unsigned times = 1 + (unsigned)sim_random(3); times > 0; times--)
 		sleep_once(&b);
 	net_lanes_end(&b);
+	net_lanes_again(&b);
+	net_lanes_end(&b);
+	check_all_left(&b);
 	net_bed_close(&b);
 }
 
