@@ -59,10 +59,11 @@ static int report(struct cli *cli, const struct bridge_options *o, const struct 
 					     (json_int_t)s.from_kernel_frames, "from_kernel_bytes",
 					     (json_int_t)s.from_kernel_bytes, "from_kernel_dropped",
 					     (json_int_t)s.from_kernel_dropped));
-	printf("%s: to the kernel %llu frames, %s, %llu dropped; from it %llu frames, %s\n  %.1f s, CPU %.0f %%\n",
+	printf("%s: to the kernel %llu frames, %s, %llu dropped; from it %llu frames, %s, %llu dropped\n  %.1f s, CPU "
+	       "%.0f %%\n",
 	       ob_tap_name(tap), (unsigned long long)s.to_kernel_frames, text_size(a, s.to_kernel_bytes),
 	       (unsigned long long)s.to_kernel_dropped, (unsigned long long)s.from_kernel_frames,
-	       text_size(b, s.from_kernel_bytes), seconds, cpu);
+	       text_size(b, s.from_kernel_bytes), (unsigned long long)s.from_kernel_dropped, seconds, cpu);
 	return CLI_OK;
 }
 

@@ -79,9 +79,9 @@ static bool output_failed(struct net_work *work, const struct capture *c, int er
 /* With no frame to write, nothing would tell that whoever read has gone. */
 static bool is_read(struct capture *c, uint64_t now_ns)
 {
-	struct pollfd fd = {.fd = STDOUT_FILENO};
+	struct pollfd fd = {.fd = c->file ? c->file->fd : -1};
 
-	if (!c->to_stdout || now_ns - c->looked_ns < 100 * OB_NS_PER_MS)
+	if (!c->file || now_ns - c->looked_ns < 100 * OB_NS_PER_MS)
 		return true;
 	c->looked_ns = now_ns;
 	return poll(&fd, 1, 0) <= 0 || !(fd.revents & POLLERR);
@@ -264,6 +264,9 @@ static int open_file(struct cli *cli, struct capture *c, uint32_t snap_bytes)
 	if (!c->to_stdout)
 		fd = open(c->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	c->file->fd = -1;
+	/* A FIFO that nobody read from, until the user had enough of it. */
+	if (fd < 0 && errno == EINTR && cli_interrupted())
+		return CLI_FAILED;
 	if (fd < 0)
 		return cli_error(cli, CLI_FAILED, "%s: %s", c->path, strerror(errno));
 	ob_net_stats(c->port.net, &c->before);

@@ -118,6 +118,18 @@ timeout 20 "$OUTBOARD" -M 'model:?virtio-net' net capture - 2>"$work/err" | head
 check "a capture outlives its reader" [ "${PIPESTATUS[0]}" = 141 ]
 err_empty
 
+mkfifo "$work/fifo"
+start writer timeout 20 "$OUTBOARD" -M 'model:?virtio-net' net capture "$work/fifo"
+head -c 10 "$work/fifo" >/dev/null
+ends writer 1
+check "nothing says whose reader has gone" grep -q "fifo: Broken pipe" "$work/writer.err"
+# Nobody reads at all: it is not even opened when the user has had enough.
+start writer "$OUTBOARD" -M 'model:?virtio-net' net capture "$work/fifo"
+sleep 1
+kill -INT $writer
+ends writer 130
+check "an interrupted capture says: $(cat "$work/writer.err")" [ ! -s "$work/writer.err" ]
+
 # ---- its machine is killed ----
 for command in "respond --address 10.0.0.1" "capture $work/kept.pcapng" "generate --rate 1000 --mode polled" forward; do
 	start killed "$OUTBOARD" -v -v -M 'qemu:q35?virtio-net=user' net $command
