@@ -17,33 +17,12 @@
 
 #include "spec/ethernet.h"
 
-#define LOG_MAX    (1u << 20)
-#define COMMAND_NS (5 * OB_NS_PER_S)
-#define PUT_NS     (10 * OB_NS_PER_S)
-#define NUMBER_AT  ETHERNET_HEADER_BYTES
-
-static void log_append(void *arg, enum ob_log_level level, const char *message)
-{
-	struct net_bed *b = arg;
-	int len;
-
-	while (__atomic_exchange_n(&b->lock, 1, __ATOMIC_ACQUIRE) != 0)
-		;
-	len = snprintf(b->log + b->log_len, LOG_MAX - b->log_len, "%u %s\n", (unsigned)level, message);
-	if (len > 0 && (size_t)len < LOG_MAX - b->log_len)
-		b->log_len += (size_t)len;
-	__atomic_store_n(&b->lock, 0, __ATOMIC_RELEASE);
-	if (getenv("BED_VERBOSE") != NULL)
-		fprintf(stderr, "%u %s\n", (unsigned)level, message);
-}
+#define PUT_NS    (10 * OB_NS_PER_S)
+#define NUMBER_AT ETHERNET_HEADER_BYTES
 
 unsigned net_bed_logged(struct net_bed *b, const char *text)
 {
-	unsigned count = 0;
-
-	for (const char *at = b->log; (at = strstr(at, text)) != NULL; at++)
-		count++;
-	return count;
+	return bed_log_count(&b->log, text);
 }
 
 /* ---- the wire ---- */
@@ -131,11 +110,11 @@ void net_bed_check(const uint8_t *frame, size_t len_bytes, uint32_t number)
 
 int net_bed_try_open(struct net_bed *b, const char *uri, unsigned cpus)
 {
-	struct ob_config config = {.log = log_append, .log_arg = b, .log_level = OB_LOG_DEBUG, .cpu_count = cpus};
+	struct ob_config config = {
+		.log = bed_log_append, .log_arg = &b->log, .log_level = OB_LOG_DEBUG, .cpu_count = cpus};
 	int ret;
 
-	b->log = calloc(1, LOG_MAX);
-	assert_non_null(b->log);
+	bed_log_open(&b->log);
 	assert_int_equal(ob_create(&config, &b->ob), 0);
 	ret = ob_machine_open(b->ob, uri, NULL, &b->machine);
 	if (ret == 0)
@@ -152,7 +131,7 @@ void net_bed_open_qemu(struct net_bed *b, const char *properties, unsigned cpus)
 	snprintf(uri, sizeof(uri), "qemu:q35?virtio-net=dgram:%s:%s%s", b->theirs, b->ours, properties);
 	assert_int_equal(net_bed_try_open(b, uri, cpus), 0);
 	if (b->net == NULL)
-		fail_msg("no interface:\n%s", b->log);
+		fail_msg("no interface:\n%s", b->log.text);
 }
 
 static void bring(struct ob_net_channel *channel, struct ob_packet **frames, unsigned count, void *arg)
@@ -187,10 +166,10 @@ void net_bed_close(struct net_bed *b)
 	ob_machine_close(b->machine);
 	/* Core looks at what a driver leaves behind. */
 	if (net_bed_logged(b, "leak") != 0)
-		fail_msg("%s", b->log);
+		fail_msg("%s", b->log.text);
 	ob_destroy(b->ob);
 	unwire(b);
-	free(b->log);
+	bed_log_close(&b->log);
 	memset(b, 0, sizeof(*b));
 }
 
@@ -251,15 +230,9 @@ struct ob_net_stats net_bed_stats(struct net_bed *b)
 
 void net_bed_command(struct net_bed *b, const char *format, ...)
 {
-	char command[512], *reply = NULL;
 	va_list args;
-	int ret;
 
 	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
+	bed_machine_command(b->machine, format, args);
 	va_end(args);
-	ret = ob_machine_command(b->machine, command, &reply, ob_deadline(COMMAND_NS));
-	if (ret != 0)
-		fail_msg("%s: %d: %s", command, ret, reply != NULL ? reply : "");
-	ob_free(reply);
 }

@@ -11,6 +11,8 @@
 #include <outboard/net.h>
 #include <outboard/outboard.h>
 
+#include "tests/bed.h"
+
 #define NET_BED_FRAMES 1024u /* that a received function keeps */
 
 struct net_bed {
@@ -22,9 +24,7 @@ struct net_bed {
 	unsigned frame_count;
 	int wire;
 	char dir[32], ours[64], theirs[64]; /* the wire's ends */
-	char *log;                          /* all messages, one per line */
-	size_t log_len;
-	unsigned lock; /* of the log */
+	struct bed_log log;
 };
 
 /* The wire's two ends, for a machine to be told of: b->ours and b->theirs. */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "drivers/block/nvme/nvme.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 
 #define LONG  (30 * OB_NS_PER_S)
 #define SLOTS 48u
@@ -20,8 +20,7 @@ static struct bed bed;
 
 static int close_bed(void **state)
 {
-	if (bed.ob != NULL)
-		bed_close(&bed);
+	bed_close(&bed);
 	return 0;
 }
 

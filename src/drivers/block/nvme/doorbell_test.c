@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "drivers/block/nvme/nvme.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 
 #define LONG (30 * OB_NS_PER_S)
 
@@ -23,8 +23,7 @@ static const struct nvme_ring *open_ring(enum ob_completion_mode mode, unsigned 
 
 static int close_bed(void **state)
 {
-	if (bed.ob != NULL)
-		bed_close(&bed);
+	bed_close(&bed);
 	return 0;
 }
 

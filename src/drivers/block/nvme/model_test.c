@@ -17,7 +17,7 @@
 
 #include "core/machine_core.h"
 #include "drivers/block/nvme/nvme.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 #include "tests/random.h"
 
 #define DEVICE  "nvme0"
@@ -36,8 +36,7 @@ static int open_bed(void **state)
 
 static int close_bed(void **state)
 {
-	if (bed.ob != NULL)
-		bed_close(&bed);
+	bed_close(&bed);
 	return 0;
 }
 

@@ -23,7 +23,7 @@
 #include "core/machine_core.h"
 #include "machine/qemu/qemu.h"
 #include "spec/nvme.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 #include "tests/nvme_probe.h"
 
 #define TIMEOUT    (300 * OB_NS_PER_MS) /* of requests */
@@ -56,8 +56,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	if (bed.ob != NULL)
-		bed_close(&bed);
+	bed_close(&bed);
 	for (unsigned i = 0; i < 2; i++)
 		unlink(disk[i]);
 	return 0;

@@ -18,7 +18,7 @@
 
 #include "core/hooks.h"
 #include "drivers/block/nvme/nvme.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 
 #define DEVICE  "nvme0"
 #define TIMEOUT (80 * OB_NS_PER_MS) /* of requests */
@@ -35,8 +35,7 @@ static int open_bed(void **state)
 
 static int close_bed(void **state)
 {
-	if (bed.ob != NULL)
-		bed_close(&bed);
+	bed_close(&bed);
 	return 0;
 }
 
@@ -151,7 +150,7 @@ static void come_back_to_nothing(enum ob_completion_mode mode, unsigned stall_at
 	/* The CPU's lists lead to what was left behind, so the context stays. */
 	left_behind[left_count++] = bed.ob;
 	ob_block_put(bed.block);
-	free(bed.log);
+	bed_log_close(&bed.log);
 	memset(&bed, 0, sizeof(bed));
 }
 

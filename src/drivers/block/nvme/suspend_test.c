@@ -18,7 +18,7 @@
 
 #include "drivers/block/nvme/nvme.h"
 #include "spec/pci.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 
 #define DEVICE  "nvme0"
 #define TIMEOUT (200 * OB_NS_PER_MS) /* of requests */

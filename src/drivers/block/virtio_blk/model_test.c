@@ -18,7 +18,7 @@
 #include "core/device.h"
 #include "drivers/block/virtio_blk/virtio_blk.h"
 #include "machine/model/model_machine.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 
 #define DEVICE  "vblk0"
 #define URI     "model:?virtio-blk=16M"
@@ -47,8 +47,7 @@ static int open_packed(void **state)
 
 static int close_bed(void **state)
 {
-	if (bed.ob != NULL)
-		bed_close(&bed);
+	bed_close(&bed);
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 #include "drivers/block/virtio_blk/virtio_blk.h"
 #include "machine/model/model_machine.h"
 #include "model/block/virtio_blk/vblk_model.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 
 #define DEVICE "vblk0"
 #define URI    "model:?virtio-blk=16M"
@@ -43,8 +43,7 @@ static int open_other(void **state)
 
 static int close_bed(void **state)
 {
-	if (bed.ob != NULL)
-		bed_close(&bed);
+	bed_close(&bed);
 	return 0;
 }
 

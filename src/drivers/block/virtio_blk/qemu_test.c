@@ -22,7 +22,7 @@
 #include "core/machine_core.h"
 #include "drivers/block/virtio_blk/virtio_blk.h"
 #include "machine/qemu/qemu.h"
-#include "tests/nvme_bed.h"
+#include "tests/block_bed.h"
 #include "tests/vblk_probe.h"
 
 #define TIMEOUT    (300 * OB_NS_PER_MS) /* of requests */
@@ -48,8 +48,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	if (bed.ob != NULL)
-		bed_close(&bed);
+	bed_close(&bed);
 	unlink(disk);
 	return 0;
 }

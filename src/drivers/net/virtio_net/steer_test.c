@@ -206,7 +206,7 @@ static void open_bed(const char *properties, enum ob_completion_mode mode)
 	snprintf(uri, sizeof(uri), "qemu:q35?virtio-net=tap:" TAP ",queues=%u%s", PAIRS, properties);
 	assert_int_equal(net_bed_try_open(&bed, uri, 1), 0);
 	if (bed.net == NULL)
-		fail_msg("no interface:\n%s", bed.log);
+		fail_msg("no interface:\n%s", bed.log.text);
 	wire_open();
 	for (unsigned i = 0; i < PAIRS; i++)
 		assert_int_equal(ob_net_channel_open(bed.net, &config, &channels[i]), 0);
@@ -238,7 +238,7 @@ static unsigned await(uint32_t mark)
 		while (arrived == NULL && ob_now_ns() < deadline_ns)
 			ob_cpu_turn(ob_cpu_get(bed.ob, 0), OB_NS_PER_MS);
 		if (arrived == NULL)
-			fail_msg("frame %u did not come\n%s", mark, bed.log);
+			fail_msg("frame %u did not come\n%s", mark, bed.log.text);
 	} while (arrived->frame_bytes != FRAME || net_get32(arrived->data + MARK_AT) != mark);
 	return ob_net_channel_index(arrived_on);
 }

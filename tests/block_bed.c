@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See nvme_bed.h. */
-#include "tests/nvme_bed.h"
+/* See block_bed.h. */
+#include "tests/block_bed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,51 +10,29 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define TURN_NS    OB_NS_PER_MS
-#define COMMAND_NS (5 * OB_NS_PER_S)
-#define LOG_MAX    (1u << 20)
-
-static void log_append(void *arg, enum ob_log_level level, const char *message)
-{
-	struct bed *b = arg;
-	int len;
-
-	while (__atomic_exchange_n(&b->lock, 1, __ATOMIC_ACQUIRE) != 0)
-		;
-	len = snprintf(b->log + b->log_len, LOG_MAX - b->log_len, "%u %s\n", (unsigned)level, message);
-	if (len > 0 && (size_t)len < LOG_MAX - b->log_len)
-		b->log_len += (size_t)len;
-	__atomic_store_n(&b->lock, 0, __ATOMIC_RELEASE);
-	if (getenv("BED_VERBOSE") != NULL)
-		fprintf(stderr, "%u %s\n", (unsigned)level, message);
-}
+#define TURN_NS OB_NS_PER_MS
 
 unsigned bed_logged(struct bed *b, const char *text)
 {
-	unsigned count = 0;
-
-	for (const char *at = b->log; (at = strstr(at, text)) != NULL; at++)
-		count++;
-	return count;
+	return bed_log_count(&b->log, text);
 }
 
 int bed_try_open(struct bed *b, const char *uri, const char *const *args, unsigned cpus)
 {
-	struct ob_config config = {.log = log_append, .log_arg = b, .log_level = OB_LOG_DEBUG, .cpu_count = cpus};
+	struct ob_config config = {
+		.log = bed_log_append, .log_arg = &b->log, .log_level = OB_LOG_DEBUG, .cpu_count = cpus};
 	struct ob_machine_options options = {.args = args};
 	int ret;
 
 	memset(b, 0, sizeof(*b));
-	b->log = calloc(1, LOG_MAX);
-	assert_non_null(b->log);
+	bed_log_open(&b->log);
 	assert_int_equal(ob_create(&config, &b->ob), 0);
 	ret = ob_machine_open(b->ob, uri, &options, &b->machine);
 	if (ret != 0) {
 		ob_destroy(b->ob);
-		free(b->log);
+		bed_log_close(&b->log);
 		memset(b, 0, sizeof(*b));
 	}
 	return ret;
@@ -65,7 +43,7 @@ void bed_open(struct bed *b, const char *uri, const char *const *args)
 	assert_int_equal(bed_try_open(b, uri, args, 1), 0);
 	b->block = ob_block_find(b->ob, NULL);
 	if (b->block == NULL)
-		fail_msg("no block device:\n%s", b->log);
+		fail_msg("no block device:\n%s", b->log.text);
 	ob_block_limits(b->block, &b->limits);
 }
 
@@ -81,6 +59,8 @@ void bed_open_channel(struct bed *b, enum ob_completion_mode mode, unsigned dept
 
 void bed_close(struct bed *b)
 {
+	if (b->ob == NULL)
+		return;
 	ob_block_channel_close(b->channel);
 	assert_int_equal(b->busy, 0);
 	ob_block_put(b->block);
@@ -89,7 +69,7 @@ void bed_close(struct bed *b)
 	/* Core looks at what a driver leaves behind. */
 	assert_int_equal(bed_logged(b, "leaked"), 0);
 	ob_destroy(b->ob);
-	free(b->log);
+	bed_log_close(&b->log);
 	memset(b, 0, sizeof(*b));
 }
 
@@ -167,7 +147,7 @@ bool bed_turn_until(struct bed *b, bool (*condition)(struct bed *b), uint64_t ti
 void bed_wait(struct bed *b, uint64_t timeout_ns)
 {
 	if (!bed_turn_until(b, idle, timeout_ns))
-		fail_msg("%u requests have not ended:\n%s", b->busy, b->log);
+		fail_msg("%u requests have not ended:\n%s", b->busy, b->log.text);
 }
 
 int bed_status(const struct bed *b, unsigned index)
@@ -242,15 +222,9 @@ void bed_load_finish(struct bed *b, struct bed_load *load, uint64_t timeout_ns)
 
 void bed_command(struct bed *b, const char *format, ...)
 {
-	char text[512], *reply = NULL;
 	va_list args;
-	int ret;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	bed_machine_command(b->machine, format, args);
 	va_end(args);
-	ret = ob_machine_command(b->machine, text, &reply, ob_deadline(COMMAND_NS));
-	if (ret != 0)
-		fail_msg("%s: %d: %s", text, ret, reply != NULL ? reply : "");
-	ob_free(reply);
 }

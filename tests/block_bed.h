@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A bed for tests of the NVMe driver on a whole machine: context, machine, first disk, a channel, requests in flight.
+ * A bed for tests of disks' drivers on a whole machine: context, machine, first disk, a channel, requests in flight.
  *
  * The test's thread is the home of all CPUs and turns CPU 0 while it waits. Checks are cmocka's.
  */
-#ifndef TESTS_NVME_BED_H
-#define TESTS_NVME_BED_H
+#ifndef TESTS_BLOCK_BED_H
+#define TESTS_BLOCK_BED_H
 
 #include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
+#include "tests/bed.h"
 #include "tests/random.h"
 
 #define BED_REQUESTS 256u
@@ -33,9 +34,7 @@ struct bed {
 	struct ob_block_limits limits;
 	struct bed_request requests[BED_REQUESTS];
 	unsigned busy;
-	char *log; /* all messages, one per line */
-	size_t log_len;
-	unsigned lock; /* of the log */
+	struct bed_log log;
 };
 
 /* A context of @cpus, and the machine. Returns what ob_machine_open() says; all is undone then. */
@@ -43,7 +42,7 @@ int bed_try_open(struct bed *b, const char *uri, const char *const *args, unsign
 /* The same, which must work, and the first block device. */
 void bed_open(struct bed *b, const char *uri, const char *const *args);
 void bed_open_channel(struct bed *b, enum ob_completion_mode mode, unsigned depth, uint64_t timeout_ns);
-/* Closes what is open. */
+/* Closes what is open; nothing when the bed is not. */
 void bed_close(struct bed *b);
 
 /* Submit request @index: @blocks from @lba, with its own buffer filled by a pattern of @index where it writes. */
