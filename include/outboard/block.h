@@ -96,8 +96,10 @@ struct ob_block_stats {
 struct ob_block *ob_block_next(struct ob *ob, struct ob_block *previous);
 /** ob_block_find - by name ("nvme0n1"), or the first one when @name is NULL; held; NULL when there is none */
 struct ob_block *ob_block_find(struct ob *ob, const char *name);
+/** ob_block_get, ob_block_put - hold it once more, and let go; any context but hard. Returns @block; NULL may be put. */
 struct ob_block *ob_block_get(struct ob_block *block);
 void ob_block_put(struct ob_block *block);
+/** ob_block_name, ob_block_device - "nvme0n1", and whose it is, not held: valid while the block device is held */
 const char *ob_block_name(const struct ob_block *block);
 struct ob_device *ob_block_device(const struct ob_block *block);
 /** ob_block_model, ob_block_serial, ob_block_firmware - as the device says, trimmed, printable */
@@ -156,7 +158,9 @@ int ob_block_channel_open(struct ob_block *block, const struct ob_block_channel_
  * the log says the channel leaks, its requests must stay for ever.)
  */
 void ob_block_channel_close(struct ob_block_channel *channel);
+/** ob_block_channel_depth - requests that may be outstanding: what was wished for, or what the device has */
 unsigned ob_block_channel_depth(const struct ob_block_channel *channel);
+/** ob_block_channel_block, ob_block_channel_cpu - what it is of, and whose; not held, valid until it is closed */
 struct ob_block *ob_block_channel_block(const struct ob_block_channel *channel);
 struct ob_cpu *ob_block_channel_cpu(const struct ob_block_channel *channel);
 /** ob_block_channel_mode - as it became: interrupt falls back to polled where no vector was to be had */
@@ -208,8 +212,17 @@ int ob_block_cancel(struct ob_block_channel *channel, struct ob_block_request *r
  */
 int ob_block_do(struct ob_block_channel *channel, struct ob_block_request *request, uint64_t deadline_ns);
 
-/* @buffer in any memory; bounced unless @window holds it. Return: 0 or negative errno as in ob_block_submit() and
- * status. */
+/**
+ * ob_block_read, ob_block_write, ob_block_flush, ob_block_write_zeroes, ob_block_trim - one request, and wait for its end
+ * @lba:         the first block
+ * @block_count: of the device's blocks
+ * @buffer:      block_count blocks in any memory; bounced unless @window holds it
+ * @window:      that is granted to the device, or NULL
+ * @flags:       OB_BLOCK_FUA, OB_BLOCK_NO_TRIM
+ *
+ * Context: as ob_block_do().
+ * Return: 0, or negative errno as of ob_block_submit() and of a request's status; -ETIMEDOUT.
+ */
 int ob_block_read(struct ob_block_channel *channel, uint64_t lba, uint32_t block_count, void *buffer,
 		  struct ob_window *window, uint64_t deadline_ns);
 int ob_block_write(struct ob_block_channel *channel, uint64_t lba, uint32_t block_count, const void *buffer,

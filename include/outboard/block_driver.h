@@ -69,6 +69,7 @@ int ob_block_publish(struct ob_device *dev, const struct ob_block_info *info, st
 void ob_block_unpublish(struct ob_block *block);
 /** ob_block_resize - the device has another size now; channels of other CPUs take it over at their next turn. Task. */
 void ob_block_resize(struct ob_block *block, uint64_t block_count);
+/** ob_block_driver_data - as it was published */
 void *ob_block_driver_data(const struct ob_block *block);
 
 /**

@@ -47,6 +47,7 @@ static inline uint64_t ob_deadline(uint64_t timeout_ns)
 
 /** ob_cpu_get - CPU @index of the context, or NULL when there is none. CPU 0 is where devices are probed and reset. */
 struct ob_cpu *ob_cpu_get(struct ob *ob, unsigned index);
+/** ob_cpu_count, ob_cpu_index, ob_cpu_context - fixed for the context's life; any context */
 unsigned ob_cpu_count(const struct ob *ob);
 unsigned ob_cpu_index(const struct ob_cpu *cpu);
 struct ob *ob_cpu_context(const struct ob_cpu *cpu);
@@ -109,6 +110,7 @@ struct ob_work {
 	unsigned pending;
 };
 
+/** ob_work_init - before the first post, and never while it waits */
 static inline void ob_work_init(struct ob_work *work, void (*fn)(struct ob_work *work))
 {
 	work->fn = fn;
@@ -145,8 +147,8 @@ int ob_cpu_call_firmly(struct ob_cpu *cpu, void (*fn)(void *arg), void *arg, uin
 
 struct ob_fd {
 	int fd;
-	void (*fn)(
-		struct ob_fd *fd); /* hard context; level-triggered: it takes what makes it readable, or removes it */
+	/* hard context; level-triggered: it takes what makes it readable, or removes it */
+	void (*fn)(struct ob_fd *fd);
 };
 
 /**
@@ -262,12 +264,14 @@ struct ob_mutex {
 void ob_mutex_init(struct ob_mutex *mutex, const char *name);
 /** ob_mutex_lock - Task context. Return: 0; -ETIMEDOUT. */
 int ob_mutex_lock(struct ob_mutex *mutex, uint64_t deadline_ns);
+/** ob_mutex_unlock - by the task that has it; the next one that waits gets it */
 void ob_mutex_unlock(struct ob_mutex *mutex);
 
 /* ---- memory ---- */
 
 /** ob_alloc - zeroed memory of the kit's heap, aligned to a cache line; NULL when there is none. Not hard context. */
 void *ob_alloc(size_t len_bytes);
+/** ob_free - memory of ob_alloc(), and text that the library gave out; NULL is fine. Not hard context. */
 void ob_free(void *memory);
 /** ob_cpu_relax - one pause inside a bounded busy loop */
 void ob_cpu_relax(void);

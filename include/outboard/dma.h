@@ -58,15 +58,19 @@ struct ob_segment {
  * @out:       held; ob_window_put() ends it
  *
  * Page aligned and zeroed. No device may use it before ob_window_grant().
+ * Context: task, or a plain thread.
  * Return: 0; -ENOMEM; -EINVAL; -ENODEV the machine is dead or closed.
  */
 int ob_window_create(struct ob_machine *machine, size_t len_bytes, struct ob_window **out);
 
 /**
  * ob_window_import - make the program's own memory a window
- * @base: page aligned; stays the program's, and must stay mapped until the last put
+ * @base:      page aligned; stays the program's, and must stay mapped until the last put
+ * @len_bytes: not 0
+ * @out:       held; ob_window_put() ends it
  *
- * Return: 0; -EOPNOTSUPP this machine's devices cannot reach such memory (it will be bounced); -EINVAL; -ENOMEM.
+ * Context: task, or a plain thread.
+ * Return: 0; -EOPNOTSUPP this machine's devices cannot reach such memory (it will be bounced); -EINVAL; -ENOMEM; -ENODEV.
  */
 int ob_window_import(struct ob_machine *machine, void *base, size_t len_bytes, struct ob_window **out);
 

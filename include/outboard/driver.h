@@ -89,7 +89,7 @@ int ob_driver_register(struct ob *ob, const struct ob_driver *driver);
 /** ob_driver_fits_pci - is there a built-in driver for a PCI function with these ids and this class? Any context. */
 bool ob_driver_fits_pci(uint32_t vendor, uint32_t device, uint32_t class_code);
 
-/** ob_device_set_driver_data - the driver's own pointer */
+/** ob_device_set_driver_data, ob_device_driver_data - the driver's own pointer, from probe to the end of remove */
 void ob_device_set_driver_data(struct ob_device *dev, void *data);
 void *ob_device_driver_data(const struct ob_device *dev);
 

@@ -99,6 +99,7 @@ void ob_irq_unmask(struct ob_irq *irq);
 
 /** ob_irq_stats - any thread; may lag while the vector's CPU runs */
 void ob_irq_stats(const struct ob_irq *irq, struct ob_irq_stats *out);
+/** ob_irq_name - as it was requested; valid until ob_irq_free() */
 const char *ob_irq_name(const struct ob_irq *irq);
 
 #ifdef __cplusplus

@@ -108,8 +108,10 @@ struct ob_net_stats {
 struct ob_net *ob_net_next(struct ob *ob, struct ob_net *previous);
 /** ob_net_find - by name ("net0"), or the first one when @name is NULL; held; NULL when there is none */
 struct ob_net *ob_net_find(struct ob *ob, const char *name);
+/** ob_net_get, ob_net_put - hold it once more, and let go; any context but hard. Returns @net; NULL may be put. */
 struct ob_net *ob_net_get(struct ob_net *net);
 void ob_net_put(struct ob_net *net);
+/** ob_net_name, ob_net_device - "net0", and whose it is, not held: valid while the interface is held */
 const char *ob_net_name(const struct ob_net *net);
 struct ob_device *ob_net_device(const struct ob_net *net);
 /** ob_net_online - false once it is removed */
@@ -249,11 +251,13 @@ int ob_net_channel_open(struct ob_net *net, const struct ob_net_channel_config *
  * Task, or a plain thread. NULL is fine.
  */
 void ob_net_channel_close(struct ob_net_channel *channel);
+/** ob_net_channel_net, ob_net_channel_cpu, ob_net_channel_pool - not held, valid until it is closed */
 struct ob_net *ob_net_channel_net(const struct ob_net_channel *channel);
 struct ob_cpu *ob_net_channel_cpu(const struct ob_net_channel *channel);
 struct ob_packet_pool *ob_net_channel_pool(const struct ob_net_channel *channel);
 /** ob_net_channel_index - its place among the device's channels, as RSS tables name it; may change as others close */
 unsigned ob_net_channel_index(const struct ob_net_channel *channel);
+/** ob_net_channel_rx_depth, ob_net_channel_tx_depth - frames in its rings, as they became */
 unsigned ob_net_channel_rx_depth(const struct ob_net_channel *channel);
 unsigned ob_net_channel_tx_depth(const struct ob_net_channel *channel);
 /** ob_net_channel_mode - as it became: interrupt falls back to polled where no vector was to be had */

@@ -214,6 +214,7 @@ int ob_net_publish(struct ob_device *dev, const struct ob_net_publish *publish, 
  * Task on CPU 0. Afterwards no function of the driver is called for it. Open channels receive and take nothing.
  */
 void ob_net_unpublish(struct ob_net *net);
+/** ob_net_driver_data - as it was published */
 void *ob_net_driver_data(const struct ob_net *net);
 /** ob_net_set_link - the link is like this now; watchers are told when that is new. Soft or task, CPU 0. */
 void ob_net_set_link(struct ob_net *net, const struct ob_net_link *link);

@@ -58,9 +58,14 @@ const char *ob_nvme_quirk_name(unsigned bit);
 int ob_nvme_controller(struct ob_block *block, struct ob_nvme_controller *out);
 /** ob_nvme_smart - log page 2; counters that do not fit 64 bits are saturated (NVMe 1.4 §5.14.1.2) */
 int ob_nvme_smart(struct ob_block *block, struct ob_nvme_smart *out);
-/** ob_nvme_log - read @len_bytes (a multiple of 4) of log page @page from @offset */
+/**
+ * ob_nvme_log - read @len_bytes (a multiple of 4) of log page @page from @offset
+ * @nsid:   whose, or 0xffffffff: of the controller
+ * @buffer: any memory
+ */
 int ob_nvme_log(struct ob_block *block, uint8_t page, uint32_t nsid, uint64_t offset, void *buffer, size_t len_bytes,
 		uint16_t *status);
+/** ob_nvme_get_feature, ob_nvme_set_feature - @value: dword 11, or 0 of the answer (NVMe 1.4 §5.21); not its queues: -EPERM */
 int ob_nvme_get_feature(struct ob_block *block, uint8_t feature, uint32_t nsid, uint32_t *value, uint16_t *status);
 int ob_nvme_set_feature(struct ob_block *block, uint8_t feature, uint32_t nsid, uint32_t value, uint16_t *status);
 /** ob_nvme_firmware_download - the image in pieces, then commit to @slot with @action (NVMe 1.4 §5.11) */

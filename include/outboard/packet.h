@@ -123,6 +123,7 @@ struct ob_packet_pool *ob_packet_pool_get(struct ob_packet_pool *pool);
  * Packets that are still out by then would point nowhere: their pool is never freed, and the log says so.
  */
 void ob_packet_pool_put(struct ob_packet_pool *pool);
+/** ob_packet_pool_cpu, ob_packet_pool_window - whose it is, and where its buffers lie; not held, valid as the pool is */
 struct ob_cpu *ob_packet_pool_cpu(const struct ob_packet_pool *pool);
 struct ob_window *ob_packet_pool_window(const struct ob_packet_pool *pool);
 /** ob_packet_pool_room - bytes that a new packet can hold behind its headroom */
@@ -140,6 +141,7 @@ int ob_packet_alloc_burst(struct ob_packet_pool *pool, struct ob_packet **packet
 struct ob_packet *ob_packet_get(struct ob_packet *packet);
 /** ob_packet_put - give one reference to every packet of the frame back. NULL is fine. */
 void ob_packet_put(struct ob_packet *packet);
+/** ob_packet_put_burst - the same for @count frames */
 void ob_packet_put_burst(struct ob_packet **packets, unsigned count);
 /** ob_packet_put_any - the same from any thread; the owner CPU has them back when it next runs out of packets */
 void ob_packet_put_any(struct ob_packet *packet);

@@ -47,6 +47,7 @@ void ob_pci_write(struct ob_device *dev, unsigned offset, unsigned size_bytes, u
 
 /** ob_pci_find_capability - offset of the first capability @id after @previous (0: from the start), or 0 */
 unsigned ob_pci_find_capability(struct ob_device *dev, uint8_t id, unsigned previous);
+/** ob_pci_find_extended_capability - the same in extended configuration space, PCI Express's */
 unsigned ob_pci_find_extended_capability(struct ob_device *dev, uint16_t id, unsigned previous);
 
 /** ob_pci_class_name - "Non-Volatile memory controller"; never NULL */

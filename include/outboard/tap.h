@@ -5,8 +5,8 @@
  *
  * It works on one CPU, whose turns drive it. The TAP device has the interface's address and MTU, and its carrier follows
  * the interface's link. Whoever sets it down and up again, or gives it another MTU, does no harm: what it does not take,
- * and frames that are too long for the interface, are dropped and counted. Checksums and segments that are left open are passed on in both directions, where the interface
- * can; what it cannot send so, the class makes whole.
+ * and frames that are too long for the interface, are dropped and counted. Checksums and segments that are left open are
+ * passed on in both directions, where the interface can; what it cannot send so, the class makes whole.
  */
 #ifndef OUTBOARD_TAP_H
 #define OUTBOARD_TAP_H
@@ -53,13 +53,16 @@ void ob_tap_destroy(struct ob_tap *tap);
 bool ob_tap_online(const struct ob_tap *tap);
 /** ob_tap_name - as the kernel calls it */
 const char *ob_tap_name(const struct ob_tap *tap);
+/** ob_tap_channel - the interface's channel that it uses, for its figures; valid until ob_tap_destroy() */
 struct ob_net_channel *ob_tap_channel(const struct ob_tap *tap);
 /** ob_tap_stats - any thread; may lag while the CPU runs */
 void ob_tap_stats(const struct ob_tap *tap, struct ob_tap_stats *out);
 /**
  * ob_tap_set_address - give it an IPv4 address, and set it up
- * @address: host order
+ * @address:     host order
+ * @prefix_bits: of its network, 1 to 32
  *
+ * Context: a plain thread.
  * Return: 0; -EPERM; -EINVAL; another negative errno of the kernel.
  */
 int ob_tap_set_address(struct ob_tap *tap, uint32_t address, unsigned prefix_bits);
