@@ -45,6 +45,31 @@ for command in info respond capture generate forward bridge; do
 	done
 done
 
+# What help and the manual name is the same.
+man=$(dirname "$0")/../../docs/man
+both_name() { # PAGE, the help is in $work/helps
+	local option
+	grep -o -- '^ *\(-[a-zA-Z], \)\?--[a-z-]*' "$work/helps" | grep -o -- '--[a-z-]*' | sort -u >"$work/help.options"
+	grep -o -- 'Fl.* -[a-z].*' "$man/$1" | grep -o -- ' -[a-z][a-z-]\+' | sed 's/^ /-/' | sort -u >"$work/man.options"
+	for option in $(comm -23 "$work/help.options" "$work/man.options"); do
+		complain "$1 does not tell of $option"
+	done
+	# --channels is another name of --cpus.
+	for option in $(comm -13 "$work/help.options" "$work/man.options" | grep -vx -- --channels); do
+		complain "no help tells of $option, as $1 does"
+	done
+	checks=$((checks + $(wc -l <"$work/help.options")))
+}
+{
+	"$OUTBOARD" --help
+	for verb in devices info read write bench serve trace doctor bind unbind; do "$OUTBOARD" $verb --help; done
+} >"$work/helps"
+both_name outboard.1
+for command in info respond capture generate forward bridge; do "$OUTBOARD" net $command --help; done >"$work/helps"
+both_name outboard-net.1
+"$OUTBOARD" explore --help >"$work/helps"
+both_name outboard-explore.1
+
 # ---- wrong use ----
 refused 2 "say what to do" "$OUTBOARD"
 refused 2 "unknown verb 'foo'; there is devices" "$OUTBOARD" foo
