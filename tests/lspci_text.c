@@ -49,6 +49,14 @@ static char *read_stream(FILE *in)
 	return text;
 }
 
+void lspci_or_skip(void)
+{
+	if (system("lspci --version >/dev/null 2>&1") == 0)
+		return;
+	print_message("lspci is not installed (package pciutils)\n");
+	skip();
+}
+
 char *lspci_read_file(const char *path)
 {
 	FILE *in = fopen(path, "r");

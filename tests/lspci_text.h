@@ -10,6 +10,8 @@ enum lspci_comparison {
 	LSPCI_SAME_MACHINE, /* the same devices, but lspci ran in a kernel that had set them up its own way */
 };
 
+/* Skips the test when it is not installed. */
+void lspci_or_skip(void);
 /* A whole file, or what a command prints; to be freed. Fails the test. */
 char *lspci_read_file(const char *path);
 char *lspci_read_command(const char *command);

@@ -599,6 +599,19 @@ struct test_device_setup *test_add(const char *name, uint32_t vendor, uint32_t d
 	return setup;
 }
 
+static int plain_probe(struct ob_device *dev, const struct ob_match *row)
+{
+	return 0;
+}
+
+static void plain_remove(struct ob_device *dev)
+{
+}
+
+static const struct ob_match plain_match[] = {OB_PCI_ID(0x1234, OB_ANY), OB_MATCH_LAST};
+const struct ob_driver test_plain_driver = {
+	.name = "plain", .match = plain_match, .probe = plain_probe, .remove = plain_remove};
+
 int test_open(struct ob *ob, unsigned flags, struct ob_machine **out)
 {
 	struct ob_machine_options options = {.flags = flags, .timeout_ns = 10 * OB_NS_PER_S};

@@ -91,6 +91,9 @@ extern const struct machine_type test_machine_type;
 struct test_device_setup *test_add(const char *name, uint32_t vendor, uint32_t device, unsigned vectors);
 /* 0 or what machine_open() gave. */
 int test_open(struct ob *ob, unsigned flags, struct ob_machine **out);
+
+/* Takes each device of vendor 1234h, and does nothing with it. */
+extern const struct ob_driver test_plain_driver;
 struct test_machine *test_machine_of(struct ob_machine *machine);
 /* Not held; valid while it is in the machine. */
 struct test_device *test_device_of(struct ob_machine *machine, const char *name);

@@ -12,19 +12,6 @@
 
 #include "tests/test_machine.h"
 
-static int plain_probe(struct ob_device *dev, const struct ob_match *row)
-{
-	return 0;
-}
-
-static void plain_remove(struct ob_device *dev)
-{
-}
-
-static const struct ob_match plain_match[] = {OB_PCI_ID(0x1234, OB_ANY), OB_MATCH_LAST};
-static const struct ob_driver plain = {
-	.name = "plain", .match = plain_match, .probe = plain_probe, .remove = plain_remove};
-
 struct fixture {
 	struct ob *ob;
 	struct ob_machine *machine;
@@ -34,7 +21,7 @@ struct fixture {
 static void start(struct fixture *f, bool iommu)
 {
 	f->ob = test_context(1);
-	assert_int_equal(ob_driver_register(f->ob, &plain), 0);
+	assert_int_equal(ob_driver_register(f->ob, &test_plain_driver), 0);
 	test_setup.iommu = iommu;
 	test_setup.importable = true;
 	test_add("a", 0x1234, 1, 2);
@@ -211,7 +198,7 @@ static void test_dma_indexes_run_out_with_a_clear_error(void **state)
 	unsigned count = OB_DMA_DEVICE_MAX / EACH;
 	char name[16];
 
-	assert_int_equal(ob_driver_register(ob, &plain), 0);
+	assert_int_equal(ob_driver_register(ob, &test_plain_driver), 0);
 	for (unsigned i = 0; i < EACH; i++) {
 		snprintf(name, sizeof(name), "d%u", i);
 		test_add(name, 0x1234, 1, 1);

@@ -21,19 +21,6 @@
 
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
 
-static int plain_probe(struct ob_device *dev, const struct ob_match *row)
-{
-	return 0;
-}
-
-static void plain_remove(struct ob_device *dev)
-{
-}
-
-static const struct ob_match plain_match[] = {OB_PCI_ID(0x1234, OB_ANY), OB_MATCH_LAST};
-static const struct ob_driver plain = {
-	.name = "plain", .match = plain_match, .probe = plain_probe, .remove = plain_remove};
-
 /* One interrupt, and what its handlers saw. */
 struct seen {
 	struct test_device *td;
@@ -98,7 +85,7 @@ struct fixture {
 static void start(struct fixture *f, unsigned cpus, unsigned vectors)
 {
 	f->ob = test_context(cpus);
-	assert_int_equal(ob_driver_register(f->ob, &plain), 0);
+	assert_int_equal(ob_driver_register(f->ob, &test_plain_driver), 0);
 	test_add("a", 0x1234, 1, vectors);
 	test_add("b", 0x1234, 2, vectors);
 	assert_int_equal(test_open(f->ob, 0, &f->machine), 0);

@@ -20,43 +20,14 @@
 #include <outboard/outboard.h>
 #include <outboard/pci.h>
 
+#include "tests/guest/guest.h"
+
 #define BLOCKS      8u
 #define E1000_RDBAL 0x2800 /* 82574 datasheet §10.2.5.5: RW, zero after a reset */
 #define EDU_LIVE    0x04   /* QEMU's docs/specs/edu: holds the complement of what is written */
 
 static struct ob *ob;
 static struct ob_machine *machine;
-static char *logged;
-static size_t logged_len;
-static unsigned log_lock;
-
-static void keep_log(void *arg, enum ob_log_level level, const char *message)
-{
-	size_t len = strlen(message);
-	char *grown;
-
-	fprintf(stderr, "%s\n", message);
-	while (__atomic_exchange_n(&log_lock, 1, __ATOMIC_ACQUIRE))
-		;
-	grown = realloc(logged, logged_len + len + 1);
-	if (grown != NULL) {
-		logged = grown;
-		memcpy(logged + logged_len, message, len + 1);
-		logged_len += len;
-	}
-	__atomic_store_n(&log_lock, 0, __ATOMIC_RELEASE);
-}
-
-static bool was_logged(const char *text)
-{
-	bool found;
-
-	while (__atomic_exchange_n(&log_lock, 1, __ATOMIC_ACQUIRE))
-		;
-	found = logged != NULL && strstr(logged, text) != NULL;
-	__atomic_store_n(&log_lock, 0, __ATOMIC_RELEASE);
-	return found;
-}
 
 static void turn(uint64_t timeout_ns)
 {
@@ -82,11 +53,9 @@ static const struct ob_driver regs_driver = {
 
 static int set_up(void **state)
 {
-	struct ob_config config = {.log = keep_log, .log_level = OB_LOG_INFO};
+	struct ob_config config = {.log = guest_log_keep, .log_level = OB_LOG_INFO};
 
-	free(logged);
-	logged = NULL;
-	logged_len = 0;
+	guest_log_clear();
 	assert_int_equal(ob_create(&config, &ob), 0);
 	assert_int_equal(ob_driver_register(ob, &regs_driver), 0);
 	return 0;
@@ -117,28 +86,6 @@ static int tear_down(void **state)
 
 /* ---- resets ---- */
 
-struct reset_call {
-	struct ob_device *dev;
-	int result;
-};
-
-static void reset_task(void *arg)
-{
-	struct reset_call *call = arg;
-
-	call->result = ob_device_reset(call->dev);
-}
-
-static int reset(struct ob_device *dev)
-{
-	struct reset_call call = {.dev = dev, .result = 1};
-	struct ob_task *task;
-
-	assert_int_equal(ob_task_spawn(ob_cpu_get(ob, 0), "reset", reset_task, &call, &task), 0);
-	assert_int_equal(ob_task_join(task, ob_deadline(60 * OB_NS_PER_S)), 0);
-	return call.result;
-}
-
 /* It has no function-level reset; the kernel resets the bus that it is on. */
 static void test_reset_without_flr_is_the_kernels(void **state)
 {
@@ -150,7 +97,7 @@ static void test_reset_without_flr_is_the_kernels(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		ob_mmio_write32(&regs, E1000_RDBAL, 0x12345670);
 		assert_int_equal(ob_mmio_read32(&regs, E1000_RDBAL), 0x12345670);
-		assert_int_equal(reset(dev), 0);
+		assert_int_equal(guest_reset(ob, dev), 0);
 		assert_int_equal(ob_mmio_read32(&regs, E1000_RDBAL), 0);
 	}
 	assert_int_equal(ob_pci_info(dev, &after), 0);
@@ -164,8 +111,8 @@ static void test_reset_that_nobody_has_is_refused(void **state)
 	struct ob_device *dev = open_one("EDU");
 
 	ob_mmio_write32(&regs, EDU_LIVE, 0x1234);
-	assert_int_equal(reset(dev), -EOPNOTSUPP);
-	assert_true(was_logged("cannot be reset: it has no function-level reset, and the machine has no other"));
+	assert_int_equal(guest_reset(ob, dev), -EOPNOTSUPP);
+	assert_true(guest_logged("cannot be reset: it has no function-level reset, and the machine has no other"));
 	/* And it works on. */
 	assert_int_equal(ob_mmio_read32(&regs, EDU_LIVE), ~0x1234u);
 	ob_device_put(dev);
@@ -273,10 +220,10 @@ static void test_asked_for_and_given_back_it_is_taken_again(void **state)
 		await_gone(dev);
 		await_end(child);
 		ob_device_put(dev);
-		assert_true(was_logged("leaves: the kernel wants it back"));
+		assert_true(guest_logged("leaves: the kernel wants it back"));
 		/* While nobody offers it, a rescan says why there is nothing. */
 		assert_null(rescan());
-		assert_true(was_logged("has no driver; 'outboard bind"));
+		assert_true(guest_logged("has no driver; 'outboard bind"));
 		if (i == 0)
 			files = count_files();
 		assert_int_equal(count_files(), files);
@@ -306,7 +253,7 @@ static void lost_and_found(const char *error)
 	inject(error);
 	await_gone(dev);
 	ob_device_put(dev);
-	assert_true(was_logged("gone: PCI Express error"));
+	assert_true(guest_logged("gone: PCI Express error"));
 	/* The kernel resets the link meanwhile; then it may be had again. */
 	deadline = ob_deadline(60 * OB_NS_PER_S);
 	while ((dev = rescan()) == NULL) {

@@ -17,6 +17,7 @@
 
 #include "base/bits.h"
 #include "core/machine_core.h"
+#include "tests/guest/guest.h"
 
 #define EDU_ID       0x00
 #define EDU_LIVENESS 0x04
@@ -41,9 +42,6 @@ static struct edu {
 } edu;
 static struct ob *ob;
 static struct ob_machine *machine;
-static char *logged;
-static size_t logged_len;
-static unsigned log_lock;
 
 static enum ob_irq_result edu_hard(void *arg)
 {
@@ -94,42 +92,12 @@ static const struct ob_driver edu_driver = {
 
 /* ---- the machine ---- */
 
-static void keep_log(void *arg, enum ob_log_level level, const char *message)
-{
-	char *grown;
-	size_t len = strlen(message);
-
-	fprintf(stderr, "%s\n", message);
-	while (__atomic_exchange_n(&log_lock, 1, __ATOMIC_ACQUIRE))
-		;
-	grown = realloc(logged, logged_len + len + 2);
-	if (grown != NULL) {
-		logged = grown;
-		memcpy(logged + logged_len, message, len + 1);
-		logged_len += len;
-	}
-	__atomic_store_n(&log_lock, 0, __ATOMIC_RELEASE);
-}
-
-static bool was_logged(const char *text)
-{
-	bool found;
-
-	while (__atomic_exchange_n(&log_lock, 1, __ATOMIC_ACQUIRE))
-		;
-	found = logged != NULL && strstr(logged, text) != NULL;
-	__atomic_store_n(&log_lock, 0, __ATOMIC_RELEASE);
-	return found;
-}
-
 static int open_machine(void **state)
 {
-	struct ob_config config = {.log = keep_log, .log_level = OB_LOG_WARN};
+	struct ob_config config = {.log = guest_log_keep, .log_level = OB_LOG_WARN};
 
 	edu = (struct edu){.kinds = OB_IRQ_ANY};
-	free(logged);
-	logged = NULL;
-	logged_len = 0;
+	guest_log_clear();
 	assert_int_equal(ob_create(&config, &ob), 0);
 	assert_int_equal(ob_driver_register(ob, &edu_driver), 0);
 	assert_int_equal(ob_machine_open(ob, getenv("OUTBOARD_MACHINE"), NULL, &machine), 0);
@@ -160,7 +128,7 @@ static bool is_delivered(void *arg)
 
 static bool is_logged(void *arg)
 {
-	return was_logged(arg);
+	return guest_logged(arg);
 }
 
 static bool is_idle(void *arg)
@@ -334,7 +302,7 @@ static void test_edu_dma_reaches_what_was_granted(void **state)
 	dma_to_ram(iova + 64 * OB_KIB - 256, 256);
 	assert_memory_equal(window->base, window->base + 64 * OB_KIB - 256, 256);
 	ob_window_put(window);
-	assert_false(was_logged("blocked"));
+	assert_false(guest_logged("blocked"));
 }
 
 /* A large window lies on huge pages where the system has some; the test's script sees to it. */
@@ -454,7 +422,7 @@ static void test_edu_that_a_stuck_driver_has_is_let_go(void **state)
 	slow = edu.regs;
 	slow.base = NULL;
 	machine_close(machine, ob_deadline(OB_NS_PER_S));
-	assert_true(was_logged("cannot be closed, its memory stays"));
+	assert_true(guest_logged("cannot be closed, its memory stays"));
 	assert_int_equal(ob_mmio_read32(&edu.regs, EDU_ID), 0xffffffffu);
 	assert_int_equal(ob_mmio_read32(&slow, EDU_ID), 0xffffffffu);
 	assert_int_equal(*(volatile uint32_t *)(volatile void *)(edu.regs.base + EDU_STATUS), 0xffffffffu);

@@ -11,6 +11,8 @@
 #include <outboard/nvme.h>
 #include <outboard/outboard.h>
 
+#include "tests/guest/guest.h"
+
 #define BLOCKS 8u
 
 static struct ob *ob;
@@ -91,39 +93,24 @@ static void test_controller_reset_keeps_interrupts_and_data(void **state)
 	close_channel();
 }
 
-struct reset_call {
-	struct ob_device *dev;
-	int result;
-};
-
-static void reset_task(void *arg)
-{
-	struct reset_call *call = arg;
-
-	call->result = ob_device_reset(call->dev);
-}
-
 static void test_function_reset_keeps_the_function_usable(void **state)
 {
-	struct reset_call call = {.result = 1};
-	struct ob_task *task;
+	struct ob_device *dev;
 
 	open_channel();
 	write_blocks(99);
-	call.dev = ob_device_get(ob_block_device(block));
+	dev = ob_device_get(ob_block_device(block));
 	close_channel();
-	assert_int_equal(ob_device_unbind(call.dev), 0);
+	assert_int_equal(ob_device_unbind(dev), 0);
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(ob_task_spawn(ob_cpu_get(ob, 0), "reset", reset_task, &call, &task), 0);
-		assert_int_equal(ob_task_join(task, ob_deadline(10 * OB_NS_PER_S)), 0);
-		assert_int_equal(call.result, 0);
-		assert_int_equal(ob_device_bind(call.dev), 0);
+		assert_int_equal(guest_reset(ob, dev), 0);
+		assert_int_equal(ob_device_bind(dev), 0);
 		open_channel();
 		check_blocks(99);
 		close_channel();
-		assert_int_equal(ob_device_unbind(call.dev), 0);
+		assert_int_equal(ob_device_unbind(dev), 0);
 	}
-	ob_device_put(call.dev);
+	ob_device_put(dev);
 }
 
 int main(void)

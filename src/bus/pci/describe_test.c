@@ -257,10 +257,7 @@ static void test_describe_random_capabilities_as_lspci_does(void **state)
 	char path[] = "/tmp/outboard-lspci-XXXXXX", command[128];
 	int fd;
 
-	if (system("lspci --version >/dev/null 2>&1") != 0) {
-		print_message("lspci is not installed (package pciutils)\n");
-		skip();
-	}
+	lspci_or_skip();
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	close(fd);

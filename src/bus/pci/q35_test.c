@@ -298,10 +298,7 @@ static void test_q35_described_as_lspci_reads_its_bytes(void **state)
 	FILE *out;
 	int fd;
 
-	if (system("lspci --version >/dev/null 2>&1") != 0) {
-		print_message("lspci is not installed (package pciutils)\n");
-		skip();
-	}
+	lspci_or_skip();
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	out = fdopen(fd, "w");
