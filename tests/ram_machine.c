@@ -87,6 +87,12 @@ static void ram_release(struct ob_device *dev)
 }
 
 static const struct bus_ops ram_bus = {.name = "ram", .match = ram_match, .release = ram_release};
+static const struct bus_ops ram_virtual_bus = {
+	.name = "ram",
+	.paravirtual = true,
+	.match = ram_match,
+	.release = ram_release,
+};
 
 static int add_task(struct ob_machine *machine, struct ob_device *dev, uint64_t deadline_ns)
 {
@@ -128,4 +134,9 @@ void ram_machine_remove(struct ob_device *dev)
 void *ram_device_arg(struct ob_device *dev)
 {
 	return container_of(dev, struct ram_device, dev)->arg;
+}
+
+void ram_device_make_paravirtual(struct ob_device *dev)
+{
+	dev->ops = &ram_virtual_bus;
 }

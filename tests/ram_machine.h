@@ -16,5 +16,7 @@ int ram_machine_add(struct ob_machine *machine, const char *name, void *arg, str
 /* Unbind and remove. */
 void ram_machine_remove(struct ob_device *dev);
 void *ram_device_arg(struct ob_device *dev);
+/* From now on it is of a kind made for virtual machines. */
+void ram_device_make_paravirtual(struct ob_device *dev);
 
 #endif

@@ -47,6 +47,11 @@ void ob_device_put_online(struct ob_device *dev);
 /* What a device is; valid while it is held. Any context. */
 const char *ob_device_name(const struct ob_device *dev);
 const char *ob_device_bus_name(const struct ob_device *dev); /* "pci" */
+/*
+ * Is it of a kind made for virtual machines (virtio)? Where there is an emulated card beside it, that costs an exit for each
+ * register, and this is to be preferred.
+ */
+bool ob_device_is_paravirtual(const struct ob_device *dev);
 struct ob_device *ob_device_parent(const struct ob_device *dev);
 struct ob_machine *ob_device_machine(const struct ob_device *dev);
 struct ob *ob_device_context(const struct ob_device *dev);

@@ -106,7 +106,12 @@ struct ob_net_stats {
 
 /** ob_net_next - iterate the context's network interfaces; @previous is put, the result is held. NULL ends. */
 struct ob_net *ob_net_next(struct ob *ob, struct ob_net *previous);
-/** ob_net_find - by name ("net0"), or the first one when @name is NULL; held; NULL when there is none */
+/**
+ * ob_net_find - by name ("net0"); held; NULL when there is none
+ *
+ * When @name is NULL the one to use if nothing is said: the first paravirtual one (ob_device_is_paravirtual()), or where
+ * all are cards the first of them.
+ */
 struct ob_net *ob_net_find(struct ob *ob, const char *name);
 /** ob_net_get, ob_net_put - hold it once more, and let go; any context but hard. Returns @net; NULL may be put. */
 struct ob_net *ob_net_get(struct ob_net *net);

@@ -10,6 +10,7 @@
 #include <outboard/virtio.h>
 
 #include "cli/devices.h"
+#include "cli/net.h"
 #include "cli/options.h"
 #include "cli/output.h"
 
@@ -193,8 +194,10 @@ static void print_nets(struct cli *cli, const struct ob_device *dev, unsigned in
 			continue;
 		ob_net_info(n, &info);
 		ob_net_link(n, &link);
-		printf("%*s%s  %02x:%02x:%02x:%02x:%02x:%02x, link %s\n", (int)indent, "", ob_net_name(n), info.mac[0],
-		       info.mac[1], info.mac[2], info.mac[3], info.mac[4], info.mac[5], link.up ? "up" : "down");
+		printf("%*s%s  %02x:%02x:%02x:%02x:%02x:%02x, link %s%s\n", (int)indent, "", ob_net_name(n),
+		       info.mac[0], info.mac[1], info.mac[2], info.mac[3], info.mac[4], info.mac[5],
+		       link.up ? "up" : "down",
+		       net_is_preferred(cli, n, NULL, 0) ? ", preferred: it is paravirtual" : "");
 	}
 }
 

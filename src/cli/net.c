@@ -13,7 +13,8 @@
 static const char help[] =
 	"usage: outboard net COMMAND [options] [NET]\n"
 	"\n"
-	"Uses a network interface from this process. Without NET it is the machine's only one.\n"
+	"Uses a network interface from this process. Without NET it is the machine's only one, or the only\n"
+	"paravirtual one (virtio) beside emulated cards.\n"
 	"\n"
 	"  outboard net info                              address, link, what it can do, what it counted\n"
 	"  outboard net respond --address 10.0.2.15/24    answer ARP and ping\n"
@@ -53,20 +54,51 @@ static int no_net(struct cli *cli, const char *name)
 	return cli_error(cli, CLI_NO_DEVICE, "no network interface '%s'; there is %s", name, known);
 }
 
+bool net_is_preferred(struct cli *cli, const struct ob_net *net, char *others, size_t len_bytes)
+{
+	struct ob_net *other = NULL;
+	unsigned cards = 0, alike = 0;
+
+	if (!ob_device_is_paravirtual(ob_net_device(net)))
+		return false;
+	if (others)
+		*others = '\0';
+	while ((other = ob_net_next(cli->ob, other)) != NULL) {
+		const char *driver = ob_device_driver_name(ob_net_device(other));
+
+		if (other == net)
+			continue;
+		if (ob_device_is_paravirtual(ob_net_device(other))) {
+			alike++;
+			continue;
+		}
+		if (others)
+			snprintf(others + strlen(others), len_bytes - strlen(others), "%s%s by %s", cards ? ", " : "",
+				 ob_net_name(other), driver ? driver : "none");
+		cards++;
+	}
+	return cards && !alike;
+}
+
+static bool is_alone(struct cli *cli, const struct ob_net *net)
+{
+	struct ob_net *other = NULL;
+	unsigned count = 0;
+
+	while ((other = ob_net_next(cli->ob, other)) != NULL)
+		count += other != net;
+	return !count;
+}
+
 int net_find(struct cli *cli, const char *name, struct ob_net **out)
 {
 	struct ob_net *net = ob_net_find(cli->ob, name);
-	struct ob_net *second;
 
 	if (!net)
 		return no_net(cli, name);
-	if (!name) {
-		second = ob_net_next(cli->ob, ob_net_get(net));
-		if (second) {
-			ob_net_put(second);
-			ob_net_put(net);
-			return no_net(cli, NULL);
-		}
+	if (!name && !is_alone(cli, net) && !net_is_preferred(cli, net, NULL, 0)) {
+		ob_net_put(net);
+		return no_net(cli, NULL);
 	}
 	*out = net;
 	return CLI_OK;

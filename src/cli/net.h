@@ -52,7 +52,12 @@ struct net_port {
 	struct ob_net_stats before;  /* as the work began */
 };
 
-/** net_find - the interface @name, or the only one when NULL; held. Prints why not. An exit code. */
+/**
+ * net_is_preferred - is it the one to use where none is named, though there are others? The only one that is paravirtual.
+ * @others: if not NULL, told of: "net0 by e1000e"
+ */
+bool net_is_preferred(struct cli *cli, const struct ob_net *net, char *others, size_t len_bytes);
+/** net_find - the interface @name, or when NULL the only or preferred one; held. Prints why not. An exit code. */
 int net_find(struct cli *cli, const char *name, struct ob_net **out);
 /** net_port_open - find the interface, make a pool and a channel. Prints why not. An exit code. */
 int net_port_open(struct net_port *port, struct cli *cli, const char *name, const struct net_options *o);

@@ -53,19 +53,21 @@ static void print_link(const struct ob_net *net)
 	putchar('\n');
 }
 
-static void print_net(const struct ob_net *net)
+static void print_net(struct cli *cli, const struct ob_net *net)
 {
 	struct ob_device *dev = ob_net_device(net);
 	const char *driver = ob_device_driver_name(dev);
 	struct ob_net_info info;
 	struct ob_net_stats s;
-	char mac[TEXT_MAX];
+	char mac[TEXT_MAX], others[400];
 	const char *comma = "";
 
 	ob_net_info(net, &info);
 	ob_net_stats(net, &s);
 	printf("%s: %s by %s\n", ob_net_name(net), ob_device_name(dev), driver ? driver : "-");
 	printf("  address     %s%s\n", net_mac_text(mac, info.mac), info.made_up_mac ? " (made up: it has none)" : "");
+	if (net_is_preferred(cli, net, others, sizeof(others)))
+		printf("  preferred   to %s: it is paravirtual, no card is emulated for it\n", others);
 	print_link(net);
 	printf("  MTU         %u (%u to %u)\n", info.mtu, info.mtu_min, info.mtu_max);
 	printf("  channels    up to %u, of %u frames to receive and %u to send\n", info.channels_max, info.rx_depth_max,
@@ -91,7 +93,7 @@ static void print_net(const struct ob_net *net)
 
 /* ---- JSON ---- */
 
-static json_t *json_net(const struct ob_net *net)
+static json_t *json_net(struct cli *cli, const struct ob_net *net)
 {
 	struct ob_device *dev = ob_net_device(net);
 	const char *driver = ob_device_driver_name(dev);
@@ -107,12 +109,14 @@ static json_t *json_net(const struct ob_net *net)
 	for (unsigned i = 0; i < OFFLOADS; i++)
 		if (info.offloads & offloads[i].bit)
 			json_array_append_new(names, json_string(offloads[i].name));
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:I, s:I}", "name",
-			 ob_net_name(net), "device", ob_device_name(dev), "driver", driver ? driver : "", "mac",
-			 net_mac_text(mac, info.mac), "link_up", link.up, "speed_mbps", (int)link.speed_mbps, "mtu",
-			 (int)info.mtu, "mtu_max", (int)info.mtu_max, "channels_max", (int)info.channels_max,
-			 "rx_depth_max", (int)info.rx_depth_max, "tx_depth_max", (int)info.tx_depth_max, "offloads",
-			 names, "rx_frames", (json_int_t)s.rx_frames, "tx_frames", (json_int_t)s.tx_frames);
+	return json_pack("{s:s, s:b, s:b, s:s, s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:I, s:I}", "name",
+			 ob_net_name(net), "paravirtual", ob_device_is_paravirtual(dev), "preferred",
+			 net_is_preferred(cli, net, NULL, 0), "device", ob_device_name(dev), "driver",
+			 driver ? driver : "", "mac", net_mac_text(mac, info.mac), "link_up", link.up, "speed_mbps",
+			 (int)link.speed_mbps, "mtu", (int)info.mtu, "mtu_max", (int)info.mtu_max, "channels_max",
+			 (int)info.channels_max, "rx_depth_max", (int)info.rx_depth_max, "tx_depth_max",
+			 (int)info.tx_depth_max, "offloads", names, "rx_frames", (json_int_t)s.rx_frames, "tx_frames",
+			 (json_int_t)s.tx_frames);
 }
 
 static int show(struct cli *cli, const char *name, bool json)
@@ -125,9 +129,9 @@ static int show(struct cli *cli, const char *name, bool json)
 		if (name && strcmp(name, ob_net_name(net)))
 			continue;
 		if (json)
-			json_array_append_new(list, json_net(net));
+			json_array_append_new(list, json_net(cli, net));
 		else
-			print_net(net);
+			print_net(cli, net);
 		count++;
 	}
 	if (!count) {

@@ -296,6 +296,11 @@ const char *ob_device_bus_name(const struct ob_device *dev)
 	return dev->ops->name;
 }
 
+bool ob_device_is_paravirtual(const struct ob_device *dev)
+{
+	return dev->ops->paravirtual;
+}
+
 struct ob_device *ob_device_parent(const struct ob_device *dev)
 {
 	return dev->parent;

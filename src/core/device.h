@@ -26,6 +26,7 @@ struct bus_irq_vectors {
 
 struct bus_ops {
 	const char *name; /* "pci" */
+	bool paravirtual; /* its devices are made for virtual machines: no card has to be emulated for them */
 	/* Does this device fit the row? 0 no; larger is more exact. */
 	unsigned (*match)(struct ob_device *dev, const struct ob_match *match);
 	/* Before probe: memory decoding on; after remove: off, bus master off, regions closed. */

@@ -494,6 +494,25 @@ static void test_names_are_the_lowest_that_are_free(void **state)
 	world_close();
 }
 
+static void test_paravirtual_interface_is_the_first_choice(void **state)
+{
+	struct ob_net *net;
+
+	world_open(1);
+	net = ob_net_find(context.ob, NULL);
+	assert_ptr_equal(net, left->net);
+	ob_net_put(net);
+	ram_device_make_paravirtual(right->dev);
+	net = ob_net_find(context.ob, NULL);
+	assert_ptr_equal(net, right->net);
+	ob_net_put(net);
+	ram_device_make_paravirtual(left->dev);
+	net = ob_net_find(context.ob, NULL);
+	assert_ptr_equal(net, left->net);
+	ob_net_put(net);
+	world_close();
+}
+
 static void test_channel_outlives_device_and_answers_nothing(void **state)
 {
 	struct ob_packet *frame;
@@ -785,6 +804,7 @@ int main(void)
 		cmocka_unit_test(test_toeplitz_equals_the_published_examples),
 		cmocka_unit_test(test_watches_hear_of_links_and_the_end),
 		cmocka_unit_test(test_names_are_the_lowest_that_are_free),
+		cmocka_unit_test(test_paravirtual_interface_is_the_first_choice),
 		cmocka_unit_test(test_channel_outlives_device_and_answers_nothing),
 		cmocka_unit_test(test_tag_is_put_behind_the_addresses),
 		cmocka_unit_test(test_partial_checksum_with_tag_is_finished),

@@ -56,10 +56,25 @@ static struct ob_net *find_locked(struct ob *ob, const char *name)
 	list_for_each (node, &ob->nets) {
 		struct ob_net *net = list_entry(node, struct ob_net, link);
 
-		if (name == NULL || strcmp(net->name, name) == 0)
+		if (strcmp(net->name, name) == 0)
 			return net;
 	}
 	return NULL;
+}
+
+static struct ob_net *first_choice_locked(struct ob *ob)
+{
+	struct ob_net *first = NULL;
+
+	list_for_each (node, &ob->nets) {
+		struct ob_net *net = list_entry(node, struct ob_net, link);
+
+		if (ob_device_is_paravirtual(net->dev))
+			return net;
+		if (first == NULL)
+			first = net;
+	}
+	return first;
 }
 
 struct ob_net *ob_net_find(struct ob *ob, const char *name)
@@ -67,7 +82,7 @@ struct ob_net *ob_net_find(struct ob *ob, const char *name)
 	struct ob_net *found;
 
 	ob_lock(&ob->lock);
-	found = ob_net_get(find_locked(ob, name));
+	found = ob_net_get(name != NULL ? find_locked(ob, name) : first_choice_locked(ob));
 	ob_unlock(&ob->lock);
 	return found;
 }

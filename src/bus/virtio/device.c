@@ -97,6 +97,7 @@ static void virtio_release(struct ob_device *dev)
 
 const struct bus_ops virtio_bus_ops = {
 	.name = "virtio",
+	.paravirtual = true,
 	.match = virtio_match,
 	.disable = virtio_disable,
 	.region = virtio_region,
