@@ -120,8 +120,10 @@ static int server_ended(struct serving *s, bool ready)
 				 strsignal(WTERMSIG(status)));
 	if (!WEXITSTATUS(status) && ready)
 		return CLI_OK;
-	return cli_error(s->cli, CLI_FAILED, "nbdkit %s with code %d", ready ? "ended" : "could not start, and ended",
-			 WEXITSTATUS(status));
+	if (!ready)
+		return cli_error(s->cli, CLI_FAILED, "nbdkit could not serve %s, and ended with code %d", s->job->uri,
+				 WEXITSTATUS(status));
+	return cli_error(s->cli, CLI_FAILED, "nbdkit ended with code %d", WEXITSTATUS(status));
 }
 
 static int wait_ready(struct serving *s)

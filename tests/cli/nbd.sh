@@ -106,6 +106,8 @@ want 7 "$OUTBOARD" -M "$machine" serve nbd --run 'exit 7'
 port=$((20000 + $$ % 20000))
 want 0 "$OUTBOARD" -M "$machine" serve nbd --port $port --run 'nbdinfo --size "nbd://127.0.0.1:$port"'
 out_has "^25165824$"
+want 1 "$OUTBOARD" -M model: serve nbd --port $port --run "'$OUTBOARD' -M model: serve nbd --port $port"
+err_has "nbdkit could not serve nbd://127.0.0.1:$port, and ended with code 1"
 
 # ---- TLS, by nbdkit's own options ----
 if command -v psktool >/dev/null; then

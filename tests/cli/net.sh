@@ -148,6 +148,8 @@ done
 if command -v setpriv >/dev/null && setpriv --bounding-set -net_admin --inh-caps -net_admin true 2>/dev/null; then
 	refused 1 "TAP device tap9: it takes CAP_NET_ADMIN" setpriv --bounding-set -net_admin --inh-caps -net_admin \
 		"$OUTBOARD" -M 'model:?virtio-net' net bridge --tap tap9
+	refused 1 "TAP device: it takes CAP_NET_ADMIN" setpriv --bounding-set -net_admin --inh-caps -net_admin \
+		"$OUTBOARD" -M 'model:?virtio-net' net bridge
 fi
 if unshare -m sh -c 'mount -t tmpfs none /dev/net' 2>/dev/null; then
 	refused 1 "/dev/net/tun: No such file or directory; 'modprobe tun' provides it" unshare -m sh -c \

@@ -19,14 +19,14 @@
 
 static int fail(struct ob *ob, const char *name, const char *what, int error)
 {
-	ob_err(ob, "TAP device %s: %s: %s", name, what, strerror(-error));
+	ob_err(ob, "TAP device%s%s: %s: %s", *name ? " " : "", name, what, strerror(-error));
 	return error;
 }
 
 /* The same for what its errno would say less well. */
 static int say(struct ob *ob, const char *name, const char *text, int error)
 {
-	ob_err(ob, "TAP device %s: %s", name, text);
+	ob_err(ob, "TAP device%s%s: %s", *name ? " " : "", name, text);
 	return error;
 }
 
