@@ -14,55 +14,6 @@
 
 #define MACHINE_OPEN_TIMEOUT_NS (30 * OB_NS_PER_S)
 
-/* ---- what stands in for an implementation that is closed ---- */
-
-static const struct machine_bus gone_bus = {.kind = MACHINE_BUS_END};
-
-static const struct machine_bus *gone_buses(struct machine *m)
-{
-	return &gone_bus;
-}
-
-static uint64_t gone_read(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes)
-{
-	return UINT64_MAX >> (64 - 8 * size_bytes);
-}
-
-static void gone_write(struct machine *m, enum machine_space space, uint64_t address, unsigned size_bytes,
-		       uint64_t value)
-{
-}
-
-static int gone_flush(struct machine *m)
-{
-	return -ENODEV;
-}
-
-static int gone_region_open(struct machine *m, struct ob_device *dev, enum machine_space space, uint64_t address,
-			    uint64_t len_bytes, struct ob_region *out)
-{
-	return -ENODEV;
-}
-
-static void gone_region_close(struct machine *m, struct ob_region *region)
-{
-}
-
-static int gone_dma_alloc(struct machine *m, size_t len_bytes, size_t align_bytes, struct machine_dma_memory *out)
-{
-	return -ENODEV;
-}
-
-static const struct machine_ops gone_ops = {
-	.buses = gone_buses,
-	.read = gone_read,
-	.write = gone_write,
-	.flush = gone_flush,
-	.region_open = gone_region_open,
-	.region_close = gone_region_close,
-	.dma_alloc = gone_dma_alloc,
-};
-
 /* ---- references ---- */
 
 struct ob_machine *machine_get(struct ob_machine *machine)
@@ -115,88 +66,6 @@ void machine_job_end(struct ob_machine *machine)
 {
 	__atomic_fetch_sub(&machine->jobs, 1, __ATOMIC_ACQ_REL);
 	machine_put(machine);
-}
-
-/* ---- tasks on CPU 0 for callers from anywhere ---- */
-
-/* Two hold it: the caller until it gave up or has the result, and the task until its end. */
-struct task_call {
-	machine_task_fn fn;
-	struct ob_machine *machine;
-	struct ob_device *dev;
-	uint64_t deadline_ns;
-	struct ob_event done; /* of CPU 0 */
-	unsigned refs;        /* __atomic */
-	bool finished;        /* __atomic */
-	int result;
-};
-
-static void task_call_put(struct task_call *call)
-{
-	if (__atomic_fetch_sub(&call->refs, 1, __ATOMIC_ACQ_REL) != 1)
-		return;
-	if (call->dev != NULL)
-		ob_device_put(call->dev);
-	machine_put(call->machine);
-	ob_free(call);
-}
-
-static void task_call_run(void *arg)
-{
-	struct task_call *call = arg;
-
-	call->result = call->fn(call->machine, call->dev, call->deadline_ns);
-	__atomic_store_n(&call->finished, true, __ATOMIC_RELEASE);
-	ob_event_signal(&call->done);
-	task_call_put(call);
-}
-
-static int task_call_wait(struct task_call *call, uint64_t deadline_ns)
-{
-	if (cpu_context() == CPU_CONTEXT_PLAIN)
-		return ob_event_wait(&call->done, deadline_ns);
-	/* A task of another CPU cannot wait for an event of CPU 0; this is no path on which a millisecond counts. */
-	while (!__atomic_load_n(&call->finished, __ATOMIC_ACQUIRE)) {
-		if (ob_now_ns() >= deadline_ns)
-			return -ETIMEDOUT;
-		ob_task_sleep(ob_deadline(OB_NS_PER_MS));
-	}
-	return 0;
-}
-
-int machine_run_task(struct ob_machine *machine, struct ob_device *dev, const char *name, machine_task_fn fn,
-		     uint64_t deadline_ns)
-{
-	struct ob_cpu *cpu = machine->ob->cpus[0];
-	enum cpu_context context = cpu_context();
-	struct task_call *call;
-	int rc;
-
-	if (context == CPU_CONTEXT_TASK && ob_cpu_current() == cpu)
-		return fn(machine, dev, deadline_ns);
-	if (context == CPU_CONTEXT_HARD || context == CPU_CONTEXT_SOFT)
-		return -EDEADLK;
-	call = ob_alloc(sizeof(*call));
-	if (call == NULL)
-		return -ENOMEM;
-	call->fn = fn;
-	call->machine = machine_get(machine);
-	call->dev = dev != NULL ? ob_device_get(dev) : NULL;
-	call->deadline_ns = deadline_ns;
-	call->refs = 2;
-	ob_event_init(&call->done, cpu);
-	rc = ob_task_spawn(cpu, name, task_call_run, call, NULL);
-	if (rc != 0) {
-		task_call_put(call);
-		goto put;
-	}
-	/* A little longer than the task itself: what it ends with says more than that it took too long. */
-	rc = task_call_wait(call, deadline_ns + OB_NS_PER_S > deadline_ns ? deadline_ns + OB_NS_PER_S : deadline_ns);
-	if (rc == 0)
-		rc = call->result;
-put:
-	task_call_put(call);
-	return rc;
 }
 
 /* ---- scan and bind: tasks of CPU 0, under machine->mutex ---- */
@@ -368,7 +237,7 @@ static struct ob_machine *machine_create(struct ob *ob, const char *uri, unsigne
 	memcpy(machine->uri, uri, uri_size);
 	list_init(&machine->link);
 	machine->ob = ob;
-	machine->gone = (struct machine){.ops = &gone_ops, .dead = true, .core = machine};
+	machine->gone = (struct machine){.ops = &machine_gone_ops, .dead = true, .core = machine};
 	machine->m = &machine->gone;
 	machine->flags = flags;
 	machine->refs = 1;

@@ -72,6 +72,10 @@ void machine_close(struct ob_machine *machine, uint64_t deadline_ns);
 int machine_open(struct ob *ob, const struct machine_type *type, const char *uri, const char *rest,
 		 const struct ob_machine_options *options, struct ob_machine **out);
 
+/* ---- machine_gone.c, machine_task.c ---- */
+
+extern const struct machine_ops machine_gone_ops;
+
 /*
  * Run @fn in a task of CPU 0 and wait for it: a plain call in a task of CPU 0, otherwise a task is spawned. @dev may be
  * NULL; both are held meanwhile. Return: what @fn returns; -ETIMEDOUT it goes on alone; -EDEADLK in hard or soft
