@@ -131,6 +131,8 @@ static int check_socket(struct cli *cli, const char *path)
 	struct stat st;
 	int fd, error;
 
+	if (path[0] == '\0')
+		return cli_usage(cli, "--unix: a path is needed");
 	if (strlen(path) >= sizeof(address.sun_path))
 		return cli_usage(cli, "--unix: the path is longer than the %zu characters that a socket may have",
 				 sizeof(address.sun_path) - 1);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ struct session {
 	struct ob_block *block;
 	struct vu_server *server;
 	int listen_fd;
+	struct stat socket; /* as it was made */
 	sigset_t signals, mask;
 };
 
@@ -45,7 +47,8 @@ static int open_socket(struct session *s)
 	s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->listen_fd < 0)
 		return cli_error(s->cli, CLI_FAILED, "socket: %s", strerror(errno));
-	if (bind(s->listen_fd, (struct sockaddr *)&address, sizeof(address)) || listen(s->listen_fd, BACKLOG)) {
+	if (bind(s->listen_fd, (struct sockaddr *)&address, sizeof(address)) || lstat(path, &s->socket) ||
+	    listen(s->listen_fd, BACKLOG)) {
 		int code = cli_error(s->cli, CLI_FAILED, "%s: %s", path, strerror(errno));
 
 		close(s->listen_fd);
@@ -54,9 +57,13 @@ static int open_socket(struct session *s)
 	return CLI_OK;
 }
 
+/* Somebody may have removed it, and another server have made its own there. */
 static void close_socket(struct session *s)
 {
-	unlink(s->options->unix_path);
+	struct stat now;
+
+	if (!lstat(s->options->unix_path, &now) && now.st_dev == s->socket.st_dev && now.st_ino == s->socket.st_ino)
+		unlink(s->options->unix_path);
 	close(s->listen_fd);
 }
 

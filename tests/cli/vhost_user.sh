@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# vhost-user by the command: what is said when the other side is not there, is another one, or goes.
+#
+#	vhost_user.sh OUTBOARD
+. "$(dirname "$0")/lib.sh"
+cd "$work" || exit 1
+ob=$OUTBOARD
+
+# begin_own SOCKET OPTIONS…: ours
+begin_own() {
+	local socket=$1
+	shift
+	: >served
+	"$ob" "$@" serve vhost-user --unix "$socket" >>served 2>served.err &
+	server=$!
+	for ((i = 0; i < 300 && $(wc -l <served) == 0; i++)); do
+		sleep 0.02
+	done
+}
+
+await() {
+	for ((i = 0; i < 300; i++)); do
+		[ ! -S "$1" ] || return
+		sleep 0.02
+	done
+	complain "no $1: $(cat served.err 2>/dev/null)"
+}
+
+end() { # SIGNAL
+	kill "-$1" $server
+	wait $server 2>/dev/null
+}
+
+truncate -s 16M disk.img
+
+# ---- nobody there, or nobody who is meant ----
+
+touch file
+refused 2 'the path of a socket is needed' "$ob" -M vhost-user: info
+refused 2 "unknown key 'quues'" "$ob" -M 'vhost-user:none?quues=2' info
+refused 3 'none: there is no such socket' "$ob" -M vhost-user:none info
+refused 3 'file is not a socket' "$ob" -M vhost-user:file info
+refused 2 '--unix: a path is needed' "$ob" -M model: serve vhost-user --unix ''
+refused 1 'file exists and is not a socket' "$ob" -M model: serve vhost-user --unix file
+refused 1 'no/socket: No such file or directory' "$ob" -M model: serve vhost-user --unix no/socket
+
+# ---- our server's socket ----
+
+begin_own own.sock -M 'model:?nvme=disk.img'
+refused 1 'own.sock: another server listens there' "$ob" -M model: serve vhost-user --unix own.sock
+want 0 "$ob" -M vhost-user:own.sock info
+out_has '32768 blocks of 512 bytes'
+end KILL
+refused 3 'own.sock: nobody listens there' "$ob" -M vhost-user:own.sock info
+[ -S own.sock ] || complain "a killed server's socket is gone"
+begin_own own.sock -M 'model:?nvme=disk.img' # takes a dead one's place
+want 0 "$ob" -M vhost-user:own.sock info
+# Who takes the place of one that lives is left alone by its end.
+rm own.sock
+"$ob" -M model: serve vhost-user --unix own.sock >other 2>&1 &
+other=$!
+await own.sock
+end TERM
+checks=$((checks + 1))
+[ -S own.sock ] || complain "a server removed another one's socket"
+kill $other
+wait $other
+
+finish
