@@ -21,6 +21,7 @@
 #define IDLE_POLLS     32 /* polled: between two looks at the clock, where nothing ends; it may be a system call */
 #define TURN_PERIOD_NS (OB_NS_PER_MS)      /* polled: timers and messages get a turn so often */
 #define TURN_SLEEP_NS  (10 * OB_NS_PER_MS) /* interrupt: how soon the end is seen */
+#define JOIN_SLEEP_NS  OB_NS_PER_MS        /* … that of another worker, when some have ended */
 #define DRAIN_NS       (120 * OB_NS_PER_S) /* longer than any driver's timeout and reset */
 
 struct bench;
@@ -59,7 +60,7 @@ struct worker {
 	int error;
 	struct ob_block_request failed;
 	pthread_t thread;
-	bool started;
+	bool started, joined;
 	unsigned finished; /* atomic */
 };
 
@@ -419,9 +420,6 @@ static int open_worker(struct bench *b, unsigned index)
 
 static void close_worker(struct worker *w)
 {
-	/* The CPU's home was the worker's thread; turning it here makes it this one's again. */
-	if (w->channel && w->started)
-		ob_cpu_turn(w->cpu, 0);
 	ob_block_channel_close(w->channel);
 	if (w->window)
 		ob_window_put(w->window);
@@ -436,18 +434,36 @@ static uint64_t time_of(const struct timeval *t)
 	return (uint64_t)t->tv_sec * OB_NS_PER_S + (uint64_t)t->tv_usec * OB_NS_PER_US;
 }
 
-/* The other workers may need CPU 0 until they end: a reset runs there. */
+/* True: its thread has ended, and its CPU is turned by this one. */
+static bool join_worker(struct worker *w)
+{
+	if (!w->started)
+		return true;
+	if (!w->joined) {
+		if (!__atomic_load_n(&w->finished, __ATOMIC_ACQUIRE))
+			return false;
+		pthread_join(w->thread, NULL);
+		w->joined = true;
+	}
+	ob_cpu_turn(w->cpu, 0);
+	return true;
+}
+
+/*
+ * The other workers may need CPU 0 until they end: a reset runs there. It asks the CPUs of those that have ended, too, so
+ * these are turned on, here, until all channels are closed.
+ */
 static void join_workers(struct bench *b)
 {
-	for (unsigned i = 1; i < b->config->cpus; i++) {
-		struct worker *w = &b->workers[i];
+	bool joined;
 
-		if (!w->started)
-			continue;
-		while (!__atomic_load_n(&w->finished, __ATOMIC_ACQUIRE))
-			ob_cpu_turn(b->workers[0].cpu, TURN_SLEEP_NS);
-		pthread_join(w->thread, NULL);
-	}
+	do {
+		joined = true;
+		for (unsigned i = 1; i < b->config->cpus; i++)
+			joined &= join_worker(&b->workers[i]);
+		if (!joined)
+			ob_cpu_turn(b->workers[0].cpu, JOIN_SLEEP_NS);
+	} while (!joined);
 }
 
 static int run_workers(struct bench *b, struct bench_result *result)

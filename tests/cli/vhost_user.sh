@@ -4,8 +4,20 @@
 #
 #	vhost_user.sh OUTBOARD
 . "$(dirname "$0")/lib.sh"
+command -v qemu-storage-daemon >/dev/null || {
+	echo "SKIP: no qemu-storage-daemon (Debian: qemu-system-common)"
+	exit 77
+}
 cd "$work" || exit 1
 ob=$OUTBOARD
+
+# begin_qsd SOCKET OPTIONS: QEMU's server; its process in $server
+begin_qsd() {
+	qemu-storage-daemon --blockdev file,node-name=d,filename=disk.img \
+		--export "vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path=$1,$2" 2>/dev/null &
+	server=$!
+	await "$1"
+}
 
 # begin_own SOCKET OPTIONS…: ours
 begin_own() {
@@ -66,5 +78,21 @@ checks=$((checks + 1))
 [ -S own.sock ] || complain "a server removed another one's socket"
 kill $other
 wait $other
+
+# ---- a server that goes under load, and is not seen again ----
+
+for mode in interrupt polled; do
+	begin_qsd qemu.sock writable=on,num-queues=4
+	(sleep 0.5 && kill -9 $server) &
+	before=$SECONDS
+	want 4 "$ob" -M 'vhost-user:qemu.sock?reconnect=300ms' bench --cpus 2 --time 20 --mode $mode
+	err_has 'did not come back within 300 ms'
+	err_has 'bench: vblk0: read of'
+	checks=$((checks + 1))
+	! grep -q 'does not answer (' "$work/err" && [ $((SECONDS - before)) -lt 6 ] ||
+		complain "$last: $((SECONDS - before)) s to its end: $(cat "$work/err")"
+	wait $server 2>/dev/null
+	rm -f qemu.sock
+done
 
 finish
