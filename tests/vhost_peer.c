@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,11 +122,22 @@ static void forget(struct vhost_peer *p)
 	p->features_set = p->protocol_set = p->status_set = 0;
 }
 
+static void fill(int fd)
+{
+	uint64_t count = UINT64_MAX - 1;
+
+	(void)io_event_take(fd);
+	(void)fcntl(fd, F_SETFL, 0);
+	(void)!write(fd, &count, sizeof(count));
+}
+
 static void take_vring_fd(struct vhost_peer *p, struct vhost_message *m, struct vhost_peer_queue *q)
 {
 	if (m->header.request == VHOST_USER_SET_VRING_KICK) {
 		io_close(&q->kick_fd);
 		q->kick_fd = vhost_message_take_fd(m, 0);
+		if (p->fills_kicks)
+			fill(q->kick_fd);
 	} else if (m->header.request == VHOST_USER_SET_VRING_CALL) {
 		io_close(&q->call_fd);
 		q->call_fd = vhost_message_take_fd(m, 0);

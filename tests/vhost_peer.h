@@ -55,6 +55,7 @@ struct vhost_peer {
 	uint64_t inflight_len;                 /* of the table that it gives; 0: none */
 	uint64_t inflight_told;                /* … that it says it has; 0: the truth */
 	bool inflight_no_fd;
+	bool fills_kicks;     /* what it is kicked by it fills, and makes a descriptor that waits */
 	unsigned slow_ms;     /* it thinks so long about every message */
 	unsigned lie_request; /* which is not answered honestly: 0: none */
 	enum vhost_peer_lie lie;

@@ -219,6 +219,11 @@ int vu_device_check(struct vu_machine *vm, const struct vu_link *link, char *why
 			 (unsigned long long)missing);
 		return -EPROTO;
 	}
+	/* Not a feature that is used or not, but a fact: all writes would end with an error that does not tell why. */
+	if (vm->type == VIRTIO_ID_BLOCK && (to_offer(vm, link) & ~vm->offered & BIT64(VIRTIO_BLK_F_RO)) != 0) {
+		snprintf(why, why_bytes, "the back-end came back with a disk that is read-only now");
+		return -EPROTO;
+	}
 	for (unsigned i = count_queues(vm, link); i < vm->queue_count; i++) {
 		if (!vm->queue[i].set_up)
 			continue;
@@ -359,6 +364,8 @@ static int start(struct machine *m, unsigned device)
 	}
 	ret = finish(vm, ret);
 	pthread_mutex_unlock(&vm->lock);
+	if (ret == 0)
+		vu_queues_begin(vm);
 	return ret;
 }
 
@@ -450,6 +457,8 @@ static int queue_start(struct machine *m, unsigned device, unsigned queue, const
 	ret = finish(vm, ret);
 unlock:
 	pthread_mutex_unlock(&vm->lock);
+	if (ret == 0)
+		vu_queues_begin(vm);
 	return ret;
 }
 

@@ -4,9 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SPLIT BIT64(VIRTIO_F_VERSION_1)
@@ -371,6 +374,78 @@ static void test_eventfds_that_are_made_to_wait_keep_nobody(void **state)
 	close(kick);
 }
 
+/* What is held while queues begin must not be what the watcher needs to see it. */
+static void test_eventfds_that_are_full_from_the_beginning_keep_nobody(void **state)
+{
+	struct bench *b = *state;
+
+	b->peer.fills_kicks = true;
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, "?timeout=1s"), 0);
+	(void)bench_run(b, SPLIT);
+	bench_await_dead(b);
+	assert_non_null(strstr(b->log, "has filled what queue 0 is kicked by"));
+}
+
+/* … nor when it is the watcher itself that kicks: it ends no later than the machine. */
+static void test_eventfds_of_one_that_comes_back_full_keep_nobody(void **state)
+{
+	struct bench *b = *state;
+
+	b->peer.protocol |= VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	b->peer.inflight_len = 4096;
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+	vhost_peer_stop(&b->peer);
+	b->peer.fills_kicks = true;
+	vhost_peer_start(&b->peer);
+	vhost_peer_await(&b->peer, VHOST_USER_SET_VRING_ENABLE, 2 * BENCH_QUEUES);
+}
+
+/* What the watcher works while @fd is filled again whenever somebody has read it, in percent of a CPU. */
+static unsigned busy_percent(struct bench *b, int fd, uint64_t count)
+{
+	const uint64_t time_ns = 300 * OB_NS_PER_MS, end_ns = ob_deadline(time_ns);
+	struct timespec before, after;
+	unsigned reads = 0;
+	clockid_t clock;
+
+	assert_int_equal(pthread_getcpuclockid(b->vm->watcher, &clock), 0);
+	assert_int_equal(clock_gettime(clock, &before), 0);
+	while (ob_now_ns() < end_ns) {
+		if (io_wait(fd, POLLIN, 0) == 0)
+			continue;
+		assert_true(write(fd, &count, sizeof(count)) == sizeof(count));
+		reads++;
+	}
+	assert_int_equal(clock_gettime(clock, &after), 0);
+	assert_in_range(reads, 2, UINT_MAX);
+	return (unsigned)(((uint64_t)(after.tv_sec - before.tv_sec) * OB_NS_PER_S + (uint64_t)after.tv_nsec -
+			   (uint64_t)before.tv_nsec) *
+			  100 / time_ns);
+}
+
+static void test_eventfds_that_are_filled_again_do_not_keep_the_thread_busy(void **state)
+{
+	const uint64_t full = UINT64_MAX - 1;
+	struct bench *b = *state;
+	struct vu_queue *q;
+
+	vhost_peer_start(&b->peer);
+	assert_int_equal(bench_open(b, ""), 0);
+	assert_int_equal(bench_run(b, SPLIT), 0);
+	assert_in_range(busy_percent(b, b->vm->error_fd, 1), 0, 10);
+	/* A kick that never ends, as far as the watcher can see. */
+	q = &b->vm->queue[1];
+	(void)io_event_take(q->kick_fd);
+	assert_true(write(q->kick_fd, &full, sizeof(full)) == sizeof(full));
+	__atomic_fetch_add(&q->kick_begun, 1, __ATOMIC_RELEASE);
+	vu_watch_wake(b->vm);
+	bench_await_dead(b);
+	assert_in_range(busy_percent(b, q->kick_fd, full), 0, 10);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
@@ -387,6 +462,9 @@ int main(void)
 		TEST(test_answer_before_the_question_is_the_end),
 		TEST(test_rubbish_on_the_back_ends_channel_is_the_end),
 		TEST(test_eventfds_that_are_made_to_wait_keep_nobody),
+		TEST(test_eventfds_that_are_full_from_the_beginning_keep_nobody),
+		TEST(test_eventfds_of_one_that_comes_back_full_keep_nobody),
+		TEST(test_eventfds_that_are_filled_again_do_not_keep_the_thread_busy),
 		TEST(test_flood_on_the_back_ends_channel_stops_nothing),
 	};
 

@@ -116,12 +116,7 @@ static int describe_queue(struct vu_machine *vm, unsigned index, bool again)
 		ret = tell_fd(vm, VHOST_USER_SET_VRING_KICK, index, q->kick_fd);
 	if (ret == 0 && vm->link.has_protocol)
 		ret = vu_link_tell_state(&vm->link, VHOST_USER_SET_VRING_ENABLE, index, 1);
-	if (ret == 0)
-		ret = vu_link_settle(&vm->link);
-	/* The text has a ring start at its first kick; and what was made known before is not lost. */
-	if (ret == 0)
-		vu_queue_kick(q);
-	return ret;
+	return ret == 0 ? vu_link_settle(&vm->link) : ret;
 }
 
 int vu_queue_tell(struct vu_machine *vm, unsigned index)
@@ -147,6 +142,23 @@ int vu_queues_tell(struct vu_machine *vm, bool again)
 		if (vm->queue[i].set_up)
 			ret = describe_queue(vm, i, again && vm->queue[i].served);
 	return ret;
+}
+
+static bool is_told(struct vu_machine *vm, unsigned index)
+{
+	bool told;
+
+	pthread_mutex_lock(&vm->lock);
+	told = vm->state == VU_UP && vm->queue[index].set_up && vm->queue[index].told;
+	pthread_mutex_unlock(&vm->lock);
+	return told;
+}
+
+void vu_queues_begin(struct vu_machine *vm)
+{
+	for (unsigned i = 0; i < vm->queue_count; i++)
+		if (is_told(vm, i))
+			vu_queue_kick(&vm->queue[i]);
 }
 
 /* ---- end ---- */

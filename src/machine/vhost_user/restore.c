@@ -94,8 +94,8 @@ static int restore(struct vu_machine *vm, bool anew)
 }
 
 /*
- * The dead one may have answered, or have changed the configuration, and not said so. Under the lock: who sees that
- * somebody came back finds the signals of it.
+ * The dead one may have answered, and not said so. Under the lock: who sees that somebody came back finds the signals of it.
+ * Before the new one has the eventfds: it could have us wait here, in which nobody would free us.
  */
 static void signal_all(struct vu_machine *vm)
 {
@@ -103,7 +103,6 @@ static void signal_all(struct vu_machine *vm)
 		/* It may have been filled: what has fired is not fired again. */
 		if (vm->queue[i].set_up && io_wait(vm->queue[i].call_fd, POLLIN, 0) != 0)
 			io_event_fire(vm->queue[i].call_fd);
-	vu_device_signal(vm);
 }
 
 /* It is there, and speaks the protocol. 0: that was it, one way or the other; -EAGAIN it has gone again. */
@@ -132,6 +131,7 @@ static int welcome(struct vu_machine *vm, struct vu_link *link)
 	for (unsigned i = 0; i < vm->queue_count; i++)
 		vm->queue[i].told = vm->queue[i].stopping = false;
 	anew = must_begin_anew(vm, link);
+	signal_all(vm);
 	ret = restore(vm, anew);
 	vu_link_begun(&vm->link);
 	if (ret == -EREMOTEIO)
@@ -139,10 +139,11 @@ static int welcome(struct vu_machine *vm, struct vu_link *link)
 	else if (ret != 0)
 		vu_link_failed(vm, ret);
 	else
-		signal_all(vm);
+		vu_device_signal(vm); /* the configuration may have changed */
 	pthread_mutex_unlock(&vm->lock);
 	if (ret != 0)
 		return vu_is_in_state(vm, VU_LOST) ? -EAGAIN : 0;
+	vu_queues_begin(vm);
 	ob_log(vm->machine.ob, level_of(vm), "vhost-user: %s: the back-end is back after %llu ms%s", vm->uri.path,
 	       (unsigned long long)(away_ns / OB_NS_PER_MS),
 	       anew ? "; it knows nothing of requests in flight, so they are issued again" : "");
@@ -192,16 +193,6 @@ static int try_return(struct vu_machine *vm, uint64_t deadline_ns, const char *l
 	return 0;
 }
 
-/* False: this is to end. */
-static bool rest(struct vu_machine *vm, uint64_t pause_ns)
-{
-	/* An attempt that failed wakes us, too; but what comes after this is to stop. */
-	(void)io_event_take(vm->wake_fd);
-	if (!vu_watch_is_stopping(vm))
-		(void)io_wait(vm->wake_fd, POLLIN, ob_deadline(pause_ns));
-	return !vu_watch_is_stopping(vm);
-}
-
 void vu_restore_await(struct vu_machine *vm)
 {
 	uint64_t deadline_ns = vm->since_ns + vm->uri.reconnect_ns, now_ns = ob_now_ns(), pause_ns = RETRY_NS;
@@ -217,10 +208,10 @@ void vu_restore_await(struct vu_machine *vm)
 	       (unsigned long long)((deadline_ns - now_ns) / OB_NS_PER_MS));
 	/* Whoever ends at once each time is begun again ever more slowly. */
 	if (vm->vain_count != 0 &&
-	    !rest(vm, MIN(MIN(RETRY_NS << MIN(vm->vain_count, 16u), VAIN_MAX_NS), deadline_ns - now_ns)))
+	    !vu_watch_rest(vm, MIN(MIN(RETRY_NS << MIN(vm->vain_count, 16u), VAIN_MAX_NS), deadline_ns - now_ns)))
 		return;
 	while (!vu_watch_is_stopping(vm) && try_return(vm, deadline_ns, lost) == -EAGAIN) {
-		if (!rest(vm, pause_ns))
+		if (!vu_watch_rest(vm, pause_ns))
 			return;
 		pause_ns = MIN(2 * pause_ns, RETRY_MAX_NS);
 	}

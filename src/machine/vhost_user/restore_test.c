@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A back-end that goes away: it comes back, it does not, it is another one, it hangs. */
+#include "spec/virtio_blk.h"
 #include "tests/vhost_bench.h"
 
 #include <errno.h>
@@ -315,6 +316,19 @@ static void test_another_device_that_comes_back_is_the_end(void **state)
 	assert_non_null(strstr(b->log, "without features 0x200"));
 	bench_close(b);
 	vhost_peer_stop(&b->peer);
+
+	b->deaths = 0;
+	b->peer.features &= ~BIT64(VIRTIO_BLK_F_RO);
+	memset(b->ring, 0, sizeof(b->ring));
+	run_machine(b, "", SPLIT);
+	vhost_peer_stop(&b->peer);
+	b->peer.features |= BIT64(VIRTIO_BLK_F_RO);
+	vhost_peer_start(&b->peer);
+	bench_await_dead(b);
+	assert_non_null(strstr(b->log, "a disk that is read-only now"));
+	bench_close(b);
+	vhost_peer_stop(&b->peer);
+	b->peer.features &= ~BIT64(VIRTIO_BLK_F_RO);
 
 	b->deaths = 0;
 	b->peer.features |= BIT64(9);

@@ -90,8 +90,9 @@ struct vu_machine {
 	pthread_t watcher;
 	bool watching;
 	int wake_fd;
-	uint32_t kicks_seen; /* how many had begun at the last look */
-	bool stopping;       /* __atomic */
+	uint32_t kicks_seen;         /* how many had begun at the last look */
+	uint64_t errors_ns, news_ns; /* when errors of rings, and what the back-end says, are looked at again */
+	bool stopping;               /* __atomic */
 	/* restore.c */
 	uint64_t lost_ns;       /* when */
 	uint64_t since_ns;      /* … since when no back-end was of use */
@@ -151,6 +152,11 @@ void vu_queue_close(struct vu_queue *q);
 /* Have the back-end serve all queues that are set up; @again: some were served by one before it. Under the lock. */
 int vu_queues_tell(struct vu_machine *vm, bool again);
 int vu_queue_tell(struct vu_machine *vm, unsigned index);
+/*
+ * The text has a ring start at its first kick; and what was made known before that is not lost. Behind a successful
+ * vu_queues_tell() or vu_queue_tell(), and without the lock: a kick may wait until the watcher ends it.
+ */
+void vu_queues_begin(struct vu_machine *vm);
 /* Take them away from it. Without the lock; a task. 0; -ETIMEDOUT; as vu_link_do() */
 int vu_queues_stop(struct vu_machine *vm, uint64_t deadline_ns);
 int vu_queue_stop(struct vu_machine *vm, unsigned index, uint64_t deadline_ns);
@@ -184,6 +190,8 @@ void vu_restore_await(struct vu_machine *vm);
 int vu_watch_start(struct vu_machine *vm);
 void vu_watch_stop(struct vu_machine *vm);
 bool vu_watch_is_stopping(const struct vu_machine *vm);
+/* Nothing for so long, unless there is something to look at. False: this is to end. The watcher. */
+bool vu_watch_rest(struct vu_machine *vm, uint64_t pause_ns);
 /* What is left of the connection goes, so that whoever is at its other end notices, too. The watcher. */
 void vu_watch_hang_up(struct vu_machine *vm);
 bool vu_is_in_state(struct vu_machine *vm, enum vu_state state);

@@ -5,6 +5,8 @@
  *
  * A back-end that hangs says nothing, and need not be asked anything for as long as the device works. So one that has been
  * silent is asked whether it is there; that holds nobody up (vu_link_ping()).
+ *
+ * A back-end has no way to keep the thread busy: whatever it fills as fast as it is read is read less often then.
  */
 #include <errno.h>
 #include <poll.h>
@@ -21,7 +23,12 @@
 #include "machine/vhost_user/vhost_user.h"
 
 #define BURST_MAX   64                   /* messages of the back-end before anything else is looked at */
+#define NEWS_NS     (10 * OB_NS_PER_MS)  /* … and from so many to the next */
+#define ERRORS_NS   (100 * OB_NS_PER_MS) /* from an error of a ring to the next look for one */
+#define READS_NS    OB_NS_PER_MS         /* from one read of what a kick waits for to the next */
+#define JOIN_NS     (10 * OB_NS_PER_MS)  /* between looks at why the thread does not end */
 #define KICKS_NS    (100 * OB_NS_PER_MS) /* between looks at them, while there are any */
+#define DEAD_NS     OB_NS_PER_S          /* … when nothing else is to be looked at any more */
 #define IDLE_MAX_NS (24 * 3600 * OB_NS_PER_S)
 
 /* ---- what the back-end says by itself ---- */
@@ -63,16 +70,19 @@ static void hear(struct vu_machine *vm, struct vhost_receiver *receiver)
 		io_close(&vm->link.backend_fd);
 	else if (ret != 0 && ret != -EAGAIN)
 		vu_link_failed(vm, ret);
+	else if (ret == 0)
+		vm->news_ns = ob_deadline(NEWS_NS);
 	pthread_mutex_unlock(&vm->lock);
 }
 
 /* Which queue it is it does not say. */
 static void hear_error(struct vu_machine *vm)
 {
+	vm->errors_ns = ob_deadline(ERRORS_NS);
 	if (!io_event_take(vm->error_fd))
 		return;
-	ob_warn(vm->machine.ob, "vhost-user: %s: the back-end reports an error of a ring", vm->uri.path);
-	__atomic_store_n(&vm->needs_reset, true, __ATOMIC_RELEASE);
+	if (!__atomic_exchange_n(&vm->needs_reset, true, __ATOMIC_ACQ_REL))
+		ob_warn(vm->machine.ob, "vhost-user: %s: the back-end reports an error of a ring", vm->uri.path);
 	vu_device_signal(vm);
 }
 
@@ -105,15 +115,20 @@ static void ping(struct vu_machine *vm)
 
 /* ---- kicks ---- */
 
-/* Is there a kick that waits until somebody reads? */
-static bool is_kick_stuck(struct vu_queue *q)
+static bool is_kicking(const struct vu_queue *q)
 {
 	uint32_t ended = __atomic_load_n(&q->kick_ended, __ATOMIC_ACQUIRE);
 
-	return __atomic_load_n(&q->kick_begun, __ATOMIC_RELAXED) != ended && io_wait(q->kick_fd, POLLOUT, 0) != 0;
+	return __atomic_load_n(&q->kick_begun, __ATOMIC_RELAXED) != ended;
 }
 
-/* Kicks alone do not fill it in a thousand years. It may be filled again as fast as we read, but not always in time. */
+/* Is there a kick that waits until somebody reads? */
+static bool is_kick_stuck(const struct vu_queue *q)
+{
+	return is_kicking(q) && io_wait(q->kick_fd, POLLOUT, 0) != 0;
+}
+
+/* Kicks alone do not fill it in a thousand years. */
 static void free_kick(struct vu_machine *vm, unsigned index)
 {
 	struct vu_queue *q = &vm->queue[index];
@@ -122,8 +137,7 @@ static void free_kick(struct vu_machine *vm, unsigned index)
 	pthread_mutex_lock(&vm->lock);
 	vu_die(vm, "the back-end has filled what queue %u is kicked by", index);
 	pthread_mutex_unlock(&vm->lock);
-	while (is_kick_stuck(q) && !vu_watch_is_stopping(vm))
-		(void)io_event_take(q->kick_fd);
+	(void)io_event_take(q->kick_fd);
 }
 
 /* True: there were some, so look again soon. */
@@ -138,6 +152,15 @@ static bool look_at_kicks(struct vu_machine *vm)
 		vm->kicks_seen += __atomic_load_n(&vm->queue[i].kick_begun, __ATOMIC_RELAXED);
 	}
 	return vm->kicks_seen != before;
+}
+
+/* What was filled may be filled again before who waits for it gets his turn: so look until he did, but not all the time. */
+static uint64_t dead_rest_ns(const struct vu_machine *vm)
+{
+	for (unsigned i = 0; i < vm->queue_count; i++)
+		if (is_kicking(&vm->queue[i]))
+			return READS_NS;
+	return DEAD_NS;
 }
 
 /* ---- the thread ---- */
@@ -155,6 +178,16 @@ bool vu_is_in_state(struct vu_machine *vm, enum vu_state state)
 bool vu_watch_is_stopping(const struct vu_machine *vm)
 {
 	return __atomic_load_n(&vm->stopping, __ATOMIC_ACQUIRE);
+}
+
+bool vu_watch_rest(struct vu_machine *vm, uint64_t pause_ns)
+{
+	(void)look_at_kicks(vm);
+	/* What is to be looked at is looked at behind it; but what comes after this is to stop. */
+	(void)io_event_take(vm->wake_fd);
+	if (!vu_watch_is_stopping(vm))
+		(void)io_wait(vm->wake_fd, POLLIN, ob_deadline(pause_ns));
+	return !vu_watch_is_stopping(vm);
 }
 
 void vu_watch_hang_up(struct vu_machine *vm)
@@ -175,6 +208,15 @@ static bool tell_dead(struct vu_machine *vm)
 	return true;
 }
 
+/* What is not to be looked at before its time is left out, and looked at then. */
+static int unless_resting(int fd, uint64_t rest_ns, uint64_t now_ns, uint64_t *until_ns)
+{
+	if (fd < 0 || now_ns >= rest_ns)
+		return fd;
+	*until_ns = MIN(*until_ns, rest_ns);
+	return -1;
+}
+
 /* Until something happens. */
 static void look(struct vu_machine *vm, struct vhost_receiver *receiver)
 {
@@ -187,15 +229,17 @@ static void look(struct vu_machine *vm, struct vhost_receiver *receiver)
 	};
 	struct pollfd p[COUNT];
 	struct timespec timeout;
-	uint64_t now_ns, until_ns;
+	uint64_t now_ns = ob_now_ns(), until_ns;
 
 	pthread_mutex_lock(&vm->lock);
+	until_ns = next_ping_ns(vm);
 	p[WAKE] = (struct pollfd){.fd = vm->wake_fd, .events = POLLIN};
-	p[ERROR] = (struct pollfd){.fd = vm->error_fd, .events = POLLIN};
+	p[ERROR] = (struct pollfd){.fd = unless_resting(vm->error_fd, vm->errors_ns, now_ns, &until_ns),
+				   .events = POLLIN};
 	/* What arrives there is for whoever asked. Only this thread closes these two. */
 	p[SOCKET] = (struct pollfd){.fd = vm->link.fd, .events = POLLRDHUP | (vm->link.asked ? POLLIN : 0)};
-	p[BACKEND] = (struct pollfd){.fd = vm->link.backend_fd, .events = POLLIN};
-	until_ns = next_ping_ns(vm);
+	p[BACKEND] = (struct pollfd){.fd = unless_resting(vm->link.backend_fd, vm->news_ns, now_ns, &until_ns),
+				     .events = POLLIN};
 	pthread_mutex_unlock(&vm->lock);
 	if (look_at_kicks(vm))
 		until_ns = MIN(until_ns, ob_deadline(KICKS_NS));
@@ -244,8 +288,7 @@ static void *watch(void *arg)
 		vu_watch_hang_up(vm);
 		if (!told)
 			told = tell_dead(vm);
-		(void)io_wait(vm->wake_fd, POLLIN, told ? UINT64_MAX : ob_deadline(OB_NS_PER_MS));
-		(void)io_event_take(vm->wake_fd);
+		(void)vu_watch_rest(vm, told ? dead_rest_ns(vm) : OB_NS_PER_MS);
 	}
 	vhost_receiver_fini(&receiver);
 	return NULL;
@@ -274,12 +317,23 @@ int vu_watch_start(struct vu_machine *vm)
 	return ret;
 }
 
+static bool join(struct vu_machine *vm, uint64_t deadline_ns)
+{
+	const struct timespec until = {(time_t)(deadline_ns / OB_NS_PER_S), (long)(deadline_ns % OB_NS_PER_S)};
+
+	return pthread_clockjoin_np(vm->watcher, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
 void vu_watch_stop(struct vu_machine *vm)
 {
 	if (!vm->watching)
 		return;
 	__atomic_store_n(&vm->stopping, true, __ATOMIC_RELEASE);
 	vu_watch_wake(vm);
-	pthread_join(vm->watcher, NULL);
+	/* What it does for others nobody does for the watcher itself, when a back-end that came back lets it wait. */
+	while (!join(vm, ob_deadline(JOIN_NS)))
+		for (unsigned i = 0; i < vm->queue_count; i++)
+			if (is_kick_stuck(&vm->queue[i]))
+				(void)io_event_take(vm->queue[i].kick_fd);
 	vm->watching = false;
 }
