@@ -8,8 +8,8 @@ command -v qemu-storage-daemon >/dev/null || {
 	echo "SKIP: no qemu-storage-daemon (Debian: qemu-system-common)"
 	exit 77
 }
+ob=$(realpath "$OUTBOARD")
 cd "$work" || exit 1
-ob=$OUTBOARD
 
 # begin_qsd SOCKET OPTIONS: QEMU's server; its process in $server
 begin_qsd() {
