@@ -210,6 +210,8 @@ extern const struct model_pci_root_ops model_root_ops;
 /* describe.c, tree.c: make the devices that @rest of the URI asks for. */
 int model_describe(struct model_machine *mm, const char *rest, uint64_t deadline_ns);
 int model_tree(struct model_machine *mm, const char *path, uint64_t deadline_ns);
+/* tree_file.c: the blob, for free(). 0; or why not, which is in the log then. */
+int model_tree_read(struct ob *ob, const char *path, uint64_t deadline_ns, void **out);
 
 /* settings.c */
 #define MODEL_WHY_LEN 256

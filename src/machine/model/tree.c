@@ -1,32 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What devices a model machine has, from a device tree: a .dtb is read with libfdt, a .dts is given to dtc first.
+ * What devices a model machine has, from a device tree.
  *
  * The tree has a node compatible with "outboard,pci-host"; below it are "outboard,pcie-root-port", "outboard,virtio-blk",
  * "outboard,virtio-net" and "outboard,nvme", and below that "outboard,nvme-namespace". docs/MODEL.md has the bindings.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <libfdt.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <outboard/log.h>
 
 #include "base/bits.h"
 #include "machine/model/model_machine.h"
-
-#define TREE_BYTES_MAX (1u << 20)
-
-extern char **environ;
 
 struct tree {
 	struct model_machine *mm;
@@ -632,120 +622,16 @@ static int read_tree(struct tree *t)
 	return check_functions(t, host, &t->mm->root.bus);
 }
 
-/* ---- getting the blob ---- */
-
-/* All of @fd, at most until the deadline. Returns how much, or negative errno. */
-static ssize_t slurp(int fd, uint8_t *to, size_t max, uint64_t deadline_ns)
-{
-	size_t len = 0;
-
-	while (len < max) {
-		uint64_t now = model_host_now_ns(NULL);
-		uint64_t left_ms = deadline_ns <= now ? 0 : (deadline_ns - now) / OB_NS_PER_MS + 1;
-		struct pollfd pfd = {.fd = fd, .events = POLLIN};
-		ssize_t n;
-
-		if (poll(&pfd, 1, (int)MIN(left_ms, 3600000u)) == 0)
-			return -ETIMEDOUT;
-		n = read(fd, to + len, max - len);
-		if (n < 0 && errno != EINTR)
-			return -EIO;
-		if (n == 0)
-			return (ssize_t)len;
-		len += n > 0 ? (size_t)n : 0;
-	}
-	return -EFBIG;
-}
-
-static int start_dtc(const char *path, pid_t *pid, int *out)
-{
-	char *argv[] = {(char *)"dtc", (char *)"-q", (char *)"-I", (char *)"dts",           (char *)"-O",
-			(char *)"dtb", (char *)"-o", (char *)"-",  (char *)(uintptr_t)path, NULL};
-	posix_spawn_file_actions_t actions;
-	int fds[2], ret;
-
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return -errno;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-	ret = posix_spawnp(pid, "dtc", &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	close(fds[1]);
-	if (ret != 0) {
-		close(fds[0]);
-		return -ret;
-	}
-	*out = fds[0];
-	return 0;
-}
-
-static ssize_t compile(struct tree *t, uint8_t *blob, uint64_t deadline_ns)
-{
-	struct ob *ob = t->mm->machine.ob;
-	int fd = -1, status = 0, ret;
-	ssize_t len;
-	pid_t pid;
-
-	if (access(t->path, R_OK) != 0) {
-		ret = -errno;
-		ob_err(ob, "model: %s: %s", t->path, strerror(-ret));
-		return ret;
-	}
-	ret = start_dtc(t->path, &pid, &fd);
-	if (ret != 0) {
-		ob_err(ob, "model: %s: dtc cannot be started (Debian: device-tree-compiler): %s", t->path,
-		       strerror(-ret));
-		return ret == -ENOENT ? -ENOPKG : ret;
-	}
-	len = slurp(fd, blob, TREE_BYTES_MAX, deadline_ns);
-	close(fd);
-	if (len < 0)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (len < 0 || status == 0)
-		return len;
-	ob_err(ob, "model: %s: dtc refused it", t->path);
-	return -EINVAL;
-}
-
-static ssize_t load(struct tree *t, uint8_t *blob, uint64_t deadline_ns)
-{
-	int fd = open(t->path, O_RDONLY | O_CLOEXEC);
-	ssize_t len;
-
-	if (fd < 0) {
-		len = -errno;
-		ob_err(t->mm->machine.ob, "model: %s: %s", t->path, strerror((int)-len));
-		return len;
-	}
-	len = slurp(fd, blob, TREE_BYTES_MAX, deadline_ns);
-	close(fd);
-	return len;
-}
-
 int model_tree(struct model_machine *mm, const char *path, uint64_t deadline_ns)
 {
 	struct tree t = {.mm = mm, .path = path};
-	uint8_t *blob = malloc(TREE_BYTES_MAX);
-	size_t path_len = strlen(path);
-	ssize_t len;
-	int ret;
+	void *blob;
+	int ret = model_tree_read(mm->machine.ob, path, deadline_ns, &blob);
 
-	if (blob == NULL)
-		return -ENOMEM;
-	if (path[path_len - 1] == 's')
-		len = compile(&t, blob, deadline_ns);
-	else
-		len = load(&t, blob, deadline_ns);
-	ret = len < 0 ? (int)len : 0;
-	if (ret == 0 && fdt_check_full(blob, (size_t)len) != 0) {
-		ob_err(mm->machine.ob, "model: %s: not a device tree blob", path);
-		ret = -EINVAL;
-	}
+	if (ret != 0)
+		return ret;
 	t.blob = blob;
-	if (ret == 0)
-		ret = read_tree(&t);
+	ret = read_tree(&t);
 	free(blob);
 	return ret;
 }
