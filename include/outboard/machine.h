@@ -82,11 +82,12 @@ const char *ob_machine_uri(const struct ob_machine *machine);
 
 /**
  * ob_machine_command - a command in the machine's own language (qemu: one QMP command as JSON), for faults and hot plug
- * @command: e.g. {"execute":"query-status"}
- * @reply:   the reply as text, to be freed with ob_free(); or NULL
+ * @command:     e.g. {"execute":"query-status"}
+ * @reply:       the reply as text, to be freed with ob_free(), and NULL when there is none; or NULL
+ * @deadline_ns: for the answer
  *
  * Context: a plain thread or a task.
- * Return: 0; -EOPNOTSUPP; -EIO refused (the reply says why); -ENODEV; -ETIMEDOUT.
+ * Return: 0; -EOPNOTSUPP; -EINVAL not of this language; -EIO refused (the reply says why); -ENODEV; -ETIMEDOUT.
  */
 int ob_machine_command(struct ob_machine *machine, const char *command, char **reply, uint64_t deadline_ns);
 
