@@ -277,8 +277,10 @@ static int transfer(struct virtio_model *v, const struct virtqueue_piece *pieces
 			v->stats.dma_refused++;
 			return ret;
 		}
-		to += to != NULL ? part : 0;
-		from += from != NULL ? part : 0;
+		if (to != NULL)
+			to += part;
+		else
+			from += part;
 		len_bytes -= part;
 	}
 	return 0;
