@@ -66,6 +66,28 @@ refused() { # CODE WORDS COMMAND…
 $(sed 's/^/    /' "$work/err" "$work/out" | head -20)"
 }
 
+# What a command says that its output did not arrive: on a full disk, and when its reader has ended before it began.
+output_is_lost() { # of outboard: VERB…
+	local code
+	last="$* >/dev/full"
+	timeout 60 "$OUTBOARD" "$@" >/dev/full 2>"$work/err"
+	code=$?
+	check "$last: exit code $code, not 1" [ $code = 1 ]
+	err_has "standard output: No space left on device"
+	check "$last: more than one line: $(cat "$work/err")" [ "$(wc -l <"$work/err")" = 1 ]
+	last="$* to nobody"
+	mkfifo "$work/nobody"
+	: <"$work/nobody" &
+	{
+		wait $!
+		timeout 60 "$OUTBOARD" "$@" 2>"$work/err"
+		code=$?
+	} >"$work/nobody"
+	rm "$work/nobody"
+	check "$last: exit code $code, not 141" [ $code = 141 ]
+	err_empty
+}
+
 json() { # an expression over d, the document
 	checks=$((checks + 1))
 	python3 -c 'import json,sys

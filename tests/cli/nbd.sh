@@ -108,6 +108,7 @@ want 0 "$OUTBOARD" -M "$machine" serve nbd --port $port --run 'nbdinfo --size "n
 out_has "^25165824$"
 want 1 "$OUTBOARD" -M model: serve nbd --port $port --run "'$OUTBOARD' -M model: serve nbd --port $port"
 err_has "nbdkit could not serve nbd://127.0.0.1:$port, and ended with code 1"
+output_is_lost -M "$machine" serve nbd --unix "$work/lost"
 
 # ---- TLS, by nbdkit's own options ----
 if command -v psktool >/dev/null; then
