@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,19 +86,43 @@ int machine_text_decode(char *text)
 	return 0;
 }
 
-static int cut_pair(char *pair, char **value, char *why, size_t why_bytes)
+int machine_text_refuse(const struct machine_text_why *why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why->line, why->size, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+int machine_text_switch(const char *key, const char *value, bool *out, const struct machine_text_why *why)
+{
+	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+		return machine_text_refuse(why, "%s=%s is neither on nor off", key, value);
+	*out = strcmp(value, "on") == 0;
+	return 0;
+}
+
+int machine_text_number(const char *key, const char *value, uint64_t min, uint64_t max, uint64_t *out,
+			const struct machine_text_why *why)
+{
+	if (machine_text_size(value, out) == 0 && *out >= min && *out <= max)
+		return 0;
+	return machine_text_refuse(why, "%s=%s is not a number from %llu to %llu", key, value, (unsigned long long)min,
+				   (unsigned long long)max);
+}
+
+static int cut_pair(char *pair, char **value, const struct machine_text_why *why)
 {
 	*value = strchr(pair, '=');
-	if (*value == NULL) {
-		snprintf(why, why_bytes, "'%s' has no '=value'", pair);
-		return -EINVAL;
-	}
+	if (*value == NULL)
+		return machine_text_refuse(why, "'%s' has no '=value'", pair);
 	*(*value)++ = '\0';
 	if (machine_text_decode(pair) == 0 && machine_text_decode(*value) == 0)
 		return 0;
-	snprintf(why, why_bytes, "'%s=%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)",
-		 pair, *value);
-	return -EINVAL;
+	return machine_text_refuse(
+		why, "'%s=%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)", pair, *value);
 }
 
 static const char *key_at(const char *const *first, size_t stride_bytes, size_t index)
@@ -106,9 +131,9 @@ static const char *key_at(const char *const *first, size_t stride_bytes, size_t 
 }
 
 int machine_text_key(char *pair, const char *const *first, size_t stride_bytes, size_t key_count, char **value,
-		     char *why, size_t why_bytes)
+		     const struct machine_text_why *why)
 {
-	int ret = cut_pair(pair, value, why, why_bytes);
+	int ret = cut_pair(pair, value, why);
 	size_t len = 0;
 
 	if (ret != 0)
@@ -116,9 +141,9 @@ int machine_text_key(char *pair, const char *const *first, size_t stride_bytes, 
 	for (size_t i = 0; i < key_count; i++)
 		if (strcmp(key_at(first, stride_bytes, i), pair) == 0)
 			return (int)i;
-	len = (size_t)snprintf(why, why_bytes, "unknown key '%s'; known: ", pair);
-	for (size_t i = 0; i < key_count && len < why_bytes; i++)
-		len += (size_t)snprintf(why + len, why_bytes - len, "%s%s", i > 0 ? ", " : "",
+	len = (size_t)snprintf(why->line, why->size, "unknown key '%s'; known: ", pair);
+	for (size_t i = 0; i < key_count && len < why->size; i++)
+		len += (size_t)snprintf(why->line + len, why->size - len, "%s%s", i > 0 ? ", " : "",
 					key_at(first, stride_bytes, i));
 	return -EINVAL;
 }

@@ -15,6 +15,19 @@ int machine_text_time(const char *text, uint64_t *ns);
  * Return: 0; -EINVAL a percent sign without two hex digits, or a NUL.
  */
 int machine_text_decode(char *text);
+/* Where a parser says in one line what is wrong with a URI. */
+struct machine_text_why {
+	char *line;
+	size_t size;
+};
+
+/** machine_text_refuse - say why; -EINVAL */
+int machine_text_refuse(const struct machine_text_why *why, const char *format, ...) OB_PRINTF(2, 3);
+/** machine_text_switch - on or off. 0; -EINVAL, with a line in @why. */
+int machine_text_switch(const char *key, const char *value, bool *out, const struct machine_text_why *why);
+/** machine_text_number - from @min to @max. 0; -EINVAL, with a line in @why. */
+int machine_text_number(const char *key, const char *value, uint64_t min, uint64_t max, uint64_t *out,
+			const struct machine_text_why *why);
 /**
  * machine_text_key - "key=value", both percent-encoded, cut in two and decoded in place, and which key it is
  * @pair:         becomes the key
@@ -24,6 +37,6 @@ int machine_text_decode(char *text);
  * Return: the key's index; -EINVAL, with a line in @why.
  */
 int machine_text_key(char *pair, const char *const *first, size_t stride_bytes, size_t key_count, char **value,
-		     char *why, size_t why_bytes);
+		     const struct machine_text_why *why);
 
 #endif

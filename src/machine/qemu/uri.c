@@ -8,7 +8,6 @@
  * num-queues=N. virtio-net= is in uri_net.c.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <jansson.h>
 
 #include "base/bits.h"
+#include "machine/qemu/properties.h"
 #include "machine/qemu/ram.h"
 #include "machine/qemu/uri.h"
 #include "machine/qemu/uri_net.h"
@@ -23,29 +23,17 @@
 
 struct parser {
 	struct qemu_uri *uri;
-	char *why;
-	size_t why_bytes;
+	struct machine_text_why why;
 };
-
-static int refuse(struct parser *p, const char *format, ...) OB_PRINTF(2, 3);
-static int refuse(struct parser *p, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(p->why, p->why_bytes, format, args);
-	va_end(args);
-	return -EINVAL;
-}
 
 static int set_mem(struct parser *p, const char *value)
 {
 	uint64_t bytes;
 
 	if (machine_text_size(value, &bytes) < 0)
-		return refuse(p, "mem=%s is not a size like 256M", value);
+		return machine_text_refuse(&p->why, "mem=%s is not a size like 256M", value);
 	if (bytes < QEMU_MEM_MIN_BYTES || bytes > QEMU_RAM_MAX_BYTES || !IS_ALIGNED(bytes, OB_MIB))
-		return refuse(p, "mem=%s is not a multiple of 1M from 16M to 64G", value);
+		return machine_text_refuse(&p->why, "mem=%s is not a multiple of 1M from 16M to 64G", value);
 	p->uri->mem_bytes = bytes;
 	return 0;
 }
@@ -55,27 +43,19 @@ static int set_timeout(struct parser *p, const char *value)
 	uint64_t seconds;
 
 	if (machine_text_size(value, &seconds) < 0 || seconds < 1 || seconds > QEMU_WAIT_MAX_NS / OB_NS_PER_S)
-		return refuse(p, "timeout=%s is not a number of seconds from 1 to 3600", value);
+		return machine_text_refuse(&p->why, "timeout=%s is not a number of seconds from 1 to 3600", value);
 	p->uri->wait_ns = seconds * OB_NS_PER_S;
-	return 0;
-}
-
-static int parse_switch(struct parser *p, const char *key, const char *value, bool *out)
-{
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return refuse(p, "%s=%s is neither on nor off", key, value);
-	*out = strcmp(value, "on") == 0;
 	return 0;
 }
 
 static int set_msi(struct parser *p, const char *value)
 {
-	return parse_switch(p, "msi", value, &p->uri->msi);
+	return machine_text_switch("msi", value, &p->uri->msi, &p->why);
 }
 
 static int set_intx(struct parser *p, const char *value)
 {
-	int ret = parse_switch(p, "intx", value, &p->uri->intx);
+	int ret = machine_text_switch("intx", value, &p->uri->intx, &p->why);
 
 	p->uri->intx_now = p->uri->intx;
 	return ret;
@@ -84,7 +64,7 @@ static int set_intx(struct parser *p, const char *value)
 static int set_text(struct parser *p, const char *key, const char *value, char **out)
 {
 	if (value[0] == '\0')
-		return refuse(p, "%s= needs a value", key);
+		return machine_text_refuse(&p->why, "%s= needs a value", key);
 	free(*out);
 	*out = strdup(value);
 	return *out != NULL ? 0 : -ENOMEM;
@@ -103,7 +83,7 @@ static int set_attach(struct parser *p, const char *value)
 static int add_option(struct parser *p, const char *key, const char *value)
 {
 	if (value[0] == '\0')
-		return refuse(p, "%s= needs a value", key);
+		return machine_text_refuse(&p->why, "%s= needs a value", key);
 	strings_add(&p->uri->args, "-%s", key);
 	strings_add(&p->uri->args, "%s", value);
 	return 0;
@@ -172,48 +152,30 @@ struct disk_wish {
 	uint64_t queues; /* 0: nothing */
 };
 
-static int set_queues(struct parser *p, const char *value, struct disk_wish *wish)
-{
-	if (machine_text_size(value, &wish->queues) < 0 || wish->queues < 1 || wish->queues > QEMU_QUEUES_MAX)
-		return refuse(p, "queues=%s is not a number from 1 to %u", value, QEMU_QUEUES_MAX);
-	return 0;
-}
+/* A disk whose properties are looked at. */
+struct disk_look {
+	struct parser *p;
+	const struct disk_kind *kind;
+	struct disk_wish *wish;
+};
 
-/* Take what is ours out of the properties; note which of our defaults the user sets himself. */
-static int scan_properties(struct parser *p, const struct disk_kind *kind, char *properties, struct disk_wish *wish)
+/* What is ours is taken out; which of our defaults the user sets himself is noted. */
+static int take_property(void *arg, const char *property)
 {
-	char *to = properties, *next;
+	const struct disk_look *look = arg;
+	struct disk_wish *wish = look->wish;
 	int ret;
 
-	for (char *property = properties; property != NULL; property = next) {
-		size_t len = strcspn(property, ",");
-
-		next = property[len] == ',' ? property + len + 1 : NULL;
-		property[len] = '\0';
-		wish->has_id = wish->has_id || strncmp(property, "id=", 3) == 0;
-		wish->has_serial = wish->has_serial || strncmp(property, "serial=", 7) == 0;
-		wish->has_legacy = wish->has_legacy || strncmp(property, "disable-legacy=", 15) == 0;
-		if (strncmp(property, "readonly=", 9) == 0) {
-			ret = parse_switch(p, "readonly", property + 9, &wish->readonly);
-			if (ret < 0)
-				return ret;
-			continue;
-		}
-		if (kind != &disk_nvme && strncmp(property, "queues=", 7) == 0) {
-			ret = set_queues(p, property + 7, wish);
-			if (ret < 0)
-				return ret;
-			continue;
-		}
-		memmove(to, property, len);
-		to += len;
-		if (next != NULL)
-			*to++ = ',';
-	}
-	if (to > properties && to[-1] == ',')
-		to--;
-	*to = '\0';
-	return 0;
+	wish->has_id = wish->has_id || strncmp(property, "id=", 3) == 0;
+	wish->has_serial = wish->has_serial || strncmp(property, "serial=", 7) == 0;
+	wish->has_legacy = wish->has_legacy || strncmp(property, "disable-legacy=", 15) == 0;
+	if (strncmp(property, "readonly=", 9) == 0)
+		ret = machine_text_switch("readonly", property + 9, &wish->readonly, &look->p->why);
+	else if (look->kind != &disk_nvme && strncmp(property, "queues=", 7) == 0)
+		ret = machine_text_number("queues", property + 7, 1, QEMU_QUEUES_MAX, &wish->queues, &look->p->why);
+	else
+		return 0;
+	return ret < 0 ? ret : 1;
 }
 
 static int add_blockdev_json(struct parser *p, const char *key, const char *file, bool readonly, size_t index)
@@ -226,7 +188,7 @@ static int add_blockdev_json(struct parser *p, const char *key, const char *file
 			 "unmap", "read-only", readonly, "file", "driver", "file", "filename", file, "discard", "unmap",
 			 "read-only", readonly);
 	if (json == NULL)
-		return refuse(p, "%s=: the file's name is not UTF-8", key);
+		return machine_text_refuse(&p->why, "%s=: the file's name is not UTF-8", key);
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	if (text == NULL)
@@ -266,11 +228,11 @@ static int add_disk(struct parser *p, const struct disk_kind *kind, const char *
 		return -ENOMEM;
 	properties = cut_file(file);
 	if (file[0] == '\0')
-		ret = refuse(p, "%s= needs a file", kind->key);
+		ret = machine_text_refuse(&p->why, "%s= needs a file", kind->key);
 	else if (index == QEMU_DISKS_MAX)
-		ret = refuse(p, "more than %u disks", QEMU_DISKS_MAX);
+		ret = machine_text_refuse(&p->why, "more than %u disks", QEMU_DISKS_MAX);
 	if (ret == 0 && properties != NULL)
-		ret = scan_properties(p, kind, properties, &wish);
+		ret = qemu_properties_take(properties, take_property, &(struct disk_look){p, kind, &wish});
 	if (ret == 0)
 		ret = add_blockdev_json(p, kind->key, file, wish.readonly, index);
 	disks = ret == 0 ? realloc(p->uri->disks, (index + 1) * sizeof(*disks)) : NULL;
@@ -301,7 +263,7 @@ static int add_netdev(struct parser *p, const char *value)
 
 static int add_virtio_net(struct parser *p, const char *value)
 {
-	return qemu_uri_net(p->uri, value, p->why, p->why_bytes);
+	return qemu_uri_net(p->uri, value, &p->why);
 }
 
 static const struct {
@@ -329,14 +291,14 @@ static const struct {
 static int parse_pair(struct parser *p, char *pair)
 {
 	char *value;
-	int key = machine_text_key(pair, &keys[0].key, sizeof(keys[0]), ARRAY_SIZE(keys), &value, p->why, p->why_bytes);
+	int key = machine_text_key(pair, &keys[0].key, sizeof(keys[0]), ARRAY_SIZE(keys), &value, &p->why);
 
 	return key < 0 ? key : keys[key].set(p, value);
 }
 
 int qemu_uri_parse(const char *rest, struct qemu_uri *out, char *why, size_t why_bytes)
 {
-	struct parser p = {.uri = out, .why = why, .why_bytes = why_bytes};
+	struct parser p = {.uri = out, .why = {why, why_bytes}};
 	size_t name_len = strcspn(rest, "?");
 	char *text, *pair, *next;
 	int ret = 0;
@@ -350,7 +312,7 @@ int qemu_uri_parse(const char *rest, struct qemu_uri *out, char *why, size_t why
 	snprintf(why, why_bytes, "out of memory");
 	out->board = name_len != 0 ? qemu_board_find(rest, name_len) : &qemu_q35;
 	if (out->board == NULL)
-		return refuse(&p, "unknown machine '%.*s'; known: q35, virt", (int)name_len, rest);
+		return machine_text_refuse(&p.why, "unknown machine '%.*s'; known: q35, virt", (int)name_len, rest);
 	text = strdup(rest[name_len] == '?' ? rest + name_len + 1 : "");
 	if (text == NULL)
 		return -ENOMEM;

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/qemu/properties.h"
 #include "machine/text.h"
 
 #define TAP_NAME_MAX 15 /* Linux's IFNAMSIZ - 1 */
@@ -25,12 +26,6 @@ struct net_wish {
 	bool has_id, has_legacy, has_rom;
 	uint64_t queues; /* 0: nothing */
 };
-
-static int refuse(char *why, size_t why_bytes, const char *format, const char *text)
-{
-	snprintf(why, why_bytes, format, text);
-	return -EINVAL;
-}
 
 /* QEMU's options end at a comma; a doubled one is a comma. */
 static char *quote(const char *text)
@@ -49,13 +44,13 @@ static char *quote(const char *text)
 
 /* ---- the wire ---- */
 
-static int add_dgram(struct qemu_uri *uri, const char *paths, size_t index, char *why, size_t why_bytes)
+static int add_dgram(struct qemu_uri *uri, const char *paths, size_t index, const struct machine_text_why *why)
 {
 	const char *colon = strchr(paths, ':');
 	char *both, *theirs;
 
 	if (colon == NULL || colon == paths || colon[1] == '\0')
-		return refuse(why, why_bytes, "virtio-net=dgram:%s is not OURS:THEIRS, two paths of sockets", paths);
+		return machine_text_refuse(why, "virtio-net=dgram:%s is not OURS:THEIRS, two paths of sockets", paths);
 	both = quote(paths);
 	if (both == NULL)
 		return -ENOMEM;
@@ -97,14 +92,14 @@ static int add_stream(struct qemu_uri *uri, const char *path, bool listen, size_
 }
 
 /* QEMU cuts longer names short, and then it is another device. */
-static int add_tap(struct qemu_uri *uri, const char *name, const struct net_wish *wish, size_t index, char *why,
-		   size_t why_bytes)
+static int add_tap(struct qemu_uri *uri, const char *name, const struct net_wish *wish, size_t index,
+		   const struct machine_text_why *why)
 {
 	char *quoted, queues[24] = "";
 
 	if (strlen(name) > TAP_NAME_MAX || strpbrk(name, "/%") != NULL)
-		return refuse(why, why_bytes,
-			      "virtio-net=tap:%s: no name for an interface: 1 to 15 characters, no '/' or '%%'", name);
+		return machine_text_refuse(
+			why, "virtio-net=tap:%s: no name for an interface: 1 to 15 characters, no '/' or '%%'", name);
 	quoted = quote(name);
 	if (quoted == NULL)
 		return -ENOMEM;
@@ -115,8 +110,8 @@ static int add_tap(struct qemu_uri *uri, const char *name, const struct net_wish
 	return 0;
 }
 
-static int add_wire(struct qemu_uri *uri, const char *wire, const struct net_wish *wish, size_t index, char *why,
-		    size_t why_bytes)
+static int add_wire(struct qemu_uri *uri, const char *wire, const struct net_wish *wish, size_t index,
+		    const struct machine_text_why *why)
 {
 	const char *value = strchr(wire, ':');
 	size_t len = value != NULL ? (size_t)(value - wire) : strlen(wire);
@@ -128,58 +123,50 @@ static int add_wire(struct qemu_uri *uri, const char *wire, const struct net_wis
 		return 0;
 	}
 	if (value == NULL || value[1] == '\0')
-		return refuse(why, why_bytes,
-			      "virtio-net=%s: say what it is connected to: user, tap:NAME, dgram:OURS:THEIRS, "
-			      "listen:PATH, connect:PATH, hub:N",
-			      wire);
+		return machine_text_refuse(
+			why,
+			"virtio-net=%s: say what it is connected to: user, tap:NAME, dgram:OURS:THEIRS, "
+			"listen:PATH, connect:PATH, hub:N",
+			wire);
 	value++;
 	if (len == 5 && strncmp(wire, "dgram", len) == 0)
-		return add_dgram(uri, value, index, why, why_bytes);
+		return add_dgram(uri, value, index, why);
 	if (len == 6 && strncmp(wire, "listen", len) == 0)
 		return add_stream(uri, value, true, index);
 	if (len == 7 && strncmp(wire, "connect", len) == 0)
 		return add_stream(uri, value, false, index);
 	if (len == 3 && strncmp(wire, "tap", len) == 0)
-		return add_tap(uri, value, wish, index, why, why_bytes);
+		return add_tap(uri, value, wish, index, why);
 	if (len == 3 && strncmp(wire, "hub", len) == 0 && machine_text_size(value, &hub) == 0 && hub < 1000) {
 		strings_add(&uri->args, "hubport,id=net%zu,hubid=%u", index, (unsigned)hub);
 		return 0;
 	}
-	return refuse(why, why_bytes,
-		      "virtio-net=%s: known are user, tap:NAME, dgram:OURS:THEIRS, listen:PATH, connect:PATH, hub:N",
-		      wire);
+	return machine_text_refuse(
+		why, "virtio-net=%s: known are user, tap:NAME, dgram:OURS:THEIRS, listen:PATH, connect:PATH, hub:N",
+		wire);
 }
 
 /* ---- the device ---- */
 
-/* Take what is ours out of the properties; note which of our defaults the user sets himself. */
-static int scan_properties(char *properties, struct net_wish *wish, char *why, size_t why_bytes)
+struct net_look {
+	struct net_wish *wish;
+	const struct machine_text_why *why;
+};
+
+/* What is ours is taken out; which of our defaults the user sets himself is noted. */
+static int take_property(void *arg, const char *property)
 {
-	char *to = properties, *next;
+	const struct net_look *look = arg;
+	struct net_wish *wish = look->wish;
+	int ret;
 
-	for (char *property = properties; property != NULL; property = next) {
-		size_t len = strcspn(property, ",");
-
-		next = property[len] == ',' ? property + len + 1 : NULL;
-		property[len] = '\0';
-		wish->has_id = wish->has_id || strncmp(property, "id=", 3) == 0;
-		wish->has_legacy = wish->has_legacy || strncmp(property, "disable-legacy=", 15) == 0;
-		wish->has_rom = wish->has_rom || strncmp(property, "romfile=", 8) == 0;
-		if (strncmp(property, "queues=", 7) == 0) {
-			if (machine_text_size(property + 7, &wish->queues) < 0 || wish->queues < 1 ||
-			    wish->queues > QEMU_QUEUES_MAX)
-				return refuse(why, why_bytes, "%s is not a number of queues", property);
-			continue;
-		}
-		memmove(to, property, len);
-		to += len;
-		if (next != NULL)
-			*to++ = ',';
-	}
-	if (to > properties && to[-1] == ',')
-		to--;
-	*to = '\0';
-	return 0;
+	wish->has_id = wish->has_id || strncmp(property, "id=", 3) == 0;
+	wish->has_legacy = wish->has_legacy || strncmp(property, "disable-legacy=", 15) == 0;
+	wish->has_rom = wish->has_rom || strncmp(property, "romfile=", 8) == 0;
+	if (strncmp(property, "queues=", 7) != 0)
+		return 0;
+	ret = machine_text_number("queues", property + 7, 1, QEMU_QUEUES_MAX, &wish->queues, look->why);
+	return ret < 0 ? ret : 1;
 }
 
 static void add_net_device(struct qemu_uri *uri, const struct net_wish *wish, const char *properties, size_t index)
@@ -201,7 +188,7 @@ static void add_net_device(struct qemu_uri *uri, const struct net_wish *wish, co
 		    mmio || wish->has_rom ? "" : ",romfile=", queues, properties[0] != '\0' ? "," : "", properties);
 }
 
-int qemu_uri_net(struct qemu_uri *uri, const char *value, char *why, size_t why_bytes)
+int qemu_uri_net(struct qemu_uri *uri, const char *value, const struct machine_text_why *why)
 {
 	struct net_wish wish = {0};
 	char *wire = strdup(value), *properties;
@@ -216,11 +203,11 @@ int qemu_uri_net(struct qemu_uri *uri, const char *value, char *why, size_t why_
 		*properties++ = '\0';
 	else
 		properties = none;
-	ret = scan_properties(properties, &wish, why, why_bytes);
+	ret = qemu_properties_take(properties, take_property, &(struct net_look){&wish, why});
 	if (ret == 0 && wish.queues > 1 && strncmp(wire, "tap:", 4) != 0)
-		ret = refuse(why, why_bytes, "virtio-net=%s: only a TAP device has several queues", wire);
+		ret = machine_text_refuse(why, "virtio-net=%s: only a TAP device has several queues", wire);
 	if (ret == 0)
-		ret = add_wire(uri, wire, &wish, index, why, why_bytes);
+		ret = add_wire(uri, wire, &wish, index, why);
 	if (ret == 0)
 		add_net_device(uri, &wish, properties, index);
 	uri->net_count++;

@@ -4,10 +4,11 @@
 #define OB_MACHINE_QEMU_URI_NET_H
 
 #include "machine/qemu/uri.h"
+#include "machine/text.h"
 
 /*
  * A -netdev and a -device for @value, into uri->args. On an error @why has one line about it. 0; -EINVAL; -ENOMEM.
  */
-int qemu_uri_net(struct qemu_uri *uri, const char *value, char *why, size_t why_bytes);
+int qemu_uri_net(struct qemu_uri *uri, const char *value, const struct machine_text_why *why);
 
 #endif

@@ -190,7 +190,7 @@ static void test_uri_wrong_is_refused_with_reason(void **state)
 		{"q35?virtio-net=cable:x", "known are user, tap:NAME, dgram:OURS:THEIRS"},
 		{"q35?virtio-net=dgram:x", "is not OURS:THEIRS"},
 		{"q35?virtio-net=hub:many", "known are user"},
-		{"q35?virtio-net=tap:t,queues=0", "queues=0 is not a number of queues"},
+		{"q35?virtio-net=tap:t,queues=0", "queues=0 is not a number from 1 to 1024"},
 		{"q35?virtio-net=user,queues=2", "only a TAP device has several queues"},
 		{"q35?nvme", "'nvme' has no '=value'"},
 		{"q35?nvme=", "nvme= needs a file"},

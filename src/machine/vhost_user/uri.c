@@ -3,7 +3,6 @@
 #include "machine/vhost_user/uri.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,20 +14,8 @@
 
 struct parser {
 	struct vu_uri *uri;
-	char *why;
-	size_t why_bytes;
+	struct machine_text_why why;
 };
-
-static int refuse(struct parser *p, const char *format, ...) OB_PRINTF(2, 3);
-static int refuse(struct parser *p, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(p->why, p->why_bytes, format, args);
-	va_end(args);
-	return -EINVAL;
-}
 
 static int set_type(struct parser *p, const char *value)
 {
@@ -39,24 +26,15 @@ static int set_type(struct parser *p, const char *value)
 	else if (strcmp(value, "net") == 0)
 		id = VIRTIO_ID_NET;
 	else if (machine_text_size(value, &id) != 0 || id == 0 || id > UINT16_MAX)
-		return refuse(p, "type=%s is neither blk nor net nor a virtio device id", value);
+		return machine_text_refuse(&p->why, "type=%s is neither blk nor net nor a virtio device id", value);
 	p->uri->type = (uint32_t)id;
-	return 0;
-}
-
-/* A number from @min to @max. */
-static int take_number(struct parser *p, const char *key, const char *value, uint64_t min, uint64_t max, uint64_t *out)
-{
-	if (machine_text_size(value, out) != 0 || *out < min || *out > max)
-		return refuse(p, "%s=%s is not a number from %llu to %llu", key, value, (unsigned long long)min,
-			      (unsigned long long)max);
 	return 0;
 }
 
 static int set_queues(struct parser *p, const char *value)
 {
 	uint64_t n;
-	int ret = take_number(p, "queues", value, 1, VHOST_USER_QUEUES_MAX, &n);
+	int ret = machine_text_number("queues", value, 1, VHOST_USER_QUEUES_MAX, &n, &p->why);
 
 	if (ret == 0)
 		p->uri->queues = (unsigned)n;
@@ -66,10 +44,10 @@ static int set_queues(struct parser *p, const char *value)
 static int set_queue_size(struct parser *p, const char *value)
 {
 	uint64_t n;
-	int ret = take_number(p, "queue-size", value, 2, VU_QUEUE_SIZE_MAX, &n);
+	int ret = machine_text_number("queue-size", value, 2, VU_QUEUE_SIZE_MAX, &n, &p->why);
 
 	if (ret == 0 && !IS_POWER_OF_2(n))
-		return refuse(p, "queue-size=%s is not a power of two", value);
+		return machine_text_refuse(&p->why, "queue-size=%s is not a power of two", value);
 	if (ret == 0)
 		p->uri->queue_size = (uint16_t)n;
 	return ret;
@@ -81,17 +59,14 @@ static int set_memory(struct parser *p, const char *value)
 
 	if (machine_text_size(value, &bytes) != 0 || bytes < OB_MIB || bytes > VU_MEMORY_MAX_BYTES ||
 	    !IS_ALIGNED(bytes, OB_MIB))
-		return refuse(p, "memory=%s is not a multiple of 1M from 1M to 64G", value);
+		return machine_text_refuse(&p->why, "memory=%s is not a multiple of 1M from 1M to 64G", value);
 	p->uri->memory_bytes = bytes;
 	return 0;
 }
 
 static int set_hugepages(struct parser *p, const char *value)
 {
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return refuse(p, "hugepages=%s is neither on nor off", value);
-	p->uri->hugepages = strcmp(value, "on") == 0;
-	return 0;
+	return machine_text_switch("hugepages", value, &p->uri->hugepages, &p->why);
 }
 
 /* "10s", "500ms"; a bare number is seconds. */
@@ -103,7 +78,7 @@ static int take_time(struct parser *p, const char *key, const char *value, bool 
 	if (ret == 0 && value[strspn(value, "0123456789")] == '\0')
 		ns = ns <= VU_TIME_MAX_NS / OB_NS_PER_S ? ns * OB_NS_PER_S : UINT64_MAX;
 	if (ret != 0 || ns > VU_TIME_MAX_NS || (ns == 0 && !zero))
-		return refuse(p, "%s=%s is not a time like 10s, at most an hour", key, value);
+		return machine_text_refuse(&p->why, "%s=%s is not a time like 10s, at most an hour", key, value);
 	*out = ns;
 	return 0;
 }
@@ -126,7 +101,8 @@ static int set_mac(struct parser *p, const char *value)
 	if (sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5],
 		   &end) != 6 ||
 	    value[end] != '\0' || strlen(value) != 17 || (byte[0] & 1) != 0)
-		return refuse(p, "mac=%s is not the address of a station, like 52:54:00:12:34:56", value);
+		return machine_text_refuse(&p->why, "mac=%s is not the address of a station, like 52:54:00:12:34:56",
+					   value);
 	for (unsigned i = 0; i < 6; i++)
 		p->uri->mac[i] = (uint8_t)byte[i];
 	p->uri->has_mac = true;
@@ -136,7 +112,7 @@ static int set_mac(struct parser *p, const char *value)
 static int set_without(struct parser *p, const char *value)
 {
 	uint64_t n;
-	int ret = take_number(p, "without", value, 0, 63, &n);
+	int ret = machine_text_number("without", value, 0, 63, &n, &p->why);
 
 	if (ret == 0)
 		p->uri->without |= BIT64(n);
@@ -155,7 +131,7 @@ static const struct {
 static int parse_pair(struct parser *p, char *pair)
 {
 	char *value;
-	int key = machine_text_key(pair, &keys[0].key, sizeof(keys[0]), ARRAY_SIZE(keys), &value, p->why, p->why_bytes);
+	int key = machine_text_key(pair, &keys[0].key, sizeof(keys[0]), ARRAY_SIZE(keys), &value, &p->why);
 
 	return key < 0 ? key : keys[key].set(p, value);
 }
@@ -163,20 +139,21 @@ static int parse_pair(struct parser *p, char *pair)
 static int parse_path(struct parser *p, char *path)
 {
 	if (machine_text_decode(path) < 0)
-		return refuse(p, "'%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)",
-			      path);
+		return machine_text_refuse(
+			&p->why, "'%s': a '%%' is not followed by two hex digits (write %%25 for a percent sign)",
+			path);
 	if (path[0] == '\0')
-		return refuse(p, "the path of a socket is needed, as in vhost-user:/run/disk.sock");
+		return machine_text_refuse(&p->why, "the path of a socket is needed, as in vhost-user:/run/disk.sock");
 	if (strlen(path) >= sizeof(p->uri->path))
-		return refuse(p, "%s: longer than the %zu bytes that a socket's path may have", path,
-			      sizeof(p->uri->path) - 1);
+		return machine_text_refuse(&p->why, "%s: longer than the %zu bytes that a socket's path may have", path,
+					   sizeof(p->uri->path) - 1);
 	memcpy(p->uri->path, path, strlen(path) + 1);
 	return 0;
 }
 
 int vu_uri_parse(const char *rest, struct vu_uri *out, char *why, size_t why_bytes)
 {
-	struct parser p = {.uri = out, .why = why, .why_bytes = why_bytes};
+	struct parser p = {.uri = out, .why = {why, why_bytes}};
 	char *text = strdup(rest), *next;
 	int ret;
 
