@@ -12,6 +12,7 @@
 #define ROOM       256
 #define ROOM_WHOLE 1600 /* any frame of the default MTU */
 #define ROOM_LEAST 64
+#define RING_LEAST 32 /* entries of a ring to receive, of the smallest rooms */
 #define WORDS_MAX  24
 #define HEADER     16 /* Ethernet's, and two bytes, so that words are aligned */
 #define TAIL_MAX   20 /* of a packet's room, that later parts have where a header would be */
@@ -319,8 +320,8 @@ int net_lane_open(const struct net_bed *b, unsigned index)
 	struct ob_net_info info;
 	int ret;
 
-	/* Both rings full, and some in our hands. */
-	pool.count = config.rx_depth + PARTS_MAX * (config.tx_depth + 2);
+	/* Both rings full, and some in our hands. One that is too small for a frame of the MTU is made longer. */
+	pool.count = (config.rx_depth > RING_LEAST ? config.rx_depth : RING_LEAST) + PARTS_MAX * (config.tx_depth + 2);
 	config.poll.window_ns = 1 + sim_random(20 * OB_NS_PER_US);
 	l->index = index;
 	l->net = b->net;

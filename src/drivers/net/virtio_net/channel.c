@@ -43,15 +43,6 @@ void vnet_pair_break(struct vnet_pair *p, const char *why)
 
 /* ---- channels ---- */
 
-static unsigned entries_for(unsigned depth)
-{
-	unsigned entries = 1;
-
-	while (entries < depth && entries < VNET_DEPTH_MAX)
-		entries *= 2;
-	return entries;
-}
-
 static struct vnet_pair *pair_create(struct vnet *v, struct ob_net_channel *channel)
 {
 	struct vnet_pair *p = hooks_fail(v->ob, "vnet_pair") ? NULL : ob_alloc(sizeof(*p));
@@ -62,8 +53,8 @@ static struct vnet_pair *pair_create(struct vnet *v, struct ob_net_channel *chan
 	p->channel = channel;
 	p->pool = channel->pool;
 	p->dma_index = channel->dma_index;
-	p->rx_wish = entries_for(channel->rx_depth);
-	p->tx_wish = entries_for(channel->tx_depth);
+	p->rx_wish = vnet_entries_for(channel->rx_depth);
+	p->tx_wish = vnet_entries_for(channel->tx_depth);
 	p->pools[0].pool = ob_packet_pool_get(channel->pool);
 	p->pools[0].iova = ob_packet_iova(channel->pool, channel->dma_index, NULL).addr;
 	p->last_pool = &p->pools[0];

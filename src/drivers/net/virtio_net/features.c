@@ -116,6 +116,14 @@ uint32_t vnet_room_min(const struct vnet *v)
 	return rx_frame_max(features & usable(v), info.mtu);
 }
 
+uint32_t vnet_rx_frame_max(const struct vnet *v)
+{
+	struct ob_net_info info;
+
+	settings(v, &info);
+	return rx_frame_max(v->features, info.mtu);
+}
+
 uint32_t vnet_offloads(const struct vnet *v)
 {
 	uint32_t on = 0;

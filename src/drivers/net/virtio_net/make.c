@@ -244,6 +244,26 @@ static int slow_create(struct vnet_pair *p, unsigned count)
 	return 0;
 }
 
+/* Buffers that the longest frame takes. */
+static unsigned rx_need(const struct vnet_pair *p)
+{
+	return p->merge ? (vnet_rx_frame_max(p->v) + p->header_bytes + p->rx_bytes - 1) / p->rx_bytes : 1;
+}
+
+/*
+ * A device that has too few buffers for a frame waits for more, and nothing comes back from it meanwhile. So the few that
+ * the ring may lack until it is filled up again must not be among those that a frame takes.
+ */
+static void rx_plan(struct vnet_pair *p)
+{
+	unsigned need = rx_need(p), most = MIN(MAX(p->rx_depth / 4, 1u), VNET_REFILL);
+
+	p->rx_refill = p->rx_depth > need ? MIN(p->rx_depth - need + 1, most) : 1;
+	if (need > p->rx_depth)
+		ob_warn(p->v->ob, "%s channel %u: its ring has %u buffers of %u bytes; the longest frames take %u",
+			p->v->name, p->channel->index, p->rx_depth, p->rx_bytes, need);
+}
+
 static int pair_make(struct vnet_pair *p, unsigned index)
 {
 	struct ob_net_channel *channel = p->channel;
@@ -252,7 +272,10 @@ static int pair_make(struct vnet_pair *p, unsigned index)
 	int ret;
 
 	channel->index = index;
-	ret = queue_create(p, VIRTIO_NET_RX(index), p->rx_wish, 1, &p->rx);
+	p->header_bytes = v->header_bytes;
+	p->merge = vnet_has(v, VIRTIO_NET_F_MRG_RXBUF);
+	p->rx_bytes = p->pool->room_bytes + p->header_bytes;
+	ret = queue_create(p, VIRTIO_NET_RX(index), MAX(p->rx_wish, vnet_entries_for(rx_need(p))), 1, &p->rx);
 	if (ret == 0)
 		ret = queue_create(p, VIRTIO_NET_TX(index), p->tx_wish, VNET_CHAIN_MAX, &p->tx);
 	if (ret == 0)
@@ -260,16 +283,13 @@ static int pair_make(struct vnet_pair *p, unsigned index)
 	if (ret != 0)
 		return ret;
 	channel->rx_depth = p->rx_depth = ob_virtio_queue_size(p->rx);
-	p->rx_refill = MIN(MAX(p->rx_depth / 4, 1u), VNET_REFILL);
+	rx_plan(p);
 	channel->tx_depth = p->tx_depth = ob_virtio_queue_size(p->tx);
-	p->header_bytes = v->header_bytes;
-	p->merge = vnet_has(v, VIRTIO_NET_F_MRG_RXBUF);
 	p->rx_offloads = on & OB_NET_RX_ALL;
 	p->rx_plain = !p->merge && p->rx_offloads == 0;
 	p->tx_offloads = on & ~OB_NET_RX_ALL;
 	p->frame_max = vnet_frame_max(v);
 	p->rx_base = ob_packet_iova(p->pool, p->dma_index, p->pool->data - p->header_bytes);
-	p->rx_bytes = p->pool->room_bytes + p->header_bytes;
 	return 0;
 }
 

@@ -77,10 +77,11 @@ struct vnet_pair {
 	uint32_t header_bytes; /* in front of a frame */
 	uint32_t rx_posted;    /* buffers that the device has */
 	uint32_t rx_depth;
-	uint32_t rx_refill; /* so many are given at once: a quarter of a small ring, at most VNET_REFILL */
-	bool rx_plain;      /* no header needs to be read */
-	bool merge;         /* num_buffers counts */
-	bool refilling;     /* the timer is armed */
+	uint32_t
+		rx_refill; /* so many are given at once: a quarter of a small ring, at most VNET_REFILL; see rx_plan() */
+	bool rx_plain;     /* no header needs to be read */
+	bool merge;        /* num_buffers counts */
+	bool refilling;    /* the timer is armed */
 	uint32_t rx_offloads;
 	struct ob_packet *partial, *partial_last; /* a frame whose buffers have not all been seen */
 	unsigned partial_missing;
@@ -179,6 +180,16 @@ static inline bool vnet_has(const struct vnet *v, unsigned bit)
 	return (v->features & BIT64(bit)) != 0;
 }
 
+/* Ring entries for so many frames or buffers. */
+static inline unsigned vnet_entries_for(unsigned depth)
+{
+	unsigned entries = 1;
+
+	while (entries < depth && entries < VNET_DEPTH_MAX)
+		entries *= 2;
+	return entries;
+}
+
 /* ---- features.c ---- */
 
 /* What to negotiate, by what the class and the pairs say. */
@@ -190,6 +201,8 @@ void vnet_info_fill(const struct vnet *v, struct ob_net_info *info);
 /* Bytes that a packet must have room for: of a frame, or of any piece of one. */
 uint32_t vnet_room_min(const struct vnet *v);
 uint32_t vnet_frame_max(const struct vnet *v);
+/* The longest that may arrive. */
+uint32_t vnet_rx_frame_max(const struct vnet *v);
 /* Which of OB_NET_TX_* and OB_NET_RX_* are agreed on. */
 uint32_t vnet_offloads(const struct vnet *v);
 /* Ask for the link, and tell the class. Returns whether the device wants to be announced. */
