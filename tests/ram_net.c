@@ -114,7 +114,7 @@ static unsigned ram_send(struct ob_net_channel *channel, struct ob_packet **fram
 	for (; taken < count && q->sent_count < channel->tx_depth; taken++) {
 		struct ob_packet *frame = frames[taken];
 
-		if (!is_fit(channel, frame) || (frame->flags != 0 && ob_net_soft(channel, frame, 0) != 0)) {
+		if (!is_fit(channel, frame) || (frame->flags != 0 && ob_net_soft(channel, frame, q->ram->can) != 0)) {
 			channel->stats.tx_refused++;
 			ob_packet_put(frame);
 			continue;

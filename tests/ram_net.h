@@ -10,7 +10,7 @@
 
 #define RAM_NET_FIFO     1024u
 #define RAM_NET_CHANNELS 4u
-#define RAM_NET_FRAME    9018u
+#define RAM_NET_FRAME    65553u
 
 struct ram_frame {
 	uint32_t len_bytes;
@@ -41,6 +41,7 @@ struct ram_net {
 	int answer;    /* to what the class tells it */
 	unsigned told; /* times */
 	uint32_t offloads;
+	uint32_t can; /* OB_NET_TX_*: what frames leave open it passes on; at first nothing */
 };
 
 /* Published on @machine, the peer of itself. */

@@ -74,7 +74,7 @@ struct ob_net_info {
 	uint32_t abilities;        /* OB_NET_CAN_* */
 	unsigned channels_max;
 	unsigned rx_depth_max, tx_depth_max; /* frames, for channels */
-	unsigned segments_max;               /* packets of one frame to send */
+	unsigned segments_max;               /* packets of one frame to send; less than the channel's tx_depth, too */
 	uint32_t room_min;                   /* bytes that packets to receive into need; depends on MTU and offloads */
 	unsigned rss_table_max, rss_key_bytes; /* 0: no RSS */
 	uint32_t rss_types;                    /* 1 << OB_HASH_… that it can make */

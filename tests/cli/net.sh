@@ -315,6 +315,22 @@ ends tap1 130
 ends tap2 130
 nobody_has "$work/wire"
 
+# Segments of 64 KiB both ways, by rings that are shorter than those have parts.
+start tap1 nsenter --net=/run/netns/$one "$OUTBOARD" -M "qemu:q35?virtio-net=tap:obfar" net bridge --tap tap0 --address 10.77.0.1/24 --depth 16
+await tap1.err "is tap0"
+ip -n $one link set obfar netns $two && ip -n $two addr add 10.77.0.2/24 dev obfar && ip -n $two link set obfar up
+for way in "$one $two 10.77.0.2" "$two $one 10.77.0.1"; do
+	set -- $way
+	rm -f "$work/arrived"
+	start sink timeout 60 nsenter --net=/run/netns/$2 socat -u TCP-LISTEN:7000,reuseaddr "OPEN:$work/arrived,creat"
+	sleep 0.5
+	want 0 timeout 60 nsenter --net=/run/netns/$1 socat -b 262144 -u "OPEN:$work/sent" "TCP:$3:7000"
+	ends sink 0
+	same "$work/sent" "$work/arrived"
+done
+kill -INT $tap1
+ends tap1 130
+
 # Several channels, that flows are dealt out to: QEMU does that itself.
 mac=52:54:00:00:00:03
 start sink nsenter --net=/run/netns/$two "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=tap:obrss,queues=4,rss=on,hash=on,mac=$mac" \

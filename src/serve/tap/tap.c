@@ -27,10 +27,13 @@
 #define PACKET_BYTES  2048u
 #define RX_OFFLOADS   (OB_NET_RX_CSUM | OB_NET_RX_TSO4 | OB_NET_RX_TSO6 | OB_NET_RX_ECN)
 #define STOP_NS       (2 * OB_NS_PER_S)
+#define STARVED_NS    (100 * OB_NS_PER_US) /* until packets are looked for again */
+#define LONG_FRAMES   128u                 /* of the longest, that packets are there for */
 
 struct ob_tap {
 	struct ob_fd fd; /* first of those that the CPU touches */
 	struct ob_work work;
+	struct ob_timer starved_timer;
 	struct ob_net *net;
 	struct ob *ob;
 	struct ob_cpu *cpu;
@@ -38,6 +41,7 @@ struct ob_tap {
 	struct ob_net_channel *channel;
 	struct ob_net_watch watch;
 	bool watching, listening, stopping;
+	bool starved;                       /* there are too few packets to read into; the timer is armed */
 	bool gone;                          /* __atomic */
 	struct ob_packet *spare[PARTS_MAX]; /* to read into */
 	unsigned part_count, spare_count;
@@ -61,6 +65,11 @@ static struct ob_tap *tap_of_fd(struct ob_fd *fd)
 static struct ob_tap *tap_of_work(struct ob_work *work)
 {
 	return (struct ob_tap *)(void *)((uint8_t *)work - offsetof(struct ob_tap, work));
+}
+
+static struct ob_tap *tap_of_timer(struct ob_timer *timer)
+{
+	return (struct ob_tap *)(void *)((uint8_t *)timer - offsetof(struct ob_tap, starved_timer));
 }
 
 static struct ob_tap *tap_of_watch(struct ob_net_watch *watch)
@@ -142,11 +151,30 @@ static bool fill_spare(struct ob_tap *tap)
 	while (tap->spare_count < tap->part_count) {
 		struct ob_packet *packet = ob_packet_alloc(tap->pool);
 
+		/* What was sent is given back when more is sent; and now there is nothing to send. */
+		if (packet == NULL && ob_net_reap(tap->channel) > 0)
+			packet = ob_packet_alloc(tap->pool);
 		if (packet == NULL)
 			return false;
 		tap->spare[tap->spare_count++] = packet;
 	}
 	return true;
+}
+
+/* Nobody tells when packets come back. */
+static void starve(struct ob_tap *tap)
+{
+	tap->starved = true;
+	ob_timer_start(&tap->starved_timer, ob_cpu_time_ns(tap->cpu) + STARVED_NS);
+}
+
+static void starved(struct ob_timer *timer)
+{
+	struct ob_tap *tap = tap_of_timer(timer);
+
+	tap->starved = false;
+	if (!tap->stopping)
+		ob_cpu_post(tap->cpu, &tap->work);
 }
 
 static void describe_packet(struct ob_packet *packet, const struct virtio_net_hdr *header)
@@ -202,8 +230,10 @@ static struct ob_packet *read_frame(struct ob_tap *tap)
 	struct ob_packet *frame;
 	ssize_t len;
 
-	if (!fill_spare(tap))
+	if (!fill_spare(tap)) {
+		starve(tap);
 		return NULL;
+	}
 	for (unsigned i = 0; i < tap->part_count; i++)
 		parts[i + 1] = (struct iovec){tap->spare[i]->data, ob_packet_tailroom(tap->spare[i])};
 	do {
@@ -271,7 +301,7 @@ static void from_kernel(struct ob_work *work)
 	if (tap->stopping)
 		return;
 	room = BUDGET - tap->unsent_count;
-	while (room > 0 && take_from_kernel(tap))
+	while (room > 0 && !tap->starved && take_from_kernel(tap))
 		room--;
 	sent = ob_net_send(tap->channel, tap->unsent, tap->unsent_count);
 	ob_net_kick(tap->channel);
@@ -281,7 +311,7 @@ static void from_kernel(struct ob_work *work)
 		return; /* sendable() goes on */
 	if (room == 0)
 		ob_cpu_post(tap->cpu, &tap->work);
-	else
+	else if (!tap->starved)
 		listen_again(tap);
 }
 
@@ -317,23 +347,30 @@ static void link_changed(struct ob_net_watch *watch, unsigned events)
 
 /* ---- begin and end ---- */
 
-/* So that the longest segment that the kernel gives fits into as many parts as the interface takes. */
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * So that the longest segment that the kernel gives fits into as many parts as the interface takes: no frame may have more
+ * than its ring has entries, one of which may be the device's header.
+ */
 static int make_pool(struct ob_tap *tap, const struct ob_net_info *info, bool offloads, unsigned depth)
 {
 	uint32_t longest = offloads ? SEGMENT_BYTES : tap->frame_max + 1;
-	uint32_t parts = info->segments_max < PARTS_MAX ? info->segments_max : PARTS_MAX;
+	uint32_t parts = least(least(info->segments_max, PARTS_MAX), depth > 2 ? depth - 1 : 1);
 	struct ob_packet_pool_config config = {
 		.machine = ob_device_machine(ob_net_device(tap->net)),
 		.cpu = tap->cpu,
-		.count = 4 * depth + 2 * BUDGET,
 		.packet_bytes = PACKET_BYTES,
 	};
 
-	if (parts == 0)
-		parts = 1;
 	if (longest > parts * config.packet_bytes)
-		config.packet_bytes = (longest / parts + 63u) & ~63u;
+		config.packet_bytes = ((longest + parts - 1) / parts + 63u) & ~63u;
 	tap->part_count = (longest + config.packet_bytes - 1) / config.packet_bytes;
+	/* Those in the ring to receive, and as many in our hands; and those that are sent, when all are of the longest. */
+	config.count = 2 * depth + 2 * BUDGET + tap->part_count * (least(depth, LONG_FRAMES) + 1);
 	return ob_packet_pool_create(&config, &tap->pool);
 }
 
@@ -367,6 +404,7 @@ static void stop(void *arg)
 	if (tap->listening)
 		ob_fd_remove(tap->cpu, &tap->fd);
 	tap->listening = false;
+	ob_timer_stop(&tap->starved_timer);
 }
 
 /* Nothing of ours is posted any more once this has run: it was posted last. */
@@ -427,9 +465,37 @@ static void restore_filter(struct ob_tap *tap)
 	ob_net_set_filter(tap->net, &filter);
 }
 
+/* The pool, and the channel that receives into it. What it receives may change with that. */
+static int open_both(struct ob_tap *tap, const struct ob_tap_config *config, const struct ob_net_info *info,
+		     unsigned depth)
+{
+	int error = make_pool(tap, info, !config->no_offloads, depth);
+
+	if (error != 0)
+		return failed(tap, "memory", error);
+	/* Where its buffers cannot hold what that makes, frames come whole. */
+	if (!config->no_offloads)
+		receive_offloads(tap, info);
+	error = open_channel(tap, config, depth);
+	if (error == -EINVAL && tap->offloads_changed) {
+		restore_offloads(tap);
+		error = open_channel(tap, config, depth);
+	}
+	return error != 0 ? failed(tap, "a channel", error) : 0;
+}
+
+static void close_both(struct ob_tap *tap)
+{
+	ob_net_channel_close(tap->channel);
+	tap->channel = NULL;
+	restore_offloads(tap);
+	ob_packet_pool_put(tap->pool);
+	tap->pool = NULL;
+}
+
 static int start(struct ob_tap *tap, const struct ob_tap_config *config)
 {
-	unsigned depth = config->depth != 0 ? config->depth : DEPTH_DEFAULT;
+	unsigned depth = config->depth != 0 ? config->depth : DEPTH_DEFAULT, found;
 	struct ob_net_info info;
 	unsigned kernel_offloads = 0;
 	bool own_mac = false;
@@ -445,19 +511,18 @@ static int start(struct ob_tap *tap, const struct ob_tap_config *config)
 		error = receive_all(tap);
 	if (error != 0)
 		return error;
-	error = make_pool(tap, &info, kernel_offloads != 0, depth);
+	depth = least(depth, info.tx_depth_max > info.rx_depth_max ? info.tx_depth_max : info.rx_depth_max);
+	error = open_both(tap, config, &info, depth);
 	if (error != 0)
-		return failed(tap, "memory", error);
-	/* Where its buffers cannot hold what that makes, frames come whole. */
-	if (!config->no_offloads)
-		receive_offloads(tap, &info);
-	error = open_channel(tap, config, depth);
-	if (error == -EINVAL && tap->offloads_changed) {
-		restore_offloads(tap);
-		error = open_channel(tap, config, depth);
+		return error;
+	/* The device's own ring may be smaller still. */
+	found = ob_net_channel_tx_depth(tap->channel);
+	if (found < depth && tap->part_count > 1 && tap->part_count >= found) {
+		close_both(tap);
+		error = open_both(tap, config, &info, found);
+		if (error != 0)
+			return error;
 	}
-	if (error != 0)
-		return failed(tap, "a channel", error);
 	tap->watch.fn = link_changed;
 	ob_net_watch(tap->net, tap->cpu, &tap->watch);
 	tap->watching = true;
@@ -483,6 +548,7 @@ int ob_tap_create(struct ob_net *net, const struct ob_tap_config *config, struct
 	tap->cpu = config->cpu != NULL ? config->cpu : ob_cpu_get(tap->ob, 0);
 	tap->fd = (struct ob_fd){.fd = -1, .fn = readable};
 	ob_work_init(&tap->work, from_kernel);
+	ob_timer_init(&tap->starved_timer, tap->cpu, starved);
 	error = start(tap, config);
 	if (error != 0) {
 		ob_tap_destroy(tap);

@@ -5,8 +5,9 @@
  * without the right to that it is skipped.
  */
 #include <errno.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
-#include <netpacket/packet.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -133,7 +134,7 @@ static void set(unsigned long what, int value)
 
 static void bridge_open(bool no_offloads)
 {
-	const struct ob_net_channel_config config = {.poll.mode = OB_COMPLETION_POLLED};
+	const struct ob_net_channel_config config = {.poll.mode = OB_COMPLETION_INTERRUPT};
 	struct ob_tap_config tap = {.name = "obtap0", .no_offloads = no_offloads};
 	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = 0x0300 /* all, in network order */};
 	FILE *six;
@@ -280,6 +281,77 @@ static void test_frames_of_a_longer_mtu_are_dropped_and_told_of_once(void **stat
 	}
 }
 
+#define LONG_BYTES  65000u
+#define LONG_FRAMES 200u
+
+/* TCP of which the kernel's end leaves the segments open, as the header in front says. */
+static void send_long(void)
+{
+	static struct {
+		struct virtio_net_hdr open;
+		uint8_t frame[LONG_BYTES];
+	} out = {.open = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+			  .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+			  .hdr_len = 54,
+			  .gso_size = 1448,
+			  .csum_start = 34,
+			  .csum_offset = 16}};
+	struct ip4_header *ip = (void *)(out.frame + 14);
+
+	memset(out.frame, 0xff, 6);
+	net_put16(out.frame + 12, ETHERNET_TYPE_IP4);
+	ip->version_ihl = 0x45;
+	ip->protocol = IP_PROTOCOL_TCP;
+	net_put16(ip->total_bytes, (uint16_t)(LONG_BYTES - 14));
+	((struct tcp_header *)(void *)(out.frame + 34))->data_offset = 0x50;
+	assert_int_equal(send(bridge.socket, &out, sizeof(out), 0), sizeof(out));
+}
+
+/* Times that there was no packet. */
+static uint64_t empty(void)
+{
+	struct ob_packet_pool_stats stats;
+
+	ob_packet_pool_stats(ob_net_channel_pool(ob_tap_channel(bridge.tap)), &stats);
+	return stats.empty;
+}
+
+/* An interface that sends nothing for a while has all packets before its ring is full: that is waited for, not turned. */
+static void test_packets_that_run_out_are_waited_for(void **state)
+{
+	const uint32_t can = OB_NET_TX_CSUM | OB_NET_TX_TSO4 | OB_NET_TX_TSO6 | OB_NET_TX_ECN;
+	uint64_t deadline_ns = ob_deadline(WAIT_NS), end_ns, before;
+	int bytes = 64 << 20, on = 1;
+
+	ram->net->info.offloads |= can;
+	ram->net->info.offloads_on |= can;
+	ram->can = can;
+	bridge_open(false);
+	assert_int_equal(setsockopt(bridge.socket, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)), 0);
+	assert_int_equal(setsockopt(bridge.socket, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
+	ram->stuck = true;
+	for (unsigned i = 0; i < LONG_FRAMES; i++)
+		send_long();
+	while (empty() == 0) {
+		turn();
+		assert_true(ob_now_ns() < deadline_ns);
+	}
+	assert_in_range(turn().from_kernel_frames, 128, LONG_FRAMES - 1);
+	before = empty();
+	for (end_ns = ob_deadline(300 * OB_NS_PER_MS); ob_now_ns() < end_ns;)
+		turn();
+	assert_in_range(empty() - before, 1, 10000);
+	ram->stuck = false;
+	while (turn().from_kernel_frames < LONG_FRAMES) {
+		struct ob_packet *packet;
+
+		while (ob_net_receive(bridge.channel, &packet, 1) > 0)
+			ob_packet_put(packet);
+		assert_true(ob_now_ns() < deadline_ns);
+	}
+	bridge_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +361,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_device_that_is_down_drops_and_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_frames_of_a_longer_mtu_are_dropped_and_told_of_once, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_packets_that_run_out_are_waited_for, setup, teardown),
 	};
 
 	if (unshare(CLONE_NEWNET) != 0 || access("/dev/net/tun", R_OK | W_OK) != 0) {
