@@ -33,6 +33,29 @@ void virtio_carrier_write(const struct ob_region *region, uint64_t offset, unsig
 		ob_mmio_write32(region, offset, value);
 }
 
+/* ---- features ---- */
+
+int virtio_carrier_offered(struct virtio_device *v, const struct ob_region *region, uint64_t select, uint64_t value,
+			   uint64_t *features)
+{
+	uint32_t half[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		ob_mmio_write32(region, select, i);
+		half[i] = ob_mmio_read32(region, value);
+	}
+	*features = (uint64_t)half[1] << 32 | half[0];
+	return *features == UINT64_MAX ? virtio_device_lost(v, 0, "its features read all ones") : 0;
+}
+
+void virtio_carrier_accept(const struct ob_region *region, uint64_t select, uint64_t value, uint64_t features)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		ob_mmio_write32(region, select, i);
+		ob_mmio_write32(region, value, (uint32_t)(features >> 32 * i));
+	}
+}
+
 /* ---- interrupts ---- */
 
 static struct ob_device *carrier_of(const struct virtio_device *v)

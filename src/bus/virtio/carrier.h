@@ -30,6 +30,13 @@ void virtio_carrier_irq_release(struct virtio_device *v);
 void virtio_carrier_irq_mask(struct virtio_device *v, unsigned vector, bool mask);
 bool virtio_carrier_irq_level(struct virtio_device *v, unsigned vector);
 
+/*
+ * Feature bits, 32 at a time (§4.1.4.3, §4.2.2): the number of the half goes into the register at @select, its bits are
+ * in the one at @value. 0; virtio_carrier_offered() says -ENODEV for a device that is gone.
+ */
+int virtio_carrier_offered(struct virtio_device *v, const struct ob_region *region, uint64_t select, uint64_t value,
+			   uint64_t *features);
+void virtio_carrier_accept(const struct ob_region *region, uint64_t select, uint64_t value, uint64_t features);
 /* One field of the device's configuration, of 1, 2 or 4 bytes, in its own width (§4.1.3.1, §4.2.2.2). */
 uint32_t virtio_carrier_read(const struct ob_region *region, uint64_t offset, unsigned size_bytes);
 void virtio_carrier_write(const struct ob_region *region, uint64_t offset, unsigned size_bytes, uint32_t value);

@@ -53,25 +53,14 @@ static int vm_set_status(struct virtio_device *v, uint8_t status)
 
 static int vm_offered(struct virtio_device *v, uint64_t *features)
 {
-	struct virtio_mmio *p = mmio_of(v);
-	uint32_t half[2];
-
-	for (unsigned i = 0; i < 2; i++) {
-		put(p, VIRTIO_MMIO_DEVICE_FEATURES_SEL, i);
-		half[i] = get(p, VIRTIO_MMIO_DEVICE_FEATURES);
-	}
-	*features = (uint64_t)half[1] << 32 | half[0];
-	return *features == UINT64_MAX ? virtio_device_lost(v, 0, "its features read all ones") : 0;
+	return virtio_carrier_offered(v, &mmio_of(v)->region, VIRTIO_MMIO_DEVICE_FEATURES_SEL,
+				      VIRTIO_MMIO_DEVICE_FEATURES, features);
 }
 
 static int vm_accept(struct virtio_device *v, uint64_t features)
 {
-	struct virtio_mmio *p = mmio_of(v);
-
-	for (unsigned i = 0; i < 2; i++) {
-		put(p, VIRTIO_MMIO_DRIVER_FEATURES_SEL, i);
-		put(p, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(features >> 32 * i));
-	}
+	virtio_carrier_accept(&mmio_of(v)->region, VIRTIO_MMIO_DRIVER_FEATURES_SEL, VIRTIO_MMIO_DRIVER_FEATURES,
+			      features);
 	return 0;
 }
 

@@ -33,11 +33,6 @@ static uint16_t read16(const struct virtio_pci *p, unsigned field)
 	return ob_mmio_read16(&p->common.region, p->common.offset + field);
 }
 
-static uint32_t read32(const struct virtio_pci *p, unsigned field)
-{
-	return ob_mmio_read32(&p->common.region, p->common.offset + field);
-}
-
 static void write8(const struct virtio_pci *p, unsigned field, uint8_t value)
 {
 	ob_mmio_write8(&p->common.region, p->common.offset + field, value);
@@ -75,25 +70,18 @@ static int vp_set_status(struct virtio_device *v, uint8_t status)
 
 static int vp_offered(struct virtio_device *v, uint64_t *features)
 {
-	struct virtio_pci *p = pci_of(v);
-	uint32_t half[2];
+	const struct virtio_pci_window *w = &pci_of(v)->common;
 
-	for (unsigned i = 0; i < 2; i++) {
-		write32(p, VIRTIO_COMMON_DEVICE_FEATURE_SELECT, i);
-		half[i] = read32(p, VIRTIO_COMMON_DEVICE_FEATURE);
-	}
-	*features = (uint64_t)half[1] << 32 | half[0];
-	return *features == UINT64_MAX ? virtio_device_lost(v, 0, "its features read all ones") : 0;
+	return virtio_carrier_offered(v, &w->region, w->offset + VIRTIO_COMMON_DEVICE_FEATURE_SELECT,
+				      w->offset + VIRTIO_COMMON_DEVICE_FEATURE, features);
 }
 
 static int vp_accept(struct virtio_device *v, uint64_t features)
 {
-	struct virtio_pci *p = pci_of(v);
+	const struct virtio_pci_window *w = &pci_of(v)->common;
 
-	for (unsigned i = 0; i < 2; i++) {
-		write32(p, VIRTIO_COMMON_DRIVER_FEATURE_SELECT, i);
-		write32(p, VIRTIO_COMMON_DRIVER_FEATURE, (uint32_t)(features >> 32 * i));
-	}
+	virtio_carrier_accept(&w->region, w->offset + VIRTIO_COMMON_DRIVER_FEATURE_SELECT,
+			      w->offset + VIRTIO_COMMON_DRIVER_FEATURE, features);
 	return 0;
 }
 
