@@ -40,43 +40,23 @@ bool vblk_model_take(struct vblk_model *m, struct request *r)
 
 /* ---- data ---- */
 
-typedef int (*piece_fn)(struct vblk_model *m, uint64_t addr, uint64_t offset, uint32_t len_bytes);
-
-static int piece_read(struct vblk_model *m, uint64_t addr, uint64_t offset, uint32_t len_bytes)
+/* @write: from the driver's memory to the backing; otherwise the other way. */
+static int piece_move(struct vblk_model *m, bool write, uint64_t addr, uint64_t offset, uint32_t len_bytes)
 {
 	struct model_host *host = m->virtio.host;
 	struct backing *b = m->backing;
 
 	if (b->memory != NULL)
-		return host->ops->dma_write(host, addr, b->memory + offset, len_bytes);
+		return write ? host->ops->dma_read(host, addr, b->memory + offset, len_bytes)
+			     : host->ops->dma_write(host, addr, b->memory + offset, len_bytes);
 	while (len_bytes != 0) {
 		uint32_t part = MIN(len_bytes, BOUNCE_BYTES);
-		int ret = b->ops->read(b, offset, m->bounce, part);
+		int ret = write ? host->ops->dma_read(host, addr, m->bounce, part)
+				: b->ops->read(b, offset, m->bounce, part);
 
 		if (ret == 0)
-			ret = host->ops->dma_write(host, addr, m->bounce, part);
-		if (ret != 0)
-			return ret;
-		addr += part;
-		offset += part;
-		len_bytes -= part;
-	}
-	return 0;
-}
-
-static int piece_write(struct vblk_model *m, uint64_t addr, uint64_t offset, uint32_t len_bytes)
-{
-	struct model_host *host = m->virtio.host;
-	struct backing *b = m->backing;
-
-	if (b->memory != NULL)
-		return host->ops->dma_read(host, addr, b->memory + offset, len_bytes);
-	while (len_bytes != 0) {
-		uint32_t part = MIN(len_bytes, BOUNCE_BYTES);
-		int ret = host->ops->dma_read(host, addr, m->bounce, part);
-
-		if (ret == 0)
-			ret = b->ops->write(b, offset, m->bounce, part);
+			ret = write ? b->ops->write(b, offset, m->bounce, part)
+				    : host->ops->dma_write(host, addr, m->bounce, part);
 		if (ret != 0)
 			return ret;
 		addr += part;
@@ -88,7 +68,7 @@ static int piece_write(struct vblk_model *m, uint64_t addr, uint64_t offset, uin
 
 /* The data's pieces in turn: from byte @skip of these, the request's data_bytes. */
 static uint8_t for_pieces(struct vblk_model *m, const struct request *r, const struct virtqueue_piece *pieces,
-			  uint64_t skip, uint64_t offset, piece_fn fn)
+			  uint64_t skip, uint64_t offset, bool write)
 {
 	uint32_t left = r->data_bytes;
 
@@ -100,7 +80,7 @@ static uint8_t for_pieces(struct vblk_model *m, const struct request *r, const s
 			continue;
 		}
 		part = MIN(left, pieces[i].len_bytes - (uint32_t)skip);
-		if (fn(m, pieces[i].addr + skip, offset, part) != 0) {
+		if (piece_move(m, write, pieces[i].addr + skip, offset, part) != 0) {
 			m->virtio.stats.dma_refused++;
 			return VIRTIO_BLK_S_IOERR;
 		}
@@ -146,9 +126,8 @@ static uint8_t do_transfer(struct vblk_model *m, const struct request *r, bool w
 	    (!write && r->chain.in_bytes != 1 + (uint64_t)r->data_bytes))
 		return VIRTIO_BLK_S_IOERR;
 	if (!write)
-		return m->backing->discards ? VIRTIO_BLK_S_OK : for_pieces(m, r, in_pieces(r), 0, offset, piece_read);
-	status = m->backing->discards ? VIRTIO_BLK_S_OK
-				      : for_pieces(m, r, r->pieces, sizeof(r->header), offset, piece_write);
+		return m->backing->discards ? VIRTIO_BLK_S_OK : for_pieces(m, r, in_pieces(r), 0, offset, false);
+	status = m->backing->discards ? VIRTIO_BLK_S_OK : for_pieces(m, r, r->pieces, sizeof(r->header), offset, true);
 	return status == VIRTIO_BLK_S_OK ? make_durable(m, offset, r->data_bytes) : status;
 }
 
