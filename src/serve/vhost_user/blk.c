@@ -131,7 +131,7 @@ static int map_data(const struct vu_memory *m, struct vu_request *r, const struc
 
 			if (region == NULL)
 				return -EACCES;
-			if (used == VU_SEGMENTS_MAX - 1) /* one is for add_sink() */
+			if (used == VU_SEGMENTS_MAX - 1) /* one is for add_edge() */
 				return -E2BIG;
 			if (used == 0)
 				request->window = region->window;
@@ -159,9 +159,14 @@ static uint8_t status_of(int error)
 	return error == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
+void vu_blk_end(struct vu_request *r, int error)
+{
+	vu_queue_end(r, status_of(error));
+}
+
 static void request_done(struct ob_block_request *request)
 {
-	vu_queue_end((struct vu_request *)(void *)request, status_of(request->status));
+	vu_blk_end((struct vu_request *)(void *)request, request->status);
 }
 
 static uint32_t sectors_per_block(const struct vu_queue *q)
@@ -181,28 +186,46 @@ static int set_range(struct vu_queue *q, struct ob_block_request *request, uint6
 	return 0;
 }
 
-/* What a block has, and the client did not ask for, goes where nobody looks. */
-static void add_sink(struct vu_queue *q, struct vu_request *r, uint32_t sectors)
+/* What a block has, and the client has no data for, is somewhere else. */
+static void add_edge(struct vu_request *r, uint8_t *base, uint32_t sectors)
 {
 	if (sectors == 0)
 		return;
 	r->segments[r->request.segment_count++] = (struct ob_segment){
-		.base = q->lane->sink,
+		.base = base,
 		.len_bytes = sectors * (size_t)VIRTIO_BLK_SECTOR_BYTES,
 	};
 	r->request.window = NULL;
 }
 
+void vu_blk_submit(struct vu_request *r)
+{
+	int ret = ob_block_submit(r->queue->lane->channel, &r->request);
+
+	if (ret != 0)
+		vu_blk_end(r, ret);
+}
+
 static void submit(struct vu_queue *q, struct vu_request *r)
 {
-	int ret;
-
 	r->request.done = request_done;
 	if (r->request.segment_count != 0 && r->request.window == NULL)
 		q->copied++;
-	ret = ob_block_submit(q->lane->channel, &r->request);
-	if (ret != 0)
-		vu_queue_end(r, status_of(ret));
+	vu_blk_submit(r);
+}
+
+/* As submit(), of what changes the disk. */
+static void submit_change(struct vu_queue *q, struct vu_request *r, void (*done)(struct ob_block_request *request))
+{
+	struct vu_part_lane *part = &q->lane->part;
+
+	r->request.done = done;
+	if (r->request.segment_count != 0 && r->request.window == NULL)
+		q->copied++;
+	if (r->part_before || r->part_behind)
+		vu_part_write(part, r);
+	else if (part->parts == NULL || vu_part_enter(part, r))
+		vu_blk_submit(r);
 }
 
 /* Without FLUSH, or when the driver has switched the cache off, a write is durable when it ends (§5.2.6.2). */
@@ -214,46 +237,64 @@ static uint8_t write_flags(const struct vu_queue *q)
 	return c->server->limits.volatile_cache && !cached ? OB_BLOCK_FUA : 0;
 }
 
-static int start_write(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, uint64_t sector)
+static int check_write(const struct vu_queue *q, uint64_t len_bytes)
 {
-	uint64_t len_bytes = r->chain.out_bytes - HEADER_BYTES;
-	int ret = 0;
-
-	r->request.op = OB_BLOCK_WRITE;
-	r->request.flags = write_flags(q);
-	if (!IS_ALIGNED(len_bytes, (uint64_t)VIRTIO_BLK_SECTOR_BYTES))
-		ret = -EINVAL;
-	else if (vu_client_is_read_only(q->client))
-		ret = -EROFS;
-	/*
-	 * A part of a block would be a read and a write, between which another client, or another queue, may have written
-	 * the rest of it: such a write fails rather than undo somebody else's.
-	 */
-	if (ret == 0)
-		ret = set_range(q, &r->request, sector, len_bytes / VIRTIO_BLK_SECTOR_BYTES);
-	return ret != 0 ? ret : map_data(q->memory, r, pieces, r->chain.out_count, HEADER_BYTES, len_bytes);
+	if (len_bytes == 0 || !IS_ALIGNED(len_bytes, (uint64_t)VIRTIO_BLK_SECTOR_BYTES))
+		return -EINVAL;
+	return vu_client_is_read_only(q->client) ? -EROFS : 0;
 }
 
-/* blk_size is advice: the unit is the sector all the same (§5.2.5). */
-static int start_read(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, uint64_t sector)
+/*
+ * The whole blocks that these sectors are of, and the data, between what the first and the last block have besides, which is
+ * at @front, and ends at @back. blk_size is advice: the unit is the sector all the same (§5.2.5).
+ */
+static int set_data(struct vu_queue *q, struct vu_request *r, uint64_t sector, const struct virtqueue_piece *pieces,
+		    unsigned count, uint64_t skip, uint64_t len_bytes, uint8_t *front, uint8_t *back)
 {
-	const struct virtqueue_chain *c = &r->chain;
-	uint64_t len_bytes = c->in_bytes - 1u, sectors = len_bytes / VIRTIO_BLK_SECTOR_BYTES;
 	uint32_t per_block = sectors_per_block(q), before = (uint32_t)(sector % per_block), behind;
+	uint64_t sectors = len_bytes / VIRTIO_BLK_SECTOR_BYTES;
 	int ret;
 
-	r->request.op = OB_BLOCK_READ;
-	if (!IS_ALIGNED(len_bytes, (uint64_t)VIRTIO_BLK_SECTOR_BYTES) || sectors == 0)
-		return -EINVAL;
 	behind = (uint32_t)(ALIGN_UP(before + sectors, (uint64_t)per_block) - before - sectors);
 	ret = set_range(q, &r->request, sector - before, before + sectors + behind);
 	if (ret != 0)
 		return ret;
-	add_sink(q, r, before);
-	ret = map_data(q->memory, r, pieces + c->out_count, c->in_count, 0, len_bytes);
+	r->part_before = before != 0;
+	r->part_behind = behind != 0;
+	add_edge(r, front, before);
+	ret = map_data(q->memory, r, pieces, count, skip, len_bytes);
 	if (ret == 0)
-		add_sink(q, r, behind);
+		add_edge(r, behind != 0 ? back - behind * (size_t)VIRTIO_BLK_SECTOR_BYTES : NULL, behind);
 	return ret;
+}
+
+static int start_write(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, uint64_t sector)
+{
+	uint64_t len_bytes = r->chain.out_bytes - HEADER_BYTES;
+	uint8_t *edges = q->lane->part.edges; /* two blocks */
+	size_t edges_bytes = 2 * (size_t)q->client->server->limits.block_bytes;
+	int ret = check_write(q, len_bytes);
+
+	r->request.op = OB_BLOCK_WRITE;
+	r->request.flags = write_flags(q);
+	/* Where blocks are sectors there are no edges, and nothing of them is used. */
+	if (ret == 0)
+		ret = set_data(q, r, sector, pieces, r->chain.out_count, HEADER_BYTES, len_bytes, edges,
+			       edges != NULL ? edges + edges_bytes : NULL);
+	return ret;
+}
+
+static int start_read(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, uint64_t sector)
+{
+	const struct virtqueue_chain *c = &r->chain;
+	uint64_t len_bytes = c->in_bytes - 1u;
+	uint8_t *sink = q->lane->sink; /* a block */
+
+	r->request.op = OB_BLOCK_READ;
+	if (len_bytes == 0 || !IS_ALIGNED(len_bytes, (uint64_t)VIRTIO_BLK_SECTOR_BYTES))
+		return -EINVAL;
+	return set_data(q, r, sector, pieces + c->out_count, c->in_count, 0, len_bytes, sink,
+			sink + q->client->server->limits.block_bytes);
 }
 
 static int start_data(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, bool write,
@@ -264,7 +305,9 @@ static int start_data(struct vu_queue *q, struct vu_request *r, const struct vir
 	if (ret == -EACCES)
 		return ret;
 	if (ret != 0)
-		vu_queue_end(r, status_of(ret));
+		vu_blk_end(r, ret);
+	else if (write)
+		submit_change(q, r, request_done);
 	else
 		submit(q, r);
 	return 0;
@@ -320,7 +363,7 @@ static void range_done(struct ob_block_request *request)
 	if (ret == 0)
 		ob_block_kick(q->lane->channel);
 	else
-		vu_queue_end(r, status_of(ret == -ENODATA ? 0 : ret));
+		vu_blk_end(r, ret == -ENODATA ? 0 : ret);
 }
 
 /* §5.2.6.2: unknown flags, and unmap of a discard, are not supported; nothing is done then. */
@@ -356,12 +399,10 @@ static int start_ranges(struct vu_queue *q, struct vu_request *r, const struct v
 		ret = -EROFS;
 	if (ret == 0)
 		ret = next_range(q, r);
-	if (ret == 0) {
-		r->request.done = range_done;
-		ret = ob_block_submit(q->lane->channel, &r->request);
-	}
-	if (ret != 0)
-		vu_queue_end(r, status_of(ret == -ENODATA ? 0 : ret));
+	if (ret == 0)
+		submit_change(q, r, range_done);
+	else
+		vu_blk_end(r, ret == -ENODATA ? 0 : ret);
 	return 0;
 }
 
@@ -379,7 +420,7 @@ static int get_id(struct vu_queue *q, struct vu_request *r, const struct virtque
 		ob_dma_copy(r->segments[i].base, id + offset, r->segments[i].len_bytes);
 		offset += r->segments[i].len_bytes;
 	}
-	vu_queue_end(r, status_of(ret));
+	vu_blk_end(r, ret);
 	return 0;
 }
 
@@ -405,6 +446,7 @@ int vu_blk_start(struct vu_queue *q, struct vu_request *r, const struct virtqueu
 	if (r->status == NULL)
 		return -EACCES;
 	r->request = (struct ob_block_request){0};
+	r->changes = r->part_before = r->part_behind = false;
 	switch (ob_le32_to_cpu(header.type)) {
 	case VIRTIO_BLK_T_IN:
 		return start_data(q, r, pieces, false, ob_le64_to_cpu(header.sector));

@@ -25,4 +25,9 @@ void vu_blk_config(const struct ob_block_limits *limits, unsigned queues, bool w
  */
 int vu_blk_start(struct vu_queue *q, struct vu_request *r, const struct virtqueue_piece *pieces, const char **why);
 
+/** vu_blk_submit - what was not let in at once (part.h) goes to the disk; the caller kicks. The lane's CPU */
+void vu_blk_submit(struct vu_request *r);
+/** vu_blk_end - vu_queue_end() with the status that this errno, or 0, is for the client */
+void vu_blk_end(struct vu_request *r, int error);
+
 #endif

@@ -25,6 +25,7 @@ struct vu_server {
 	struct ob_block_limits limits; /* as it was opened; the size is asked for anew */
 	struct vu_lane *lanes;
 	unsigned lane_count;
+	struct vu_parts *parts; /* NULL: a block is a sector */
 	struct vu_watchdog *watchdog;
 	/* CPU 0 */
 	struct ob_fd listener;

@@ -12,6 +12,7 @@
 
 #include <outboard/outboard.h>
 
+#include "serve/vhost_user/part.h"
 #include "spec/virtio_blk.h"
 #include "virtqueue/device.h"
 
@@ -31,13 +32,16 @@ struct vu_request {
 	struct vu_queue *queue;
 	struct virtqueue_chain chain;
 	uint8_t *status;         /* in the client's memory */
-	struct vu_request *next; /* free */
+	struct vu_request *next; /* free, or in a line of part.h */
 	uint16_t slot;           /* of inflight.h */
 	union {
 		struct ob_segment segments[VU_SEGMENTS_MAX];
 		struct virtio_blk_range ranges[VU_RANGES_MAX];
 	};
 	uint16_t range_index, range_count;
+	bool changes;                  /* part.h: it was let in */
+	bool part_before, part_behind; /* of its first and of its last block it writes only a part */
+	struct vu_part_lane *part;
 };
 
 struct vu_lane {
@@ -49,6 +53,7 @@ struct vu_lane {
 	uint8_t *sink;                                 /* a block that nobody looks at */
 	struct vu_queue *dirty;                        /* something was pushed that the client does not see yet */
 	struct ob_work flush;
+	struct vu_part_lane part;
 	unsigned queue_count; /* running here; __atomic */
 	/* call.c */
 	uint64_t write_ns; /* __atomic; when a write to a client's eventfd began; 0: there is none */

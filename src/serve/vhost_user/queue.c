@@ -197,6 +197,8 @@ void vu_queue_end(struct vu_request *r, uint8_t status)
 	if (vu_inflight_is_single(&q->inflight))
 		show(q);
 	q->in_flight--;
+	if (r->changes)
+		vu_part_leave(&q->lane->part);
 	vu_lane_dirty(q->lane, q);
 	vu_lane_give(q->lane, r);
 }

@@ -191,11 +191,14 @@ int vu_server_start(const struct vu_server_config *config, struct vu_server **ou
 	ob_work_init(&server->accepting, accept_clients);
 	server->lanes = ob_alloc(lanes * sizeof(*server->lanes));
 	ret = server->lanes != NULL ? open_lanes(server, lanes) : -ENOMEM;
+	if (ret == 0 && server->limits.block_bytes > VIRTIO_BLK_SECTOR_BYTES)
+		ret = vu_parts_create(server->lanes, server->lane_count, server->limits.block_bytes, &server->parts);
 	if (ret == 0 && config->watchdog)
 		ret = vu_watchdog_start(server->lanes, server->lane_count, &server->watchdog);
 	if (ret == 0)
 		ret = ob_cpu_call(cpu0(server), start_on_cpu0, server, ob_deadline(CALL_NS));
 	if (ret != 0) {
+		(void)vu_parts_destroy(server->parts);
 		server_free(server);
 		return ret;
 	}
@@ -237,6 +240,8 @@ void vu_server_stop(struct vu_server *server)
 	/* Work that was posted before is run before this. */
 	if (ret == 0)
 		ret = ob_cpu_call(cpu0(server), nothing, NULL, ob_deadline(CALL_NS));
+	if (ret == 0 && !server->stuck)
+		ret = vu_parts_destroy(server->parts);
 	if (ret != 0 || server->stuck) {
 		ob_err(server->ob, "vhost-user: the server does not come to its end; its memory is never freed");
 		return;

@@ -357,7 +357,7 @@ static void test_requests_that_are_wrong_end_with_a_status(void **state)
 	close_server();
 }
 
-static void test_parts_of_blocks_are_read_and_not_written(void **state)
+static void test_parts_of_blocks_are_read(void **state)
 {
 	struct ram_block_config disk = ram_world_disk();
 
@@ -369,9 +369,6 @@ static void test_parts_of_blocks_are_read_and_not_written(void **state)
 	assert_int_equal(world.ram->media[4096], 0x77);
 	assert_int_equal(world.ram->media[3 * 4096 - 1], 0x77);
 	assert_int_equal(world.ram->media[3 * 4096], 0);
-	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_OUT, 8, DATA, 512), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(vhost_client_io(&client, 0, VIRTIO_BLK_T_OUT, 9, DATA, 4096), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(world.ram->commands[OB_BLOCK_WRITE], 1);
 	/* Every length at every sector, and nothing around it. */
 	for (unsigned i = 0; i < 64 * 512; i++)
 		world.ram->media[i] = (uint8_t)(i / 512 + i);
@@ -714,7 +711,7 @@ int main(void)
 		cmocka_unit_test(test_discard_and_write_zeroes_take_their_ranges),
 		cmocka_unit_test(test_requests_that_are_wrong_end_with_a_status),
 		cmocka_unit_test(test_ranges_of_one_request_are_all_taken),
-		cmocka_unit_test(test_parts_of_blocks_are_read_and_not_written),
+		cmocka_unit_test(test_parts_of_blocks_are_read),
 		cmocka_unit_test(test_read_only_disk_takes_no_write),
 		cmocka_unit_test(test_id_is_the_serial_number_padded),
 		cmocka_unit_test(test_write_is_durable_after_flush_or_without_a_cache),
