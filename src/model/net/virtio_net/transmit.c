@@ -13,7 +13,7 @@ static bool parse_header(const struct vnet_model *m, const struct virtio_net_hea
 	frame->gso_bytes = ob_le16_load(&header->gso_size);
 	frame->csum_start = ob_le16_load(&header->csum_start);
 	frame->csum_offset = ob_le16_load(&header->csum_offset);
-	if ((frame->flags & ~VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0)
+	if ((frame->flags & ~VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0 || ob_le16_load(&header->num_buffers) != 0)
 		return false;
 	if ((frame->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0 &&
 	    (!virtio_model_has(v, VIRTIO_NET_F_CSUM) ||
@@ -61,8 +61,9 @@ static void transmit_one(struct vnet_model *m, unsigned pair, const struct virtq
 	}
 	if (!parse_header(m, &header, &frame)) {
 		m->stats.tx_bad++;
-		host->ops->note(host, "a header that the driver may not write: flags %#x, segments %#x of %u bytes",
-				frame.flags, frame.gso_type, frame.gso_bytes);
+		host->ops->note(
+			host, "a header that the driver may not write: flags %#x, segments %#x of %u bytes, %u buffers",
+			frame.flags, frame.gso_type, frame.gso_bytes, ob_le16_load(&header.num_buffers));
 		return;
 	}
 	if (!m->link_up)
