@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/options.h"
@@ -125,15 +126,27 @@ static int check_range(struct cli *cli, struct ob_block *block, struct read_job 
 	return CLI_OK;
 }
 
+/* Machines, QEMU's too, lock the images of their disks: one that was emptied here could be the very disk to be read. */
+static bool is_image_in_use(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 /* The file is opened, and so emptied, only when the disk is known to be there. */
 static int open_output(struct cli *cli, struct read_job *job)
 {
+	struct stat st;
+
 	if (to_stdout(job->path)) {
 		job->fd = STDOUT_FILENO;
 		return CLI_OK;
 	}
-	job->fd = open(job->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (job->fd < 0)
+	job->fd = open(job->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (job->fd >= 0 && is_image_in_use(job->fd))
+		return cli_error(cli, CLI_FAILED, "%s: it is in use, as a disk's image for example", job->path);
+	if (job->fd < 0 || fstat(job->fd, &st) || (S_ISREG(st.st_mode) && ftruncate(job->fd, 0)))
 		return cli_error(cli, CLI_FAILED, "%s: %s", job->path, strerror(errno));
 	return CLI_OK;
 }

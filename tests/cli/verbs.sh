@@ -74,6 +74,8 @@ reject 2 "--offset: nvme0n1 ends at byte 16777216" read --offset 17M nvme0n1
 reject 3 "no block device 'nvme9n9'" read nvme9n9 "$work/never"
 check "a file for a disk that is not there" [ ! -e "$work/never" ]
 reject 1 "/nonexistent/x: No such file" read nvme0n1 /nonexistent/x
+reject 1 "it is in use, as a disk's image" read nvme0n1 "$image"
+same "$work/before" "$image"
 on 1 read nvme0n1 /dev/full
 err_has "/dev/full: No space left on device"
 last="read into a pipe that closes"
