@@ -278,23 +278,29 @@ void vhost_client_queue_prepare(struct vhost_client *c, unsigned index, uint16_t
 		q->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
-void vhost_client_queue_start(struct vhost_client *c, unsigned index, uint32_t base)
+void vhost_client_addresses(const struct vhost_client *c, unsigned index, struct vhost_message *out)
 {
-	struct vhost_client_queue *q = &c->queue[index];
 	ob_iova desc, driver, device;
-	struct vhost_message m;
 
-	assert_int_equal(vhost_client_send_state(c, VHOST_USER_SET_VRING_NUM, index, q->size), 0);
-	assert_int_equal(vhost_client_send_state(c, VHOST_USER_SET_VRING_BASE, index, base), 0);
-	virtqueue_driver_areas(&q->driver, &desc, &driver, &device);
-	vhost_message_init(&m, VHOST_USER_SET_VRING_ADDR, false);
-	m.header.len_bytes = sizeof(m.payload.address);
-	m.payload.address = (struct vhost_user_address){
+	virtqueue_driver_areas(&c->queue[index].driver, &desc, &driver, &device);
+	vhost_message_init(out, VHOST_USER_SET_VRING_ADDR, false);
+	out->header.len_bytes = sizeof(out->payload.address);
+	out->payload.address = (struct vhost_user_address){
 		.index = index,
 		.descriptors = desc.addr - VHOST_CLIENT_GUEST + VHOST_CLIENT_USER,
 		.available = driver.addr - VHOST_CLIENT_GUEST + VHOST_CLIENT_USER,
 		.used = device.addr - VHOST_CLIENT_GUEST + VHOST_CLIENT_USER,
 	};
+}
+
+void vhost_client_queue_start(struct vhost_client *c, unsigned index, uint32_t base)
+{
+	struct vhost_client_queue *q = &c->queue[index];
+	struct vhost_message m;
+
+	assert_int_equal(vhost_client_send_state(c, VHOST_USER_SET_VRING_NUM, index, q->size), 0);
+	assert_int_equal(vhost_client_send_state(c, VHOST_USER_SET_VRING_BASE, index, base), 0);
+	vhost_client_addresses(c, index, &m);
 	assert_int_equal(vhost_client_send(c, &m), 0);
 	assert_int_equal(vhost_client_send_fd(c, VHOST_USER_SET_VRING_KICK, index, q->kick_fd), 0);
 	assert_int_equal(vhost_client_send_fd(c, VHOST_USER_SET_VRING_CALL, index, q->call_fd), 0);

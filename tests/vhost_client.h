@@ -72,6 +72,8 @@ void vhost_client_share(struct vhost_client *c);
 /* A queue from its beginning, or going on at @base of SET_VRING_BASE. */
 void vhost_client_queue_prepare(struct vhost_client *c, unsigned index, uint16_t size);
 void vhost_client_queue_start(struct vhost_client *c, unsigned index, uint32_t base);
+/* SET_VRING_ADDR for a queue that was prepared. */
+void vhost_client_addresses(const struct vhost_client *c, unsigned index, struct vhost_message *out);
 /* GET_VRING_BASE */
 uint32_t vhost_client_queue_stop(struct vhost_client *c, unsigned index);
 

@@ -287,7 +287,6 @@ static void step_start(void)
 	static const uint16_t sizes[] = {16, 8, 32, 64};
 	unsigned index = byte() % VHOST_CLIENT_QUEUES;
 	struct vhost_client_queue *q = &run.client.queue[index];
-	ob_iova desc, driver, device;
 	struct vhost_message m;
 	uint32_t base;
 
@@ -295,15 +294,7 @@ static void step_start(void)
 	base = (run.client.features & BIT64(VIRTIO_F_RING_PACKED)) != 0 ? 0x80008000 : 0;
 	vhost_client_send_state(&run.client, VHOST_USER_SET_VRING_NUM, index, q->size);
 	vhost_client_send_state(&run.client, VHOST_USER_SET_VRING_BASE, index, base);
-	virtqueue_driver_areas(&q->driver, &desc, &driver, &device);
-	vhost_message_init(&m, VHOST_USER_SET_VRING_ADDR, false);
-	m.header.len_bytes = sizeof(m.payload.address);
-	m.payload.address = (struct vhost_user_address){
-		.index = index,
-		.descriptors = desc.addr - VHOST_CLIENT_GUEST + VHOST_CLIENT_USER,
-		.available = driver.addr - VHOST_CLIENT_GUEST + VHOST_CLIENT_USER,
-		.used = device.addr - VHOST_CLIENT_GUEST + VHOST_CLIENT_USER,
-	};
+	vhost_client_addresses(&run.client, index, &m);
 	vhost_client_send(&run.client, &m);
 	vhost_client_send_fd(&run.client, VHOST_USER_SET_VRING_KICK, index, q->kick_fd);
 	vhost_client_send_fd(&run.client, VHOST_USER_SET_VRING_CALL, index, q->call_fd);
