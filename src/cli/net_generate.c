@@ -143,14 +143,14 @@ static bool step(struct net_work *work, uint64_t now_ns)
 	return taken > 0 || received;
 }
 
-/* Sent is what has left, not what waits in the ring. */
+/* Sent is what has left, not what waits in the ring. Sooner than a signal's grace is over. */
 static int await_all(struct cli *cli, const struct generate *g)
 {
-	if (!ob_net_wait(g->port.channel, OB_NET_WAIT_SENT, ob_deadline(5 * OB_NS_PER_S)))
+	if (!ob_net_wait(g->port.channel, OB_NET_WAIT_SENT, ob_deadline(3 * OB_NS_PER_S)))
 		return CLI_OK;
 	if (!ob_net_online(g->port.net))
 		return net_gone(cli, g->port.net);
-	return cli_error(cli, CLI_IO, "%s: the device did not send all within 5 s", ob_net_name(g->port.net));
+	return cli_error(cli, CLI_IO, "%s: the device did not send all within 3 s", ob_net_name(g->port.net));
 }
 
 static int generate(struct cli *cli, struct generate *g, const char *name, const struct net_options *o,
@@ -159,6 +159,7 @@ static int generate(struct cli *cli, struct generate *g, const char *name, const
 	struct net_work work = {.cli = cli, .ports = {&g->port}, .options = o, .step = step, .arg = g};
 	struct ob_net_info info;
 	int code = net_port_open(&g->port, cli, name, o);
+	int reported;
 
 	if (code)
 		goto close;
@@ -171,10 +172,11 @@ static int generate(struct cli *cli, struct generate *g, const char *name, const
 	fill_frame(g, to, info.mac, addresses[0], addresses[1], udp_port);
 	code = net_run(&work);
 	ob_packet_put_burst(g->unsent + g->unsent_first, g->unsent_count);
-	if (!code)
+	if (!code) {
 		code = await_all(cli, g);
-	if (!code)
-		code = net_report(&work, "generate");
+		reported = !code || ob_net_online(g->port.net) ? net_report(&work, "generate") : CLI_OK;
+		code = code ? code : reported;
+	}
 close:
 	net_port_close(&g->port);
 	return code;

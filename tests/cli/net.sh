@@ -243,6 +243,24 @@ if command -v tshark >/dev/null; then
 fi
 rm -f "$work/wire" "$work/other"
 
+# ---- an other end that takes nothing: a signal ends it all the same, with what there was ----
+start held python3 -c 'import socket, sys, time
+wire = socket.socket(socket.AF_UNIX)
+wire.bind(sys.argv[1])
+wire.listen(1)
+end = wire.accept()
+time.sleep(60)' "$work/wire"
+await_socket
+start stuck "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=connect:$work/wire" net generate --size 1500
+opened stuck 3
+sleep 1
+kill -INT $stuck
+ends stuck 130
+check "nothing says that frames are left" grep -q "net0: the device did not send all within 3 s" "$work/stuck.err"
+check "it does not say what it sent" grep -q "sent [1-9][0-9]* frames" "$work/stuck.out"
+kill $held
+rm -f "$work/wire"
+
 # ---- forwarding: a middle machine with two interfaces ----
 start far "$OUTBOARD" -v -v -M "qemu:q35?virtio-net=listen:$work/wire" net capture --discard --count 400 --json
 await_socket
