@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -186,6 +189,55 @@ static void test_disk_that_goes_ends_requests_with_an_error(void **state)
 	close_server();
 }
 
+/* ---- clients that there is no room for ---- */
+
+static unsigned count_of(const char *words)
+{
+	unsigned count = 0;
+
+	for (const char *at = world.log; (at = strstr(at, words)) != NULL; at++)
+		count++;
+	return count;
+}
+
+static void turn_for(uint64_t time_ns)
+{
+	uint64_t end_ns = ob_deadline(time_ns);
+
+	while (ob_now_ns() < end_ns)
+		ob_cpu_turn(ob_cpu_get(world.ob, 0), OB_NS_PER_MS);
+}
+
+static void test_client_without_a_descriptor_waits_and_is_told_of_once(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct vu_server_config config = {0};
+	struct rlimit limit, none;
+	int peer;
+
+	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "ob-burden-%d", (int)getpid());
+	config.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(config.listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(config.listen_fd, 4), 0);
+	ram_world_open(&world, 1, NULL);
+	config.block = world.block;
+	assert_int_equal(vu_server_start(&config, &server), 0);
+	peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){(rlim_t)peer, limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(peer, (struct sockaddr *)&address, sizeof(address)), 0);
+	turn_for(350 * OB_NS_PER_MS);
+	assert_int_equal(count_of("a client cannot be taken: Too many open files"), 1);
+	assert_int_equal(stats().clients, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	turn_for(200 * OB_NS_PER_MS);
+	assert_int_equal(stats().clients, 1);
+	close(peer);
+	close_server();
+	close(config.listen_fd);
+}
+
 /* ---- a CPU that a client tries to keep ---- */
 
 static void test_call_that_waits_is_interrupted(void **state)
@@ -233,6 +285,7 @@ int main(void)
 		cmocka_unit_test(test_queue_that_waits_for_room_lets_the_cpu_sleep),
 		cmocka_unit_test(test_memory_of_a_dead_client_stays_until_the_disk_is_done_with_it),
 		cmocka_unit_test(test_disk_that_goes_ends_requests_with_an_error),
+		cmocka_unit_test(test_client_without_a_descriptor_waits_and_is_told_of_once),
 		cmocka_unit_test(test_call_that_waits_is_interrupted),
 	};
 

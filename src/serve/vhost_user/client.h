@@ -33,6 +33,7 @@ struct vu_server {
 	struct ob_work accepting, resized;
 	struct ob_timer accept_again;
 	bool stopping, listening;
+	bool refusing;         /* the last one that wanted in could not be taken, which was said */
 	bool stuck;            /* a client is: nothing of this is ever freed */
 	struct ob_event empty; /* stopping, and the last client has left */
 	struct vu_server_stats stats;

@@ -67,11 +67,15 @@ static void accept_clients(struct ob_work *work)
 			break;
 		ret = fd < 0 ? -errno : vu_client_create(server, fd);
 		if (ret != 0) {
-			ob_warn(server->ob, "vhost-user: a client cannot be taken: %s", strerror(-ret));
+			/* The next looks find the same, until they do not. */
+			if (!server->refusing)
+				ob_warn(server->ob, "vhost-user: a client cannot be taken: %s", strerror(-ret));
+			server->refusing = true;
 			io_close(&fd);
 			pause_listening(server);
 			return;
 		}
+		server->refusing = false;
 	}
 	listen_again(server);
 }
