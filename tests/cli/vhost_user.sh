@@ -95,4 +95,24 @@ for mode in interrupt polled; do
 	rm -f qemu.sock
 done
 
+# ---- a server that comes back with another disk ----
+
+# comes_back FILE OPTIONS WORDS: what is said then
+comes_back() {
+	begin_qsd qemu.sock writable=on
+	(sleep 0.4 && kill -9 $server && rm -f qemu.sock && exec timeout 20 qemu-storage-daemon \
+		--blockdev "file,node-name=d,filename=$1" \
+		--export "vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path=qemu.sock,$2" 2>/dev/null) &
+	next=$!
+	want 4 "$ob" -M 'vhost-user:qemu.sock?reconnect=5s' bench --time 20 --mix 0 --allow-writes
+	err_has "$3"
+	wait $server 2>/dev/null
+	kill $next
+	wait $next 2>/dev/null
+	rm -f qemu.sock
+}
+
+truncate -s 8M small.img
+comes_back small.img writable=on 'the disk is smaller now: 16384 blocks, not 32768'
+comes_back disk.img writable=off 'came back with a disk that is read-only now'
 finish

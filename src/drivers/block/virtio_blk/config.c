@@ -158,6 +158,16 @@ bool vblk_info_holds(const struct vblk_info *a, const struct vblk_info *b)
 	       a->zeroes_blocks <= b->zeroes_blocks && a->zeroes_unmap <= b->zeroes_unmap;
 }
 
+void vblk_warn_smaller(struct vblk *v, const struct vblk_info *now)
+{
+	bool smaller = now->block_count < v->info.block_count;
+
+	if (smaller && !v->smaller)
+		ob_warn(v->ob, "%s: the disk is smaller now: %llu blocks, not %llu", v->name,
+			(unsigned long long)now->block_count, (unsigned long long)v->info.block_count);
+	v->smaller = smaller;
+}
+
 void vblk_fill_limits(const struct vblk_info *info, struct ob_block_limits *l)
 {
 	memset(l, 0, sizeof(*l));

@@ -267,6 +267,7 @@ static int revive(struct vblk *v)
 		ob_err(v->ob, "%s: came back from a reset as a disk that can do less", v->name);
 		return -EIO;
 	}
+	vblk_warn_smaller(v, &info);
 	v->quiet = false;
 	ret = ob_virtio_start(v->dev);
 	trace_step(v, STEP_START, ret);

@@ -115,6 +115,7 @@ static void look_at_config(struct vblk *v)
 		ob_warn(v->ob, "%s: more than its size changed, which is not looked at", v->name);
 	if (info.block_bytes != v->info.block_bytes || info.block_count == v->info.block_count)
 		return;
+	vblk_warn_smaller(v, &info);
 	v->info.block_count = info.block_count;
 	if (v->block != NULL)
 		ob_block_resize(v->block, info.block_count);

@@ -232,6 +232,7 @@ struct vblk {
 	bool quiet;  /* the device does no DMA */
 	uint64_t features;
 	struct vblk_info info;
+	bool smaller; /* than info says, and that was said */
 	char id[VIRTIO_BLK_ID_BYTES + 1];
 	struct ob_block *block; /* NULL: none yet, as it holds nothing */
 	struct ob_mutex lock;   /* reset, opening and closing, commands: one at a time */
@@ -261,6 +262,8 @@ int vblk_read_config(struct vblk *v, uint64_t values[VBLK_FIELDS]);
 int vblk_parse_config(struct vblk *v, uint64_t features, const uint64_t values[VBLK_FIELDS], struct vblk_info *out);
 /* Does what was built on @a hold with @b? */
 bool vblk_info_holds(const struct vblk_info *a, const struct vblk_info *b);
+/* Say it, once, if the disk has become smaller: requests that end with an error behind its end do not tell. */
+void vblk_warn_smaller(struct vblk *v, const struct vblk_info *now);
 void vblk_fill_limits(const struct vblk_info *info, struct ob_block_limits *l);
 
 /* ---- queue.c: the I/O path ---- */
