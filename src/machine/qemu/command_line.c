@@ -74,8 +74,8 @@ static int check_stream(const struct qemu_stream *stream, char *why, size_t why_
 	int error = 0;
 
 	if (strlen(stream->path) >= sizeof(dir)) {
-		snprintf(why, why_bytes, "virtio-net=%s:%s: longer than the %zu bytes that a socket's path may have",
-			 kind, stream->path, sizeof(dir) - 1);
+		snprintf(why, why_bytes, "%s=%s:%s: longer than the %zu bytes that a socket's path may have",
+			 stream->key, kind, stream->path, sizeof(dir) - 1);
 		return -EINVAL;
 	}
 	snprintf(dir, sizeof(dir), "%.*s", len > 0 ? (int)len : 1, len > 0 ? stream->path : ".");
@@ -87,7 +87,7 @@ static int check_stream(const struct qemu_stream *stream, char *why, size_t why_
 		error = errno;
 	if (error == 0)
 		return 0;
-	snprintf(why, why_bytes, "virtio-net=%s:%s: %s", kind, stream->path,
+	snprintf(why, why_bytes, "%s=%s:%s: %s", stream->key, kind, stream->path,
 		 error == ENOENT && !stream->listen ? "there is no such socket; who listens is started first"
 						    : strerror(error));
 	return -error;

@@ -21,7 +21,7 @@ void qemu_command_line(const struct qemu_uri *uri, const struct qemu_wiring *wir
 		       struct strings *out);
 
 /*
- * The files and sockets of nvme=, virtio-blk= and virtio-net= are there and can be opened as asked. 0; -ENOENT, -EACCES,
+ * The files and sockets of nvme=, virtio-blk=, virtio-net= and e1000e= are there and can be opened as asked. 0; -ENOENT, -EACCES,
  * -ENOTSOCK, -EINVAL with the reason in @why.
  */
 int qemu_check_files(const struct qemu_uri *uri, char *why, size_t why_bytes);

@@ -5,7 +5,7 @@
  * nvme=FILE[,property=value...] is short for a -blockdev over FILE and a -device nvme on it, virtio-blk=FILE[,...] for
  * one and a -device virtio-blk-pci, or virtio-blk-device where the board has places for virtio. The properties are the
  * device's, but for readonly=on, which is the file's, and queues=N, which is how the URI spells virtio-blk's
- * num-queues=N. virtio-net= is in uri_net.c.
+ * num-queues=N. virtio-net= and e1000e= are in uri_net.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -263,7 +263,12 @@ static int add_netdev(struct parser *p, const char *value)
 
 static int add_virtio_net(struct parser *p, const char *value)
 {
-	return qemu_uri_net(p->uri, value, &p->why);
+	return qemu_uri_net(p->uri, "virtio-net", value, &p->why);
+}
+
+static int add_e1000e(struct parser *p, const char *value)
+{
+	return qemu_uri_net(p->uri, "e1000e", value, &p->why);
 }
 
 static const struct {
@@ -276,6 +281,7 @@ static const struct {
 	{"blockdev", add_blockdev},
 	{"device", add_device},
 	{"drive", add_drive},
+	{"e1000e", add_e1000e},
 	{"global", add_global},
 	{"intx", set_intx},
 	{"mem", set_mem},

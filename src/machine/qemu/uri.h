@@ -20,8 +20,9 @@ struct qemu_disk {
 	bool readonly;
 };
 
-/* A stream socket behind virtio-net=listen: or connect:. */
+/* A stream socket behind virtio-net=listen: or connect:, or e1000e= with these. */
 struct qemu_stream {
+	const char *key; /* which of them */
 	char *path;
 	bool listen;
 };
@@ -40,7 +41,7 @@ struct qemu_uri {
 	size_t disk_count;
 	struct qemu_stream *streams;
 	size_t stream_count;
-	size_t net_count; /* of virtio-net= */
+	size_t net_count; /* of virtio-net= and e1000e= */
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio-net=WIRE[,property=value...]: a network device of QEMU's, and what is at the other end of its wire.
+ * virtio-net=WIRE[,property=value...], e1000e=WIRE[,property=value...]: a network device of QEMU's, and what is at the
+ * other end of its wire.
  *
  *	user                  QEMU's own small network, with a router at 10.0.2.2
  *	tap:NAME              a TAP device of the kernel
@@ -8,7 +9,7 @@
  *	listen:PATH           a UNIX stream socket, a 32-bit length before each frame; or connect:PATH
  *	hub:N                 all that say the same number are on one cable
  *
- * The properties are the device's, but for queues=N, which is the TAP device's too.
+ * The properties are the device's, but for queues=N, which is the TAP device's too; only virtio-net has it.
  */
 #include "machine/qemu/uri_net.h"
 
@@ -23,6 +24,8 @@
 #define TAP_NAME_MAX 15 /* Linux's IFNAMSIZ - 1 */
 
 struct net_wish {
+	const char *key; /* of the URI */
+	bool virtio;
 	bool has_id, has_legacy, has_rom;
 	uint64_t queues; /* 0: nothing */
 };
@@ -44,13 +47,15 @@ static char *quote(const char *text)
 
 /* ---- the wire ---- */
 
-static int add_dgram(struct qemu_uri *uri, const char *paths, size_t index, const struct machine_text_why *why)
+static int add_dgram(struct qemu_uri *uri, const char *paths, const struct net_wish *wish, size_t index,
+		     const struct machine_text_why *why)
 {
 	const char *colon = strchr(paths, ':');
 	char *both, *theirs;
 
 	if (colon == NULL || colon == paths || colon[1] == '\0')
-		return machine_text_refuse(why, "virtio-net=dgram:%s is not OURS:THEIRS, two paths of sockets", paths);
+		return machine_text_refuse(why, "%s=dgram:%s is not OURS:THEIRS, two paths of sockets", wish->key,
+					   paths);
 	both = quote(paths);
 	if (both == NULL)
 		return -ENOMEM;
@@ -62,7 +67,7 @@ static int add_dgram(struct qemu_uri *uri, const char *paths, size_t index, cons
 	return 0;
 }
 
-static int note_stream(struct qemu_uri *uri, const char *path, bool listen)
+static int note_stream(struct qemu_uri *uri, const char *key, const char *path, bool listen)
 {
 	struct qemu_stream *streams = realloc(uri->streams, (uri->stream_count + 1) * sizeof(*streams));
 	char *copy = strdup(path);
@@ -73,15 +78,15 @@ static int note_stream(struct qemu_uri *uri, const char *path, bool listen)
 		free(copy);
 		return -ENOMEM;
 	}
-	streams[uri->stream_count++] = (struct qemu_stream){.path = copy, .listen = listen};
+	streams[uri->stream_count++] = (struct qemu_stream){.key = key, .path = copy, .listen = listen};
 	return 0;
 }
 
-static int add_stream(struct qemu_uri *uri, const char *path, bool listen, size_t index)
+static int add_stream(struct qemu_uri *uri, const char *key, const char *path, bool listen, size_t index)
 {
 	char *quoted = quote(path);
 
-	if (quoted == NULL || note_stream(uri, path, listen) < 0) {
+	if (quoted == NULL || note_stream(uri, key, path, listen) < 0) {
 		free(quoted);
 		return -ENOMEM;
 	}
@@ -98,8 +103,9 @@ static int add_tap(struct qemu_uri *uri, const char *name, const struct net_wish
 	char *quoted, queues[24] = "";
 
 	if (strlen(name) > TAP_NAME_MAX || strpbrk(name, "/%") != NULL)
-		return machine_text_refuse(
-			why, "virtio-net=tap:%s: no name for an interface: 1 to 15 characters, no '/' or '%%'", name);
+		return machine_text_refuse(why,
+					   "%s=tap:%s: no name for an interface: 1 to 15 characters, no '/' or '%%'",
+					   wish->key, name);
 	quoted = quote(name);
 	if (quoted == NULL)
 		return -ENOMEM;
@@ -125,16 +131,16 @@ static int add_wire(struct qemu_uri *uri, const char *wire, const struct net_wis
 	if (value == NULL || value[1] == '\0')
 		return machine_text_refuse(
 			why,
-			"virtio-net=%s: say what it is connected to: user, tap:NAME, dgram:OURS:THEIRS, "
-			"listen:PATH, connect:PATH, hub:N",
-			wire);
+			"%s=%s: say what it is connected to: user, tap:NAME, dgram:OURS:THEIRS, listen:PATH, "
+			"connect:PATH, hub:N",
+			wish->key, wire);
 	value++;
 	if (len == 5 && strncmp(wire, "dgram", len) == 0)
-		return add_dgram(uri, value, index, why);
+		return add_dgram(uri, value, wish, index, why);
 	if (len == 6 && strncmp(wire, "listen", len) == 0)
-		return add_stream(uri, value, true, index);
+		return add_stream(uri, wish->key, value, true, index);
 	if (len == 7 && strncmp(wire, "connect", len) == 0)
-		return add_stream(uri, value, false, index);
+		return add_stream(uri, wish->key, value, false, index);
 	if (len == 3 && strncmp(wire, "tap", len) == 0)
 		return add_tap(uri, value, wish, index, why);
 	if (len == 3 && strncmp(wire, "hub", len) == 0 && machine_text_size(value, &hub) == 0 && hub < 1000) {
@@ -142,7 +148,7 @@ static int add_wire(struct qemu_uri *uri, const char *wire, const struct net_wis
 		return 0;
 	}
 	return machine_text_refuse(
-		why, "virtio-net=%s: known are user, tap:NAME, dgram:OURS:THEIRS, listen:PATH, connect:PATH, hub:N",
+		why, "%s=%s: known are user, tap:NAME, dgram:OURS:THEIRS, listen:PATH, connect:PATH, hub:N", wish->key,
 		wire);
 }
 
@@ -169,7 +175,8 @@ static int take_property(void *arg, const char *property)
 	return ret < 0 ? ret : 1;
 }
 
-static void add_net_device(struct qemu_uri *uri, const struct net_wish *wish, const char *properties, size_t index)
+/* Firmware that nobody runs needs no file of it. */
+static void add_virtio(struct qemu_uri *uri, const struct net_wish *wish, const char *properties, size_t index)
 {
 	bool mmio = uri->board->virtio_mmio;
 	char id[32] = "", queues[64] = "";
@@ -181,16 +188,24 @@ static void add_net_device(struct qemu_uri *uri, const struct net_wish *wish, co
 		snprintf(queues, sizeof(queues), ",mq=on");
 	else if (wish->queues > 1)
 		snprintf(queues, sizeof(queues), ",mq=on,vectors=%u", 2 * (unsigned)wish->queues + 2);
-	strings_add(&uri->args, "-device");
-	/* Firmware that nobody runs needs no file of it. */
 	strings_add(&uri->args, "%s,netdev=net%zu%s%s%s%s%s%s", mmio ? "virtio-net-device" : "virtio-net-pci", index,
 		    id, mmio || wish->has_legacy ? "" : ",disable-legacy=on",
 		    mmio || wish->has_rom ? "" : ",romfile=", queues, properties[0] != '\0' ? "," : "", properties);
 }
 
-int qemu_uri_net(struct qemu_uri *uri, const char *value, const struct machine_text_why *why)
+static void add_e1000e(struct qemu_uri *uri, const struct net_wish *wish, const char *properties, size_t index)
 {
-	struct net_wish wish = {0};
+	char id[32] = "";
+
+	if (!wish->has_id)
+		snprintf(id, sizeof(id), ",id=nic%zu", index);
+	strings_add(&uri->args, "e1000e,netdev=net%zu%s%s%s%s", index, id,
+		    wish->has_rom ? "" : ",romfile=", properties[0] != '\0' ? "," : "", properties);
+}
+
+int qemu_uri_net(struct qemu_uri *uri, const char *key, const char *value, const struct machine_text_why *why)
+{
+	struct net_wish wish = {.key = key, .virtio = strcmp(key, "virtio-net") == 0};
 	char *wire = strdup(value), *properties;
 	char none[] = "";
 	size_t index = uri->net_count;
@@ -204,12 +219,16 @@ int qemu_uri_net(struct qemu_uri *uri, const char *value, const struct machine_t
 	else
 		properties = none;
 	ret = qemu_properties_take(properties, take_property, &(struct net_look){&wish, why});
+	if (ret == 0 && wish.queues > 1 && !wish.virtio)
+		ret = machine_text_refuse(why, "%s=%s: it has one queue", key, wire);
 	if (ret == 0 && wish.queues > 1 && strncmp(wire, "tap:", 4) != 0)
-		ret = machine_text_refuse(why, "virtio-net=%s: only a TAP device has several queues", wire);
+		ret = machine_text_refuse(why, "%s=%s: only a TAP device has several queues", key, wire);
 	if (ret == 0)
 		ret = add_wire(uri, wire, &wish, index, why);
-	if (ret == 0)
-		add_net_device(uri, &wish, properties, index);
+	if (ret == 0) {
+		strings_add(&uri->args, "-device");
+		(wish.virtio ? add_virtio : add_e1000e)(uri, &wish, properties, index);
+	}
 	uri->net_count++;
 	free(wire);
 	return ret;

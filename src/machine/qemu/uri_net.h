@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* virtio-net= of a "qemu:" URI. */
+/* virtio-net= and e1000e= of a "qemu:" URI. */
 #ifndef OB_MACHINE_QEMU_URI_NET_H
 #define OB_MACHINE_QEMU_URI_NET_H
 
@@ -7,8 +7,9 @@
 #include "machine/text.h"
 
 /*
- * A -netdev and a -device for @value, into uri->args. On an error @why has one line about it. 0; -EINVAL; -ENOMEM.
+ * A -netdev and a -device for @key (which stays) = @value, into uri->args. On an error @why has one line about it. 0;
+ * -EINVAL; -ENOMEM.
  */
-int qemu_uri_net(struct qemu_uri *uri, const char *value, const struct machine_text_why *why);
+int qemu_uri_net(struct qemu_uri *uri, const char *key, const char *value, const struct machine_text_why *why);
 
 #endif

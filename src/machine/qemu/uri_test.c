@@ -141,6 +141,11 @@ static void test_uri_virtio_net_becomes_a_wire_and_a_device(void **state)
 		{"virt?virtio-net=hub:7", "hubport,id=net0,hubid=7", "virtio-net-device,netdev=net0,id=vnet0"},
 		{"virt?virtio-net=tap:t,queues=2", "tap,id=net0,ifname=t,script=no,downscript=no,queues=2",
 		 "virtio-net-device,netdev=net0,id=vnet0,mq=on"},
+		{"?e1000e=user", "user,id=net0", "e1000e,netdev=net0,id=nic0,romfile="},
+		{"virt?e1000e=tap:t,mac=52:54:00:00:00:01", "tap,id=net0,ifname=t,script=no,downscript=no",
+		 "e1000e,netdev=net0,id=nic0,romfile=,mac=52:54:00:00:00:01"},
+		{"?e1000e=connect:/a,romfile=x,id=y", "stream,id=net0,server=off,addr.type=unix,addr.path=/a",
+		 "e1000e,netdev=net0,romfile=x,id=y"},
 	};
 	struct qemu_uri uri;
 	char why[512];
@@ -182,8 +187,9 @@ static void test_uri_wrong_is_refused_with_reason(void **state)
 		{"vir", "unknown machine 'vir'; known: q35, virt"},
 		{"virt2?", "unknown machine 'virt2'; known: q35, virt"},
 		{"q355", "unknown machine 'q355'"},
-		{"q35?disk=x", "unknown key 'disk'; known: arg, attach, binary, blockdev, device, drive, global, intx, "
-			       "mem, msi, netdev, nvme, object, timeout, virtio-blk, virtio-net"},
+		{"q35?disk=x",
+		 "unknown key 'disk'; known: arg, attach, binary, blockdev, device, drive, e1000e, global, intx, "
+		 "mem, msi, netdev, nvme, object, timeout, virtio-blk, virtio-net"},
 		{"q35?virtio-net=", "say what it is connected to: user, tap:NAME"},
 		{"q35?virtio-net=tap:", "say what it is connected to"},
 		{"q35?virtio-net=tap:sixteenletterstap", "tap:sixteenletterstap: no name for an interface"},
@@ -192,6 +198,8 @@ static void test_uri_wrong_is_refused_with_reason(void **state)
 		{"q35?virtio-net=hub:many", "known are user"},
 		{"q35?virtio-net=tap:t,queues=0", "queues=0 is not a number from 1 to 1024"},
 		{"q35?virtio-net=user,queues=2", "only a TAP device has several queues"},
+		{"q35?e1000e=tap:t,queues=2", "e1000e=tap:t: it has one queue"},
+		{"q35?e1000e=cable:x", "e1000e=cable:x: known are user, tap:NAME"},
 		{"q35?nvme", "'nvme' has no '=value'"},
 		{"q35?nvme=", "nvme= needs a file"},
 		{"q35?nvme=,id=x", "nvme= needs a file"},
