@@ -47,7 +47,12 @@ static void regs_remove(struct ob_device *dev)
 {
 }
 
-static const struct ob_match regs_match[] = {OB_PCI_ID(0x8086, 0x10d3), OB_PCI_ID(0x1234, 0x11e8), OB_MATCH_LAST};
+/* The e1000e has a driver of its own; a row with more ids goes before that. */
+static const struct ob_match regs_match[] = {
+	{OB_MATCH_PCI_ID, 0x8086, 0x10d3, 0x8086, OB_ANY, 0, 0, NULL, 0},
+	OB_PCI_ID(0x1234, 0x11e8),
+	OB_MATCH_LAST,
+};
 static const struct ob_driver regs_driver = {
 	.name = "registers", .match = regs_match, .probe = regs_probe, .remove = regs_remove};
 
