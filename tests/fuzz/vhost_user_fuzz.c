@@ -28,11 +28,11 @@
 #include "tests/ram_machine.h"
 #include "tests/vhost_client.h"
 
-#define DISK_BLOCKS 512u
-#define LEAVE_NS    (10 * OB_NS_PER_S)
-#define PROMPT      2u /* polls until a request of the disk ends, at most */
-#define LATE        200u
-#define RING_BYTES  16384u /* that scripts write to: the beginning of the first queue's */
+#define DISK_BYTES (512u * 512u)
+#define LEAVE_NS   (10 * OB_NS_PER_S)
+#define PROMPT     2u /* polls until a request of the disk ends, at most */
+#define LATE       200u
+#define RING_BYTES 16384u /* that scripts write to: the beginning of the first queue's */
 
 bool hostile_verbose;
 
@@ -72,7 +72,7 @@ enum kind {
 static struct {
 	struct ob *ob;
 	struct ob_machine *machine;
-	struct ram_block *ram;
+	struct ram_block *rams[2], *ram; /* of blocks of 512 and of 4096 bytes; the one that is served */
 	struct vu_server *server;
 	struct vhost_client client;
 	const uint8_t *data;
@@ -140,18 +140,31 @@ static void turn(unsigned count)
 
 /* ---- once ---- */
 
+static void open_disk(uint32_t block_bytes, const char *name, struct ram_block **out)
+{
+	struct ram_block_config disk = {
+		.limits = ram_block_limits(block_bytes, DISK_BYTES / block_bytes),
+		.name = name,
+		.seed = 1,
+		.bad_lba = UINT64_MAX,
+		.late_polls_max = PROMPT,
+		.reorder = true,
+	};
+
+	disk.limits.volatile_cache = disk.limits.flush = true;
+	if (ram_block_create(run.machine, &disk, out) != 0)
+		fuzz_fail("no disk");
+}
+
 static void open_world(void)
 {
 	struct ob_config config = {.log = on_log, .log_level = OB_LOG_INFO};
-	struct ram_block_config disk = {.limits = ram_block_limits(512, DISK_BLOCKS), .seed = 1, .bad_lba = UINT64_MAX};
 	int pair[2];
 
-	disk.limits.volatile_cache = disk.limits.flush = true;
-	disk.late_polls_max = PROMPT;
-	disk.reorder = true;
-	if (ob_create(&config, &run.ob) != 0 || ram_machine_open(run.ob, &run.machine) != 0 ||
-	    ram_block_create(run.machine, &disk, &run.ram) != 0)
+	if (ob_create(&config, &run.ob) != 0 || ram_machine_open(run.ob, &run.machine) != 0)
 		fuzz_fail("no world");
+	open_disk(512, "fine", &run.rams[0]);
+	open_disk(4096, "coarse", &run.rams[1]);
 	run.fds[FD_NONE] = -1;
 	run.fds[FD_EVENT] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (pipe2(pair, O_NONBLOCK | O_CLOEXEC) != 0)
@@ -544,6 +557,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run.data = data;
 	run.len_bytes = size;
 	bytes(header, sizeof(header));
+	run.ram = run.rams[header[0] >> 1 & 1];
 	start_server(header[0] & 1 ? OB_COMPLETION_HYBRID : OB_COMPLETION_INTERRUPT);
 	run.fds[FD_TABLE] = -1;
 	open_client();
