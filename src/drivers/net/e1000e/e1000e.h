@@ -32,11 +32,11 @@
 #define E1000E_MASTER_NS       (100 * OB_NS_PER_MS) /* for requests under way, before a reset */
 #define E1000E_CALL_NS         (2 * OB_NS_PER_S)    /* for a CPU to answer */
 #define E1000E_LOCK_NS         (60 * OB_NS_PER_S)
-#define E1000E_DRAIN_NS        (50 * OB_NS_PER_MS)  /* for what was sent, before the device is made anew */
-#define E1000E_REFILL_RETRY_NS (1 * OB_NS_PER_MS)   /* while the pool is empty */
-#define E1000E_TICK_NS         (500 * OB_NS_PER_MS) /* how often sending is looked at … */
-#define E1000E_TICKS_MAX       4u                   /* … and found not to go on, before the device is reset */
-#define E1000E_RESET_MEMORY_NS (60 * OB_NS_PER_S)   /* resets further apart than this are not "in a row" */
+#define E1000E_DRAIN_NS        (50 * OB_NS_PER_MS) /* for what was sent, before the device is made anew */
+#define E1000E_REFILL_RETRY_NS (1 * OB_NS_PER_MS)  /* while the pool is empty */
+#define E1000E_TICK_NS         (20 * OB_NS_PER_MS) /* how often sending is looked at … */
+#define E1000E_TICKS_MAX       100u                /* … and found not to go on, before the device is reset */
+#define E1000E_RESET_MEMORY_NS (60 * OB_NS_PER_S)  /* resets further apart than this are not "in a row" */
 
 /* A frame that the device has, at its first descriptor. */
 struct e1000e_sent {
