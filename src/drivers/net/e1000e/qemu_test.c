@@ -104,6 +104,14 @@ static void await_resets(uint64_t count)
 
 /* ---- frames ---- */
 
+static uint64_t interrupts_within(uint64_t time_ns)
+{
+	uint64_t before = net_bed_stats(&bed).interrupts;
+
+	net_bed_turn(&bed, time_ns);
+	return net_bed_stats(&bed).interrupts - before;
+}
+
 static void test_interrupts_of_both_kinds_bring_frames(void **state)
 {
 	static const struct {
@@ -127,6 +135,7 @@ static void test_interrupts_of_both_kinds_bring_frames(void **state)
 			assert_int_equal(stats.rx_frames, 50);
 			assert_int_equal(stats.tx_frames, 50);
 			assert_int_equal(stats.interrupts > 0, modes[m] != OB_COMPLETION_POLLED);
+			assert_true(interrupts_within(SHORT) <= 2);
 			assert_int_equal(stats.rx_errors + stats.tx_refused + stats.broken, 0);
 			ob_net_channel_close(bed.channel);
 			bed.channel = NULL;
@@ -160,6 +169,29 @@ static void test_sending_interrupts_who_waits_for_room(void **state)
 	while (net_bed_get(&bed, bytes, sizeof(bytes), SHORT) != 0)
 		sent--;
 	assert_int_equal(sent, 0);
+}
+
+static void test_frame_that_leaves_late_interrupts_who_waits_for_it(void **state)
+{
+	static const char *const kinds[] = {"", "&msi=off"};
+	uint8_t frame[100];
+	uint32_t tctl;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		open_bed(kinds[i], 1);
+		net_bed_channel(&bed, OB_COMPLETION_INTERRUPT, false);
+		tctl = ob_mmio_read32(&nic()->regs, E1000E_TCTL);
+		ob_mmio_write32(&nic()->regs, E1000E_TCTL, 0);
+		net_bed_fill(frame, sizeof(frame), 1, other);
+		net_bed_send(&bed, frame, sizeof(frame));
+		assert_int_equal(ob_net_wait(bed.channel, OB_NET_WAIT_SENT, ob_deadline(SHORT)), -ETIMEDOUT);
+		assert_int_equal(net_bed_stats(&bed).interrupts, 0);
+		ob_mmio_write32(&nic()->regs, E1000E_TCTL, tctl);
+		assert_int_equal(interrupts_within(SHORT), 1);
+		assert_int_equal(ob_net_wait(bed.channel, OB_NET_WAIT_SENT, ob_deadline(LONG)), 0);
+		assert_int_equal(net_bed_get(&bed, frame, sizeof(frame), LONG), sizeof(frame));
+		net_bed_close(&bed);
+	}
 }
 
 static void test_long_frames_arrive_in_chains(void **state)
@@ -618,6 +650,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_interrupts_of_both_kinds_bring_frames, teardown),
 		cmocka_unit_test_teardown(test_sending_interrupts_who_waits_for_room, teardown),
+		cmocka_unit_test_teardown(test_frame_that_leaves_late_interrupts_who_waits_for_it, teardown),
 		cmocka_unit_test_teardown(test_long_frames_arrive_in_chains, teardown),
 		cmocka_unit_test_teardown(test_frame_whose_chain_is_longer_than_it_says_is_refused, teardown),
 		cmocka_unit_test_teardown(test_more_addresses_than_fit_let_all_through, teardown),
