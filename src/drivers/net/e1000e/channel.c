@@ -151,6 +151,8 @@ static int channel_open(struct ob_net *net, struct ob_net_channel *channel)
 	ret = e1000e_irq_listen(q);
 	if (ret == 0)
 		ret = take_up(e, q);
+	/* From now on it is looked at more often. */
+	e1000e_want(e, 0);
 	if (ret != 0) {
 		e1000e_irq_unlisten(q);
 		queue_free(q);

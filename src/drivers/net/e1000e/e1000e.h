@@ -129,7 +129,7 @@ struct e1000e {
 
 /* ---- hardware.c: tasks of CPU 0, e->lock held ---- */
 
-/* All ones, and confirmed: then it is marked, once. */
+/* Nobody answers, and that is confirmed: then it is marked, once. */
 bool e1000e_is_gone(struct e1000e *e);
 /* It stops, forgets and touches no memory. 0; -ENODEV; -ETIMEDOUT */
 int e1000e_hw_reset(struct e1000e *e);

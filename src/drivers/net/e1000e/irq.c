@@ -48,7 +48,10 @@ static void link_soft(void *arg)
 	e1000e_want(arg, E1000E_TODO_LINK);
 }
 
-/* ICR shows causes that are masked, too; what is written to it is cleared, which takes a line down. */
+/*
+ * ICR shows causes that are masked, too. What is written to it is cleared, which takes a line down; where reading it has
+ * cleared all (§10.2.4.1 has the cases), nothing is lost: who arms a cause looks at the ring afterwards.
+ */
 static enum ob_irq_result shared_hard(void *arg)
 {
 	struct e1000e *e = arg;

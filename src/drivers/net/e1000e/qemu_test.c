@@ -13,10 +13,13 @@
 
 #include <cmocka.h>
 
+#include <outboard/pci.h>
+
 #include "core/hooks.h"
 #include "core/machine_core.h"
 #include "drivers/net/e1000e/e1000e.h"
 #include "machine/qemu/qemu.h"
+#include "spec/pci.h"
 #include "tests/net_bed.h"
 
 #define LONG  (20 * OB_NS_PER_S)
@@ -527,6 +530,46 @@ static void test_removal_under_load_brings_all_packets_home(void **state)
 	ob_device_put(dev);
 }
 
+/* The slot's power goes, and nobody says so: the service task finds out. */
+static void test_device_that_lost_its_power_is_gone(void **state)
+{
+	const uint32_t off = PCIE_SLTCTL_POWER_OFF | FIELD_PREP(PCIE_SLTCTL_POWER_LED, PCIE_LED_OFF);
+	uint64_t deadline_ns = ob_deadline(LONG);
+	struct ob_packet_pool_config config = {.count = 1024};
+	struct ob_net_channel_config channel = {0};
+	struct ob_packet_pool_stats stats;
+	struct ob_device *port;
+	unsigned express;
+	char uri[512];
+
+	memset(&bed, 0, sizeof(bed));
+	net_bed_wire(&bed);
+	snprintf(uri, sizeof(uri),
+		 "qemu:q35?global=ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"
+		 "&device=pcie-root-port,id=port0,bus=pcie.0,addr=2.0,chassis=1,slot=1&e1000e=dgram:%s:%s,bus=port0",
+		 bed.theirs, bed.ours);
+	assert_int_equal(net_bed_try_open(&bed, uri, 1), 0);
+	assert_non_null(bed.net);
+	config.machine = bed.machine;
+	assert_int_equal(ob_packet_pool_create(&config, &channel.pool), 0);
+	assert_int_equal(ob_net_channel_open(bed.net, &channel, &bed.channel), 0);
+	net_bed_command(&bed, "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"nic0\"}}");
+	port = ob_device_find(bed.machine, "0000:00:02.0");
+	assert_non_null(port);
+	express = ob_pci_find_capability(port, PCI_CAP_ID_EXPRESS, 0);
+	assert_int_not_equal(express, 0);
+	ob_pci_write(port, express + PCIE_SLTCTL, 2, off);
+	ob_device_put(port);
+	while (ob_net_online(bed.net) && ob_now_ns() < deadline_ns)
+		net_bed_turn(&bed, OB_NS_PER_MS);
+	assert_false(ob_net_online(bed.net));
+	assert_true(net_bed_logged(&bed, "its status is nobody's") > 0);
+	assert_int_equal(ob_net_wait(bed.channel, OB_NET_WAIT_RECEIVE, ob_deadline(LONG)), -ENODEV);
+	ob_packet_pool_stats(channel.pool, &stats);
+	assert_int_equal(stats.free, config.count);
+	ob_packet_pool_put(channel.pool);
+}
+
 static void test_killed_qemu_ends_everything(void **state)
 {
 	uint64_t deadline_ns = ob_deadline(LONG);
@@ -662,6 +705,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_resets_without_a_frame_between_them_end, teardown),
 		cmocka_unit_test_teardown(test_suspended_device_hears_of_everything_when_it_resumes, teardown),
 		cmocka_unit_test_teardown(test_removal_under_load_brings_all_packets_home, teardown),
+		cmocka_unit_test_teardown(test_device_that_lost_its_power_is_gone, teardown),
 		cmocka_unit_test_teardown(test_killed_qemu_ends_everything, teardown),
 		cmocka_unit_test_teardown(test_channel_of_another_cpu_has_its_own_vector, teardown),
 		cmocka_unit_test_teardown(test_both_drivers_bind_on_one_machine, teardown),
