@@ -96,6 +96,16 @@ refused 3 "bogus:: no such kind of machine" "$OUTBOARD" -M 'model:?virtio-net' n
 refused 2 "say what it is connected to" "$OUTBOARD" -M 'model:?virtio-net' net forward --to 'qemu:q35?virtio-net=foo'
 refused 2 "tap:sixteenletterstap: no name for an interface" "$OUTBOARD" -M 'qemu:q35?virtio-net=tap:sixteenletterstap' net info
 refused 2 "net0 has 1 at most" "$OUTBOARD" -M 'model:?virtio-net' net capture --channels 2 --discard
+# Beside an emulated card: both are bound, and the paravirtual one is used where none is named.
+want 0 "$OUTBOARD" -M 'qemu:q35?e1000e=user&virtio-net=user' net info
+out_has "^net0: 0000:00:01.0 by e1000e$"
+out_has "^net1: virtio@0000:00:02.0 by virtio-net$"
+out_has "^  preferred   to net0 by e1000e: it is paravirtual, no card is emulated for it$"
+want 0 "$OUTBOARD" -M 'qemu:q35?e1000e=user&virtio-net=user' net generate --count 10
+out_has "^net1: .*sent 10 frames"
+refused 2 "name an interface; there is net0, net1" "$OUTBOARD" -M 'qemu:q35?e1000e=user&e1000e=user' net generate --count 1
+want 0 "$OUTBOARD" -M 'model:?virtio-net&entries=64' net info
+out_has "^  channels    up to 1, of 64 frames to receive and 64 to send$"
 want 0 "$OUTBOARD" -M 'model:?virtio-net&queues=3' net capture --channels 3 --discard --time 100ms
 out_has "^  channel 2: 0 frames$"
 refused 2 "the file needs a name" "$OUTBOARD" -M 'model:?virtio-net' net capture ""

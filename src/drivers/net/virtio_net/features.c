@@ -274,6 +274,14 @@ static uint32_t rss_types(uint32_t hash_types)
 	return found;
 }
 
+/* Frames that a channel can have in its queue. All pairs are alike, as far as anybody knows before they are set up. */
+static unsigned depth_max(const struct vnet *v, unsigned queue)
+{
+	int entries = ob_virtio_queue_entries(v->dev, queue);
+
+	return entries > 0 ? MIN((unsigned)entries, VNET_DEPTH_MAX) : VNET_DEPTH_MAX;
+}
+
 void vnet_info_fill(const struct vnet *v, struct ob_net_info *info)
 {
 	const struct vnet_config *config = &v->config;
@@ -284,8 +292,8 @@ void vnet_info_fill(const struct vnet *v, struct ob_net_info *info)
 		.mtu_min = VIRTIO_NET_MTU_MIN,
 		.mtu_max = config->mtu != 0 ? config->mtu : UINT16_MAX,
 		.channels_max = MIN(config->pairs_max, VNET_PAIRS_MAX),
-		.rx_depth_max = VNET_DEPTH_MAX,
-		.tx_depth_max = VNET_DEPTH_MAX,
+		.rx_depth_max = depth_max(v, 0),
+		.tx_depth_max = depth_max(v, 1),
 		.segments_max = VNET_CHAIN_MAX - 1,
 	};
 	info->mtu = config->mtu != 0 ? config->mtu : OB_NET_MTU_DEFAULT;
