@@ -2,8 +2,8 @@
 /*
  * Intel 82574: registers and descriptors, as far as a driver with one queue each way needs them.
  *
- * Bits only. Clauses are those of the Intel 82574 GbE Controller Family Datasheet, revision 3.4. All registers have 32 bits
- * and are accessed as a whole; descriptors are two little-endian words of 64 bits.
+ * Bits only, by the names that they have in the Intel 82574 GbE Controller Family Datasheet. All registers have 32 bits and
+ * are accessed as a whole; descriptors are two little-endian words of 64 bits.
  */
 #ifndef OB_SPEC_E1000E_H
 #define OB_SPEC_E1000E_H
@@ -18,20 +18,20 @@
 /* ---- PCI ---- */
 #define E1000E_PCI_VENDOR 0x8086u
 #define E1000E_PCI_82574L 0x10d3u
-#define E1000E_PCI_BAR    0 /* registers, 128 KiB (§10.1.1.1) */
+#define E1000E_PCI_BAR    0 /* registers, 128 KiB */
 #define E1000E_BAR_BYTES  0x20000u
-#define E1000E_VECTORS    5u /* of MSI-X (§7.1.11) */
+#define E1000E_VECTORS    5u /* of MSI-X */
 
 /* ---- general: clause 10.2.2 ---- */
-#define E1000E_CTRL     0x00000 /* RW, §10.2.2.1 */
-#define E1000E_STATUS   0x00008 /* RO, §10.2.2.2 */
-#define E1000E_EECD     0x00010 /* RW, §10.2.2.3 */
-#define E1000E_CTRL_EXT 0x00018 /* RW, §10.2.2.5 */
-#define E1000E_VET      0x00038 /* RW, §10.2.2.12: the type of a VLAN tag */
+#define E1000E_CTRL     0x00000 /* RW */
+#define E1000E_STATUS   0x00008 /* RO */
+#define E1000E_EECD     0x00010 /* RW */
+#define E1000E_CTRL_EXT 0x00018 /* RW */
+#define E1000E_VET      0x00038 /* RW: the type of a VLAN tag */
 
 /* CTRL */
 #define E1000E_CTRL_FD             BIT(0)  /* full duplex, where it is forced */
-#define E1000E_CTRL_MASTER_DISABLE BIT(2)  /* no new requests on PCIe (§5.2.5.2) */
+#define E1000E_CTRL_MASTER_DISABLE BIT(2)  /* no new requests on PCIe */
 #define E1000E_CTRL_ASDE           BIT(5)  /* take the speed that the PHY found */
 #define E1000E_CTRL_SLU            BIT(6)  /* set link up: let the PHY's link through */
 #define E1000E_CTRL_RST            BIT(26) /* reset; clears itself */
@@ -51,11 +51,11 @@
 #define E1000E_CTRL_EXT_DRIVER BIT(28) /* a driver is there: for firmware */
 
 /* ---- interrupts: clause 10.2.4 ---- */
-#define E1000E_ICR  0x000c0 /* RW1C, §10.2.4.1 */
-#define E1000E_IMS  0x000d0 /* RW1S, §10.2.4.5 */
-#define E1000E_IMC  0x000d8 /* WO, §10.2.4.6 */
-#define E1000E_EIAC 0x000dc /* RW, §10.2.4.8: causes that a message of MSI-X clears */
-#define E1000E_IVAR 0x000e4 /* RW, §10.2.4.9: vectors of causes */
+#define E1000E_ICR  0x000c0 /* RW1C */
+#define E1000E_IMS  0x000d0 /* RW1S */
+#define E1000E_IMC  0x000d8 /* WO */
+#define E1000E_EIAC 0x000dc /* RW: causes that a message of MSI-X clears */
+#define E1000E_IVAR 0x000e4 /* RW: vectors of causes */
 
 /* Causes: ICR, IMS, IMC, EIAC */
 #define E1000E_CAUSE_TXDW  BIT(0)  /* a transmit descriptor was written back */
@@ -74,21 +74,21 @@
 #define E1000E_IVAR_VALID 8u /* in each of these: the vector in the low bits is meant */
 
 /* ---- receive: clause 10.2.5 ---- */
-#define E1000E_RCTL    0x00100 /* RW, §10.2.5.1 */
-#define E1000E_RDBAL0  0x02800 /* RW, §10.2.5.4 */
+#define E1000E_RCTL    0x00100 /* RW */
+#define E1000E_RDBAL0  0x02800 /* RW */
 #define E1000E_RDBAH0  0x02804
 #define E1000E_RDLEN0  0x02808 /* bytes, a multiple of 128 */
 #define E1000E_RDH0    0x02810
 #define E1000E_RDT0    0x02818
-#define E1000E_RXDCTL0 0x02828 /* RW, §10.2.5.10 */
+#define E1000E_RXDCTL0 0x02828 /* RW */
 #define E1000E_RDLEN1  0x02908
-#define E1000E_RXCSUM  0x05000              /* RW, §10.2.5.15 */
-#define E1000E_RFCTL   0x05008              /* RW, §10.2.5.16 */
-#define E1000E_MTA(i)  (0x05200 + 4u * (i)) /* RW, §10.2.5.17: multicast hash table, 128 words */
-#define E1000E_RAL(i)  (0x05400 + 8u * (i)) /* RW, §10.2.5.18: 16 addresses */
+#define E1000E_RXCSUM  0x05000              /* RW */
+#define E1000E_RFCTL   0x05008              /* RW */
+#define E1000E_MTA(i)  (0x05200 + 4u * (i)) /* RW: multicast hash table, 128 words */
+#define E1000E_RAL(i)  (0x05400 + 8u * (i)) /* RW: 16 addresses */
 #define E1000E_RAH(i)  (0x05404 + 8u * (i))
-#define E1000E_VFTA(i) (0x05600 + 4u * (i)) /* RW, §10.2.5.20: a bit for each VLAN, 128 words */
-#define E1000E_MRQC    0x05818              /* RW, §10.2.5.21: 0: one queue, no RSS */
+#define E1000E_VFTA(i) (0x05600 + 4u * (i)) /* RW: a bit for each VLAN, 128 words */
+#define E1000E_MRQC    0x05818              /* RW: 0: one queue, no RSS */
 
 #define E1000E_MTA_WORDS  128u
 #define E1000E_VFTA_WORDS 128u
@@ -122,18 +122,18 @@
 #define E1000E_XDCTL_PTHRESH BITS(5, 0)
 #define E1000E_XDCTL_HTHRESH BITS(13, 8)
 #define E1000E_XDCTL_WTHRESH BITS(21, 16)
-#define E1000E_TXDCTL_ONE    BIT(22) /* reserved, must be 1 (§10.2.6.8) */
+#define E1000E_TXDCTL_ONE    BIT(22) /* reserved, must be 1 */
 #define E1000E_XDCTL_GRAN    BIT(24) /* thresholds count descriptors */
 
 /* ---- transmit: clause 10.2.6 ---- */
-#define E1000E_TCTL    0x00400 /* RW, §10.2.6.1 */
-#define E1000E_TIPG    0x00410 /* RW, §10.2.6.2 */
-#define E1000E_TDBAL0  0x03800 /* RW, §10.2.6.3 */
+#define E1000E_TCTL    0x00400 /* RW */
+#define E1000E_TIPG    0x00410 /* RW */
+#define E1000E_TDBAL0  0x03800 /* RW */
 #define E1000E_TDBAH0  0x03804
 #define E1000E_TDLEN0  0x03808 /* bytes, a multiple of 128 */
 #define E1000E_TDH0    0x03810
 #define E1000E_TDT0    0x03818
-#define E1000E_TXDCTL0 0x03828 /* RW, §10.2.6.8 */
+#define E1000E_TXDCTL0 0x03828 /* RW */
 #define E1000E_TDLEN1  0x03908
 
 /* TCTL */
@@ -145,7 +145,7 @@
 #define E1000E_TCTL_RRTHRESH BITS(30, 29)
 
 #define E1000E_TIPG_DEFAULT 0x00602008u /* for copper at all speeds */
-#define E1000E_FRAME_TX_MIN 17u         /* what TCTL_PSP may pad (§7.2.3) */
+#define E1000E_FRAME_TX_MIN 17u         /* what TCTL_PSP may pad */
 #define E1000E_TX_PART_MAX  16288u      /* bytes of one descriptor */
 
 /* ---- statistics, cleared when read: clause 10.2.7 ---- */
@@ -161,12 +161,12 @@
 #define E1000E_DESC_BYTES  16u
 #define E1000E_ENTRIES_MAX 4096u
 
-/* Extended receive descriptor (§7.1.5): read by the device as an address and zero, written back whole. */
+/* Extended receive descriptor: read by the device as an address and zero, written back whole. */
 struct e1000e_rx_desc {
 	ob_le64 address; /* written back: the RSS hash and its type */
 	ob_le64 status;  /* 0 for the device; E1000E_RX_* when it is back */
 };
-static_assert(sizeof(struct e1000e_rx_desc) == E1000E_DESC_BYTES, "§7.1.5");
+static_assert(sizeof(struct e1000e_rx_desc) == E1000E_DESC_BYTES, "16 bytes");
 
 #define E1000E_RX_DD     BIT64(0)  /* done */
 #define E1000E_RX_EOP    BIT64(1)  /* the frame ends here */
@@ -178,12 +178,12 @@ static_assert(sizeof(struct e1000e_rx_desc) == E1000E_DESC_BYTES, "§7.1.5");
 #define E1000E_RX_ERRORS (E1000E_RX_CE | E1000E_RX_SE | E1000E_RX_SEQ | E1000E_RX_CXE | E1000E_RX_RXE)
 #define E1000E_RX_LENGTH BITS64(47, 32) /* bytes in this buffer */
 
-/* Legacy transmit descriptor (§7.2.2). */
+/* Legacy transmit descriptor. */
 struct e1000e_tx_desc {
 	ob_le64 address;
 	ob_le64 command; /* E1000E_TX_*; the device writes the status into it */
 };
-static_assert(sizeof(struct e1000e_tx_desc) == E1000E_DESC_BYTES, "§7.2.2");
+static_assert(sizeof(struct e1000e_tx_desc) == E1000E_DESC_BYTES, "16 bytes");
 
 #define E1000E_TX_LENGTH BITS64(15, 0)
 #define E1000E_TX_EOP    BIT64(24) /* the frame ends here */

@@ -203,7 +203,7 @@ void e1000e_tick(struct ob_timer *timer);
 
 static inline uint32_t e1000e_tx_room(const struct e1000e_queue *q)
 {
-	return q->tx_entries - 1 - q->tx_used; /* head and tail that are equal mean an empty ring (§7.2.4) */
+	return q->tx_entries - 1 - q->tx_used; /* head and tail that are equal mean an empty ring */
 }
 
 /* ---- service.c ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The device's registers: reset, address, filters, rings, link, counters. 82574 datasheet §4.6 (initialisation), §10.2.
+ * The device's registers: reset, address, filters, rings, link, counters. Names are the 82574 datasheet's.
  *
  * The PHY negotiates by itself; nothing is done to it. Of what a reset sets all that matters is written all the same: some
  * devices (QEMU's) keep most of it.
@@ -10,9 +10,9 @@
 
 #include "drivers/net/e1000e/e1000e.h"
 
-#define RESET_PAUSE_NS (10 * OB_NS_PER_US) /* registers are not touched right behind a reset (§4.3.1) */
+#define RESET_PAUSE_NS (10 * OB_NS_PER_US) /* registers are not touched right behind a reset */
 
-#define TX_COLLISIONS 0x0fu /* §10.2.6.1: as it recommends */
+#define TX_COLLISIONS 0x0fu /* as the datasheet recommends */
 #define TX_DISTANCE   0x3fu /* … for full duplex */
 
 static uint32_t read_reg(const struct e1000e *e, uint32_t offset)
@@ -49,7 +49,7 @@ static void stop(struct e1000e *e)
 	write_reg(e, E1000E_IMC, E1000E_CAUSE_ALL);
 	write_reg(e, E1000E_RCTL, 0);
 	write_reg(e, E1000E_TCTL, 0);
-	/* No request may be under way when the reset comes (§5.2.5.2). */
+	/* No request may be under way when the reset comes. */
 	write_reg(e, E1000E_CTRL, read_reg(e, E1000E_CTRL) | E1000E_CTRL_MASTER_DISABLE);
 	if (ob_mmio_wait32(&e->regs, E1000E_STATUS, E1000E_STATUS_MASTER, 0, ob_deadline(E1000E_MASTER_NS), NULL) ==
 	    -ETIMEDOUT)
@@ -143,7 +143,7 @@ void e1000e_hw_read_mac(struct e1000e *e)
 
 /* ---- filters ---- */
 
-/* Bits 47:36 of an address, its last byte being the highest (§7.1.1.2); the upper 7 choose the word. */
+/* Bits 47:36 of an address, its last byte being the highest; the upper 7 choose the word. */
 static unsigned hash(const uint8_t mac[6])
 {
 	return (unsigned)mac[5] << 4 | (unsigned)mac[4] >> 4;
@@ -252,7 +252,7 @@ void e1000e_hw_start(struct e1000e *e)
 	write_reg(e, E1000E_TCTL,
 		  E1000E_TCTL_EN | E1000E_TCTL_PSP | E1000E_TCTL_MULR | FIELD_PREP(E1000E_TCTL_RRTHRESH, 1) |
 			  FIELD_PREP(E1000E_TCTL_CT, TX_COLLISIONS) | FIELD_PREP(E1000E_TCTL_COLD, TX_DISTANCE));
-	/* Receive: it is enabled with an empty ring, and waits for the tail to move (§4.6.5). */
+	/* Receive: it is enabled with an empty ring, and waits for the tail to move. */
 	write_reg(e, E1000E_RDBAL0, (uint32_t)q->rx_dma.iova.addr);
 	write_reg(e, E1000E_RDBAH0, (uint32_t)(q->rx_dma.iova.addr >> 32));
 	write_reg(e, E1000E_RDLEN0, q->rx_entries * E1000E_DESC_BYTES);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupts: 82574 datasheet §7.4. With MSI-X vector 0 is the queue's, on its channel's CPU, and vector 1 the link's, on
+ * Interrupts. With MSI-X vector 0 is the queue's, on its channel's CPU, and vector 1 the link's, on
  * CPU 0. With one message, or a line, both share it, on CPU 0; a channel of another CPU is polled then.
  *
  * A cause that interrupts is masked until the class arms it again. A cause that was set meanwhile interrupts at once, once
@@ -50,7 +50,7 @@ static void link_soft(void *arg)
 
 /*
  * ICR shows causes that are masked, too. What is written to it is cleared, which takes a line down; where reading it has
- * cleared all (§10.2.4.1 has the cases), nothing is lost: who arms a cause looks at the ring afterwards.
+ * cleared all (the datasheet has the cases with ICR), nothing is lost: who arms a cause looks at the ring afterwards.
  */
 static enum ob_irq_result shared_hard(void *arg)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Receiving, with extended descriptors: 82574 datasheet §7.1.5.
+ * Receiving, with extended descriptors.
  *
  * What a descriptor held is overwritten when it comes back, so the packets' places in their pool are kept beside the ring,
  * where the device cannot write. A frame that is longer than a buffer fills several, and becomes a chain.
@@ -157,7 +157,7 @@ static bool take(struct e1000e_queue *q, struct ob_packet **out)
 	status = look(q);
 	if ((status & E1000E_RX_DD) == 0)
 		return false;
-	/* The frame after the word that says that it is there: §7.1.5 writes it first. */
+	/* The frame after the word that says that it is there, before which the device writes it. */
 	ob_dma_rmb();
 	bytes = (uint32_t)FIELD_GET(E1000E_RX_LENGTH, status);
 	if (OB_UNLIKELY(bytes > q->rx_bytes || (bytes == 0 && (status & E1000E_RX_EOP) == 0))) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sending, with legacy descriptors: 82574 datasheet §7.2.2. One for each part of a frame; the last one asks for its status.
+ * Sending, with legacy descriptors. One for each part of a frame; the last one asks for its status.
  *
  * Frames are kept beside the ring, at their first descriptor. What the device is done with is given back when there is too
  * little room, and whenever somebody asks.
