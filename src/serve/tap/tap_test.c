@@ -321,14 +321,21 @@ static void test_packets_that_run_out_are_waited_for(void **state)
 {
 	const uint32_t can = OB_NET_TX_CSUM | OB_NET_TX_TSO4 | OB_NET_TX_TSO6 | OB_NET_TX_ECN;
 	uint64_t deadline_ns = ob_deadline(WAIT_NS), end_ns, before;
-	int bytes = 64 << 20, on = 1;
+	int bytes = 64 << 20, on = 1, ret;
 
 	ram->net->info.offloads |= can;
 	ram->net->info.offloads_on |= can;
 	ram->can = can;
 	bridge_open(false);
+	ret = setsockopt(bridge.socket, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on));
+	/* Nothing that emulates the kernel's calls for another processor knows the option. */
+	if (ret != 0 && errno == ENOPROTOOPT) {
+		bridge_close();
+		puts("skipped: no PACKET_VNET_HDR here (qemu-user)");
+		skip();
+	}
+	assert_int_equal(ret, 0);
 	assert_int_equal(setsockopt(bridge.socket, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)), 0);
-	assert_int_equal(setsockopt(bridge.socket, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
 	ram->stuck = true;
 	for (unsigned i = 0; i < LONG_FRAMES; i++)
 		send_long();
